@@ -1,0 +1,1 @@
+//! Analysis: is the run valid, which layers saturated, does the envelope hold?

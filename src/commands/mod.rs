@@ -1,0 +1,1 @@
+//! The verbs: the only place that sees both ends, prints and wires.

@@ -1,0 +1,1 @@
+//! Demand: signals become attention, attention becomes rates.

@@ -1,0 +1,302 @@
+//! What a journey asks of the target, and what comes back.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{AnnounceEvent, Stage};
+use crate::profile::Layer;
+use crate::unit::Tick;
+
+/// Who asks: everything about a visitor that shapes a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visitor {
+    /// Seed of its own stream: peer id, keys, choices among peers.
+    pub seed: u64,
+    /// Client, as an index into the mix.
+    pub client: u8,
+    /// Access line, as an index into the mix.
+    pub access: u8,
+    /// Region, as an index into the audience.
+    pub region: u8,
+    /// Rank of the content that it is after.
+    pub content: u16,
+}
+
+/// A peer's address.
+pub type Peer = SocketAddr;
+
+/// One thing that a journey asks of the target.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// The landing page of the visitor's content, on a new connection that is kept for its assets.
+    Page,
+    /// The n-th asset of the page, on the kept connection.
+    Asset(u32),
+    /// A page outside the funnel (side traffic, by its index in the scenario), on a connection of its own.
+    Side(u8),
+    /// The `.torrent` over HTTP. Replies [`Reply::Metadata`].
+    Torrent,
+    /// The info dictionary from one of these peers (BEP 9), checked against the info-hash. Replies [`Reply::Metadata`].
+    PeerMetadata {
+        /// Candidates, best first; the world tries them in turn.
+        peers: Vec<Peer>,
+    },
+    /// An announce (BEP 15). Replies [`Reply::Peers`].
+    Announce {
+        /// Its event.
+        event: AnnounceEvent,
+        /// Bytes left to fetch.
+        left: u64,
+        /// Bytes fetched.
+        downloaded: u64,
+    },
+    /// An iterative `get_peers` lookup (BEP 5). Replies [`Reply::Peers`].
+    Lookup {
+        /// Follow it with `announce_peer` to the closest nodes that gave tokens.
+        announce: bool,
+    },
+    /// Connect to one of these peers: TCP, handshake, extension handshake, bitfield, unchoke. Replies [`Reply::Handshake`]. The
+    /// connection is kept until the journey is released.
+    Handshake {
+        /// Candidates, best first; the world tries them in turn.
+        peers: Vec<Peer>,
+    },
+    /// One piece over the kept connection, pipelined in 16 KiB blocks, shaped to the visitor's access line, checked by SHA-1.
+    Piece {
+        /// Index of the piece.
+        index: u32,
+    },
+}
+
+/// What is recorded under one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A landing page.
+    Page,
+    /// An asset of a page.
+    Asset,
+    /// A page of side traffic.
+    Side,
+    /// A `.torrent` over HTTP.
+    Torrent,
+    /// Metadata from a peer.
+    PeerMetadata,
+    /// A tracker announce.
+    Announce,
+    /// A DHT lookup.
+    Lookup,
+    /// One KRPC query of a lookup: a part, not an operation of its own.
+    Query,
+    /// A peer connection up to the unchoke.
+    Handshake,
+    /// A piece.
+    Piece,
+}
+
+impl Kind {
+    /// Every kind, in funnel order.
+    pub const ALL: [Self; 10] = [
+        Self::Page,
+        Self::Asset,
+        Self::Side,
+        Self::Torrent,
+        Self::PeerMetadata,
+        Self::Announce,
+        Self::Lookup,
+        Self::Query,
+        Self::Handshake,
+        Self::Piece,
+    ];
+
+    /// The name used in files, tables and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Asset => "asset",
+            Self::Side => "side",
+            Self::Torrent => "torrent",
+            Self::PeerMetadata => "peer-metadata",
+            Self::Announce => "announce",
+            Self::Lookup => "lookup",
+            Self::Query => "query",
+            Self::Handshake => "handshake",
+            Self::Piece => "piece",
+        }
+    }
+
+    /// The stage that it is counted under.
+    #[must_use]
+    pub const fn stage(self) -> Stage {
+        match self {
+            Self::Page | Self::Asset | Self::Side => Stage::Index,
+            Self::Torrent | Self::PeerMetadata => Stage::Metadata,
+            Self::Announce => Stage::Announce,
+            Self::Lookup | Self::Query => Stage::Dht,
+            Self::Handshake | Self::Piece => Stage::Pieces,
+        }
+    }
+
+    /// The layer that it loads.
+    #[must_use]
+    pub const fn layer(self) -> Layer {
+        match self {
+            Self::Page | Self::Asset | Self::Side => Layer::Index,
+            Self::Torrent => Layer::Metadata,
+            Self::Announce => Layer::Tracker,
+            Self::Lookup | Self::Query => Layer::Dht,
+            Self::PeerMetadata | Self::Handshake | Self::Piece => Layer::Seedbox,
+        }
+    }
+
+    /// Whether it is only a part of an operation: it has a latency and a result, but no place in the ledger.
+    #[must_use]
+    pub const fn is_part(self) -> bool {
+        matches!(self, Self::Query)
+    }
+}
+
+impl Operation {
+    /// What it is recorded as.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Page => Kind::Page,
+            Self::Asset(_) => Kind::Asset,
+            Self::Side(_) => Kind::Side,
+            Self::Torrent => Kind::Torrent,
+            Self::PeerMetadata { .. } => Kind::PeerMetadata,
+            Self::Announce { .. } => Kind::Announce,
+            Self::Lookup { .. } => Kind::Lookup,
+            Self::Handshake { .. } => Kind::Handshake,
+            Self::Piece { .. } => Kind::Piece,
+        }
+    }
+}
+
+/// What the target answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// Nothing that the journey needs.
+    Done,
+    /// The torrent's layout.
+    Metadata {
+        /// Number of pieces.
+        pieces: u32,
+        /// Bytes of the whole content.
+        size: u64,
+    },
+    /// Peers of the swarm, those outside the allowed networks already taken out; may be empty.
+    Peers(Vec<Peer>),
+    /// A peer is ready to send.
+    Handshake {
+        /// Number of pieces of the torrent.
+        pieces: u32,
+        /// Bytes of the whole content.
+        size: u64,
+    },
+}
+
+/// Why an operation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// No answer within the visitor's patience.
+    Timeout,
+    /// The connection was refused.
+    Refused,
+    /// The connection was reset or closed before the answer was whole.
+    Closed,
+    /// HTTP 4xx.
+    ClientError,
+    /// HTTP 5xx.
+    ServerError,
+    /// The answer broke the protocol.
+    Malformed,
+    /// The answer was well-formed and wrong (a bad hash, a foreign info-hash).
+    Incorrect,
+    /// The layer said no (tracker error, KRPC error, choked for good).
+    Rejected,
+    /// Every peer offered lay outside the allowed networks; none was contacted.
+    Foreign,
+    /// No peer to ask.
+    NoPeers,
+    /// The layer's queue was full (model world only).
+    Overloaded,
+    /// The generator's own fault: no port, no descriptor, no memory.
+    Local,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 12] = [
+        Self::Timeout,
+        Self::Refused,
+        Self::Closed,
+        Self::ClientError,
+        Self::ServerError,
+        Self::Malformed,
+        Self::Incorrect,
+        Self::Rejected,
+        Self::Foreign,
+        Self::NoPeers,
+        Self::Overloaded,
+        Self::Local,
+    ];
+
+    /// The name used in files, tables and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Refused => "refused",
+            Self::Closed => "closed",
+            Self::ClientError => "client-error",
+            Self::ServerError => "server-error",
+            Self::Malformed => "malformed",
+            Self::Incorrect => "incorrect",
+            Self::Rejected => "rejected",
+            Self::Foreign => "foreign",
+            Self::NoPeers => "no-peers",
+            Self::Overloaded => "overloaded",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// When the first byte was handed to the target.
+    pub started: Tick,
+    /// When the answer was whole, or the operation was given up.
+    pub ended: Tick,
+    /// The answer.
+    pub result: Result<Reply, Cause>,
+    /// Payload bytes received.
+    pub bytes_in: u64,
+    /// Payload bytes sent.
+    pub bytes_out: u64,
+    /// Peers outside the allowed networks that the answer named.
+    pub foreign: u32,
+    /// Datagrams or requests sent again by the protocol itself (BEP 15 retransmission).
+    pub retransmits: u32,
+    /// What the operation was made of.
+    pub parts: Vec<Part>,
+}
+
+/// A part of an operation that is worth its own latency: one KRPC query of a lookup.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Part {
+    /// What it is.
+    pub kind: Kind,
+    /// When it was sent.
+    pub started: Tick,
+    /// How long it took.
+    pub took: Duration,
+    /// Its result.
+    pub result: Result<(), Cause>,
+}

@@ -1,0 +1,1 @@
+//! The live world: sockets and the clock.

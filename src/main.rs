@@ -1,0 +1,3 @@
+//! The `squall` program.
+
+fn main() {}

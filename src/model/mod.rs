@@ -1,0 +1,1 @@
+//! The model world: queues and virtual time.

@@ -1,0 +1,136 @@
+//! What a plan is made of.
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use crate::unit::Tick;
+
+/// A stage of the funnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Web page and its assets.
+    Index,
+    /// `.torrent` file or magnet resolution.
+    Metadata,
+    /// Tracker announce.
+    Announce,
+    /// DHT lookup.
+    Dht,
+    /// Piece transfer.
+    Pieces,
+}
+
+impl Stage {
+    /// Every stage, in funnel order.
+    pub const ALL: [Self; 5] = [Self::Index, Self::Metadata, Self::Announce, Self::Dht, Self::Pieces];
+
+    /// The name used in files, tables and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Metadata => "metadata",
+            Self::Announce => "announce",
+            Self::Dht => "dht",
+            Self::Pieces => "pieces",
+        }
+    }
+}
+
+/// Why an arrival happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// A visitor who enters the funnel.
+    Visit,
+    /// A peer of the modelled population that announces again. Its stream follows the population, not the (compressed) lives of the
+    /// visitors that the run drives.
+    Population,
+    /// Side traffic, by its index in the scenario.
+    Side(u8),
+}
+
+/// One synthetic user: when it acts, and what it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrival {
+    /// Position in the unsharded plan.
+    pub index: u64,
+    /// Why it happens.
+    pub origin: Origin,
+    /// Region, as an index into the audience.
+    pub region: u8,
+    /// Client, as an index into the mix.
+    pub client: u8,
+    /// Access line, as an index into the mix.
+    pub access: u8,
+    /// Rank of the content that it is after, 0 the most popular.
+    pub content: u16,
+    /// Seed of its own stream, for whatever is drawn later (peer id, choices among peers).
+    pub seed: u64,
+    /// What it intends to do, in order of time. Never empty. A visitor who entered before the window has only its later steps.
+    pub steps: SmallVec<[PlannedStep; 7]>,
+}
+
+impl Arrival {
+    /// When its first step is due.
+    #[must_use]
+    pub fn due(&self) -> Tick {
+        self.steps.first().map_or(Tick::MAX, |step| step.at)
+    }
+}
+
+/// One intention.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlannedStep {
+    /// When.
+    pub at: Tick,
+    /// What.
+    pub what: What,
+}
+
+/// What a visitor intends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum What {
+    /// A page with its assets.
+    Visit,
+    /// A `.torrent` over HTTP.
+    Torrent,
+    /// A magnet link: DHT lookup, then metadata from a peer.
+    Magnet,
+    /// An announce to the tracker.
+    Announce(AnnounceEvent),
+    /// A DHT lookup followed by `announce_peer`.
+    Lookup,
+    /// A transfer; given up after this part of its pieces (1.0: completed).
+    Transfer {
+        /// Part of the pieces that is fetched, 0..=1.
+        until: f32,
+    },
+}
+
+impl What {
+    /// The stage that it belongs to. A magnet's own lookup is counted under [`Stage::Dht`] as it happens.
+    #[must_use]
+    pub const fn stage(self) -> Stage {
+        match self {
+            Self::Visit => Stage::Index,
+            Self::Torrent | Self::Magnet => Stage::Metadata,
+            Self::Announce(_) => Stage::Announce,
+            Self::Lookup => Stage::Dht,
+            Self::Transfer { .. } => Stage::Pieces,
+        }
+    }
+}
+
+/// The event of an announce (BEP 3, BEP 15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AnnounceEvent {
+    /// First announce.
+    Started,
+    /// Regular announce.
+    Interval,
+    /// The download has finished.
+    Completed,
+    /// The peer leaves.
+    Stopped,
+}

@@ -1,0 +1,44 @@
+//! Profiles: the parts that scenarios share: client and access mixes, targets, envelopes.
+
+mod envelope;
+mod mix;
+mod target;
+
+pub use envelope::{Envelope, LayerEnvelope, Slo};
+pub use mix::{Access, Client, Mix};
+pub use target::{Authorization, ContentItem, HttpEndpoint, Index, Process, Target};
+
+use serde::{Deserialize, Serialize};
+
+/// A part of the target that can saturate on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layer {
+    /// Web pages and their assets.
+    Index,
+    /// The service that hands out `.torrent` files.
+    Metadata,
+    /// The trackers.
+    Tracker,
+    /// The DHT nodes.
+    Dht,
+    /// Those that hold the pieces: seedboxes.
+    Seedbox,
+}
+
+impl Layer {
+    /// Every layer, in funnel order.
+    pub const ALL: [Self; 5] = [Self::Index, Self::Metadata, Self::Tracker, Self::Dht, Self::Seedbox];
+
+    /// The name used in files, tables and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Metadata => "metadata",
+            Self::Tracker => "tracker",
+            Self::Dht => "dht",
+            Self::Seedbox => "seedbox",
+        }
+    }
+}

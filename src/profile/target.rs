@@ -1,0 +1,90 @@
+//! The fleet under load.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+
+use super::{Envelope, Layer};
+
+/// The fleet under load: where its layers answer, what they hold and what they promise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Name in reports.
+    pub name: String,
+    /// Web pages.
+    pub index: Index,
+    /// `.torrent` files.
+    pub metadata: HttpEndpoint,
+    /// UDP tracker.
+    pub tracker: SocketAddr,
+    /// Nodes that a DHT lookup starts from.
+    pub dht: Vec<SocketAddr>,
+    /// Port that visitors announce as their own. Visitors do not upload yet, so a testbed names its seedbox here: it answers in their stead.
+    /// Without it visitors announce a port of their own on which nothing listens.
+    pub stand_in_port: Option<u16>,
+    /// What can be fetched. Item r stands for rank r of the scenario's catalogue; a shorter list is used modulo its length. Never empty.
+    pub content: Vec<ContentItem>,
+    /// What each layer promises.
+    pub envelope: Envelope,
+    /// Local processes whose CPU, memory and descriptors are sampled.
+    pub processes: Vec<Process>,
+    /// Leave to load addresses outside loopback.
+    pub authorization: Option<Authorization>,
+}
+
+/// The web pages of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Index {
+    /// The server.
+    pub server: HttpEndpoint,
+    /// Path of the landing page; `{name}` stands for the content's name.
+    pub page: String,
+    /// Paths of the assets; the n-th asset of a visit is `assets[n % assets.len()]`. Empty: the visit has no assets.
+    pub assets: Vec<String>,
+}
+
+/// An HTTP/1.1 server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpEndpoint {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// `Host` header.
+    pub host: String,
+}
+
+/// One torrent of the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContentItem {
+    /// Name in reports.
+    pub name: String,
+    /// SHA-1 of the info dictionary (BEP 3).
+    pub info_hash: [u8; 20],
+    /// Path of the `.torrent` on the metadata server.
+    pub torrent_path: String,
+}
+
+/// A local process that serves a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// The layer it serves.
+    pub layer: Layer,
+    /// Process id.
+    pub pid: u32,
+}
+
+/// Leave to load a fleet that is not on loopback. The second half, a token served by the target, is checked by the live world.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Authorization {
+    /// Networks that may be contacted.
+    pub networks: Vec<IpNet>,
+    /// Operations per second, over all stages, never exceeded.
+    pub ceiling: f64,
+    /// First moment of the window.
+    pub from: jiff::Timestamp,
+    /// Last moment of the window.
+    pub until: jiff::Timestamp,
+    /// Whom to call.
+    pub contact: String,
+    /// What `GET /.well-known/squall-authorization` on every HTTP host of the target must contain.
+    pub token: String,
+}

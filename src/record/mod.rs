@@ -1,0 +1,1 @@
+//! The recorder: what happened, second by second, on disk as it happens.

@@ -1,0 +1,1 @@
+//! Reports: formats what analysis found, computes nothing.

@@ -1,0 +1,9 @@
+//! Scenarios: what a scenario file means, valid by construction.
+//!
+//! Reading a file (`spec`) reports all its problems at once; what comes out as [`Scenario`] needs no further check.
+
+mod cut;
+mod types;
+
+pub use cut::Cut;
+pub use types::*;

@@ -1,0 +1,238 @@
+//! The parts of a scenario.
+
+use std::time::Duration;
+
+use crate::profile::{Access, Client, Mix};
+
+use super::Cut;
+
+/// A day to rehearse.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Short name, kebab-case.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// Wall-clock time at scenario time zero, UTC: places the diurnal curves.
+    pub start: jiff::Timestamp,
+    /// How long the day lasts.
+    pub duration: Duration,
+    /// What the market and the media do, in order of time.
+    pub signals: Vec<Signal>,
+    /// Who may come.
+    pub audience: Audience,
+    /// How signals move attention.
+    pub attention: Attention,
+    /// How visitors go from stage to stage.
+    pub funnel: Funnel,
+    /// What they come for.
+    pub content: Catalogue,
+    /// Traffic beside the funnel: support, monitoring.
+    pub side: Vec<SideTraffic>,
+    /// Client mix.
+    pub clients: Mix<Client>,
+    /// Access mix.
+    pub access: Mix<Access>,
+    /// The three forecasts.
+    pub variants: Variants,
+    /// The cut that the file asks for; flags change it.
+    pub cut: Cut,
+}
+
+/// A market or social observation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signal {
+    /// Name in charts and reports.
+    pub name: String,
+    /// Scenario time at which it shows; for a listing, its announcement.
+    pub at: Duration,
+    /// Relative price change, +0.18 for +18 %.
+    pub price: f64,
+    /// Trading volume as a multiple of normal; 1 where not given.
+    pub volume: f64,
+    /// Mentions per hour as a multiple of normal; 1 where not given.
+    pub mentions: f64,
+    /// An exchange listing: scenario time at which trading starts.
+    pub go_live: Option<Duration>,
+    /// How sure the observation is, 0..=1; scales its effect.
+    pub confidence: f64,
+    /// Regions that it reaches (indices into the audience); empty for all.
+    pub regions: Vec<usize>,
+}
+
+/// Who may come, and from where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Audience {
+    /// Visits per second on a normal day, over all regions, averaged over 24 h.
+    pub base: f64,
+    /// Where they live.
+    pub regions: Vec<Region>,
+}
+
+/// A part of the audience that shares a clock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Region {
+    /// Name in files and reports.
+    pub name: String,
+    /// Share of the audience; shares add up to 1.
+    pub share: f64,
+    /// Seconds east of UTC.
+    pub utc_offset: i32,
+    /// Local hour of most visits, 0..24.
+    pub peak_hour: f64,
+    /// Visits at the quietest hour against those at the busiest, 0..=1.
+    pub night: f64,
+}
+
+/// How signals move attention (`domain.md` section 1). Strengths are peak excess over the base: 1.0 doubles it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attention {
+    /// Strength of a +100 % price move that nothing confirms.
+    pub price: f64,
+    /// Strength per tenfold volume (log10), multiplied by (1 + price move / 10 %).
+    pub volume: f64,
+    /// Strength per tenfold mentions (log10).
+    pub mentions: f64,
+    /// Strength of a listing's announcement.
+    pub listing_announce: f64,
+    /// Strength of a listing's start of trading.
+    pub listing_go_live: f64,
+    /// Part of the base demand that a -100 % price move takes away.
+    pub fear: f64,
+    /// Strength of concern (support and monitoring traffic) per -100 % price move.
+    pub concern: f64,
+    /// Time from a signal to the peak of its effect.
+    pub rise: Duration,
+    /// Time constant c of the relaxation (1 + t/c)^-(1+theta).
+    pub relax: Duration,
+    /// Exponent theta of the relaxation.
+    pub theta: f64,
+    /// Branching ratio n of self-excitation, 0..1.
+    pub branching: f64,
+    /// Mean delay of self-excitation.
+    pub echo: Duration,
+}
+
+/// How visitors go from stage to stage. Lags are in scenario time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Funnel {
+    /// Assets fetched with a page.
+    pub assets: u32,
+    /// Visits that ask for metadata.
+    pub metadata: Transition,
+    /// Metadata requests that are magnet links.
+    pub magnet_share: f64,
+    /// Metadata requests that end in a client start (announce, lookup, transfer).
+    pub start: Transition,
+    /// Transfers given up before the end.
+    pub abort_share: f64,
+    /// How long a finished visitor seeds before it stops.
+    pub seeding: Lag,
+    /// How long a modelled peer stays in its swarm.
+    pub session: Lag,
+    /// Time between two announces of a modelled peer.
+    pub announce_interval: Duration,
+    /// Further tries after a failed operation.
+    pub retries: u32,
+    /// Pause before a retry, in run time; doubled each time.
+    pub retry_after: Duration,
+    /// How long a visitor waits for one operation, in run time.
+    pub patience: Duration,
+}
+
+/// Conversion and lag from one stage to the next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    /// Share that goes on, 0..=1.
+    pub conversion: f64,
+    /// Time until it does.
+    pub lag: Lag,
+}
+
+/// A log-normal delay, written by its median and its 90th percentile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lag {
+    /// Half of all delays are shorter.
+    pub median: Duration,
+    /// Nine of ten delays are shorter; at least the median.
+    pub p90: Duration,
+}
+
+/// What can be fetched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Catalogue {
+    /// The classes, most popular items first; ranks run on from class to class.
+    pub classes: Vec<ContentClass>,
+    /// Exponent of the Zipf popularity over ranks; 0 is uniform.
+    pub zipf: f64,
+}
+
+/// Items of one kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContentClass {
+    /// Name in files and reports.
+    pub name: String,
+    /// How many.
+    pub items: u32,
+    /// Bytes of each.
+    pub size: u64,
+}
+
+/// HTTP traffic on the index layer beside the funnel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SideTraffic {
+    /// Name in files and reports.
+    pub name: String,
+    /// Path that is fetched.
+    pub path: String,
+    /// Requests per second on a normal day.
+    pub base: f64,
+    /// What makes it grow.
+    pub follows: Channel,
+    /// Growth per unit of excess of that channel.
+    pub gain: f64,
+}
+
+/// A kind of attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// Wanting the product: moves the funnel.
+    Interest,
+    /// Worrying about it: moves support and monitoring.
+    Concern,
+}
+
+/// The three forecasts of one scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variants {
+    /// The least that is expected.
+    pub conservative: Variant,
+    /// The forecast.
+    pub baseline: Variant,
+    /// The most that must be survived.
+    pub breakout: Variant,
+}
+
+/// A forecast as multiples of what the file says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Variant {
+    /// Multiple of every signal's strength.
+    pub attention: f64,
+    /// Multiple of every conversion (capped at 1).
+    pub conversion: f64,
+}
+
+/// Which forecast is driven.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum VariantName {
+    /// The least that is expected.
+    Conservative,
+    /// The forecast.
+    #[default]
+    Baseline,
+    /// The most that must be survived.
+    Breakout,
+}
