@@ -160,6 +160,15 @@ impl Kind {
 }
 
 impl Operation {
+    /// Before another try: a peer that failed goes to the end of the list.
+    pub(super) fn ask_others_first(&mut self) {
+        if let Self::Handshake { peers } | Self::PeerMetadata { peers } = self
+            && !peers.is_empty()
+        {
+            peers.rotate_left(1);
+        }
+    }
+
     /// What it is recorded as.
     #[must_use]
     pub const fn kind(&self) -> Kind {

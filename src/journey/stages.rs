@@ -1,0 +1,175 @@
+//! The steps of a journey.
+
+use crate::plan::{AnnounceEvent, Origin, What};
+use crate::unit::Tick;
+
+use super::stage::{Ending, Facts, Machine, Rules, Step};
+use super::{Cause, Operation, Outcome};
+
+/// Any step.
+#[derive(Clone, Debug)]
+pub(super) enum AnyMachine {
+    Visit(Visit),
+    Single(Single),
+    Magnet(Magnet),
+    Announce(Announce),
+    Transfer(Transfer),
+}
+
+impl AnyMachine {
+    /// The machine for an intention.
+    pub(super) fn new(what: What, origin: Origin, rules: &Rules) -> Self {
+        match (what, origin) {
+            (What::Visit, Origin::Side(side)) => Self::Single(Single(Operation::Side(side))),
+            (What::Visit, _) => Self::Visit(Visit { assets: rules.assets, fetched: 0 }),
+            (What::Torrent, _) => Self::Single(Single(Operation::Torrent)),
+            (What::Magnet, _) => Self::Magnet(Magnet { searched: false }),
+            (What::Lookup, _) => Self::Single(Single(Operation::Lookup { announce: true })),
+            (What::Announce(event), _) => Self::Announce(Announce(event)),
+            (What::Transfer { until }, _) => Self::Transfer(Transfer { until, wanted: 0, last: 0 }),
+        }
+    }
+}
+
+impl Machine for AnyMachine {
+    fn begin(&mut self, due: Tick, facts: &mut Facts) -> Step {
+        match self {
+            Self::Visit(stage) => stage.begin(due, facts),
+            Self::Single(stage) => stage.begin(due, facts),
+            Self::Magnet(stage) => stage.begin(due, facts),
+            Self::Announce(stage) => stage.begin(due, facts),
+            Self::Transfer(stage) => stage.begin(due, facts),
+        }
+    }
+
+    fn resume(&mut self, outcome: &Outcome, facts: &mut Facts) -> Step {
+        match self {
+            Self::Visit(stage) => stage.resume(outcome, facts),
+            Self::Single(stage) => stage.resume(outcome, facts),
+            Self::Magnet(stage) => stage.resume(outcome, facts),
+            Self::Announce(stage) => stage.resume(outcome, facts),
+            Self::Transfer(stage) => stage.resume(outcome, facts),
+        }
+    }
+}
+
+/// A page, then its assets one by one on the same connection.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    /// Assets of the page.
+    assets: u32,
+    /// How many were asked for.
+    fetched: u32,
+}
+
+impl Machine for Visit {
+    fn begin(&mut self, due: Tick, _: &mut Facts) -> Step {
+        Step::Do(Operation::Page, due)
+    }
+
+    fn resume(&mut self, outcome: &Outcome, _: &mut Facts) -> Step {
+        if self.fetched == self.assets {
+            return Step::End(Ending::Done);
+        }
+        self.fetched += 1;
+        Step::Do(Operation::Asset(self.fetched - 1), outcome.ended)
+    }
+}
+
+/// One operation and no more.
+#[derive(Clone, Debug)]
+pub(super) struct Single(Operation);
+
+impl Machine for Single {
+    fn begin(&mut self, due: Tick, _: &mut Facts) -> Step {
+        Step::Do(self.0.clone(), due)
+    }
+
+    fn resume(&mut self, _: &Outcome, _: &mut Facts) -> Step {
+        Step::End(Ending::Done)
+    }
+}
+
+/// A magnet link: find peers in the DHT, ask them for the info dictionary.
+#[derive(Clone, Debug)]
+pub(super) struct Magnet {
+    /// Whether the lookup is over.
+    searched: bool,
+}
+
+impl Machine for Magnet {
+    fn begin(&mut self, due: Tick, _: &mut Facts) -> Step {
+        Step::Do(Operation::Lookup { announce: false }, due)
+    }
+
+    fn resume(&mut self, outcome: &Outcome, facts: &mut Facts) -> Step {
+        if self.searched {
+            return Step::End(Ending::Done);
+        }
+        self.searched = true;
+        if facts.peers.is_empty() {
+            return Step::End(Ending::Failed(Cause::NoPeers));
+        }
+        Step::Do(Operation::PeerMetadata { peers: facts.peers.clone() }, outcome.ended)
+    }
+}
+
+/// One announce.
+#[derive(Clone, Debug)]
+pub(super) struct Announce(AnnounceEvent);
+
+impl Machine for Announce {
+    fn begin(&mut self, due: Tick, facts: &mut Facts) -> Step {
+        let downloaded = facts.downloaded();
+        let left = match self.0 {
+            AnnounceEvent::Completed => 0,
+            _ => facts.size.saturating_sub(downloaded),
+        };
+        Step::Do(Operation::Announce { event: self.0, left, downloaded }, due)
+    }
+
+    fn resume(&mut self, _: &Outcome, _: &mut Facts) -> Step {
+        Step::End(Ending::Done)
+    }
+}
+
+/// A handshake with one of the known peers, then piece after piece from the first.
+#[derive(Clone, Debug)]
+pub(super) struct Transfer {
+    /// Part of the pieces that is fetched.
+    until: f32,
+    /// Pieces that are fetched before the visitor has enough.
+    wanted: u32,
+    /// Pieces of the content.
+    last: u32,
+}
+
+impl Transfer {
+    fn next(&self, due: Tick, facts: &Facts) -> Step {
+        if facts.have < self.wanted {
+            return Step::Do(Operation::Piece { index: facts.have }, due);
+        }
+        Step::End(if self.wanted == self.last { Ending::Done } else { Ending::Aborted })
+    }
+}
+
+impl Machine for Transfer {
+    fn begin(&mut self, due: Tick, facts: &mut Facts) -> Step {
+        if facts.peers.is_empty() {
+            return Step::End(Ending::Failed(Cause::NoPeers));
+        }
+        Step::Do(Operation::Handshake { peers: facts.peers.clone() }, due)
+    }
+
+    fn resume(&mut self, outcome: &Outcome, facts: &mut Facts) -> Step {
+        if self.last == 0 {
+            self.last = facts.pieces;
+            // An aborted transfer has fetched at least one piece: who gives up earlier shows up as a shorter funnel, not here.
+            self.wanted =
+                ((f64::from(self.last) * f64::from(self.until)).ceil() as u32).clamp(1, self.last.max(1));
+        } else {
+            facts.have += 1;
+        }
+        self.next(outcome.ended, facts)
+    }
+}

@@ -1,0 +1,296 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+use smallvec::smallvec;
+
+use super::*;
+use crate::plan::{AnnounceEvent, Arrival, Origin, PlannedStep, Stage, What};
+use crate::unit::Tick;
+
+const MS: fn(u64) -> Tick = Tick::from_millis;
+
+fn rules() -> Rules {
+    Rules {
+        isolated: false,
+        assets: 2,
+        retries: 1,
+        retry_after: Duration::from_millis(100),
+        sizes: vec![4000],
+        seeds: vec![peer(7)],
+    }
+}
+
+fn peer(port: u16) -> Peer {
+    Peer::from(([127, 0, 0, 1], port))
+}
+
+fn arrival(steps: &[(u64, What)]) -> Arrival {
+    Arrival {
+        index: 0,
+        origin: Origin::Visit,
+        region: 0,
+        client: 0,
+        access: 0,
+        content: 0,
+        seed: 1,
+        steps: steps.iter().map(|&(at, what)| PlannedStep { at: MS(at), what }).collect(),
+    }
+}
+
+fn whole_funnel() -> Arrival {
+    arrival(&[
+        (0, What::Visit),
+        (100, What::Torrent),
+        (200, What::Announce(AnnounceEvent::Started)),
+        (200, What::Lookup),
+        (200, What::Transfer { until: 1.0 }),
+        (200, What::Announce(AnnounceEvent::Completed)),
+        (500, What::Announce(AnnounceEvent::Stopped)),
+    ])
+}
+
+fn outcome(ended: Tick, result: Result<Reply, Cause>) -> Outcome {
+    Outcome {
+        started: ended,
+        ended,
+        result,
+        bytes_in: 0,
+        bytes_out: 0,
+        foreign: 0,
+        retransmits: 0,
+        parts: Vec::new(),
+    }
+}
+
+fn answer(operation: &Operation) -> Result<Reply, Cause> {
+    Ok(match operation {
+        Operation::Torrent | Operation::PeerMetadata { .. } => Reply::Metadata { pieces: 4, size: 4000 },
+        Operation::Handshake { .. } => Reply::Handshake { pieces: 4, size: 4000 },
+        Operation::Announce { .. } | Operation::Lookup { .. } => Reply::Peers(vec![peer(1)]),
+        _ => Reply::Done,
+    })
+}
+
+/// Steps a journey through virtual time, every operation taking `takes`; what it did, as (due in ms, operation), and how it ended.
+fn play(
+    arrival: &Arrival,
+    rules: &Rules,
+    takes: Duration,
+    mut answer: impl FnMut(&Operation, u32) -> Result<Reply, Cause>,
+) -> (Vec<(u64, Operation)>, Result<(), Cause>) {
+    let mut journey = Journey::new(arrival, rules, &[]);
+    let mut agenda: Vec<(Tick, Option<(Stage, Operation, u32)>)> = vec![(arrival.due(), None)];
+    let mut done = Vec::new();
+    let mut ended = None;
+    for _ in 0..10_000 {
+        agenda.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        let Some((now, what)) = agenda.pop() else { break };
+        let mut actions = Vec::new();
+        match what {
+            None => journey.advance(now, rules, &mut actions),
+            Some((stage, operation, attempt)) => {
+                journey.resume(stage, &outcome(now, answer(&operation, attempt)), now, rules, &mut actions);
+            }
+        }
+        for action in actions {
+            match action {
+                Action::Do { stage, operation, due, attempt } => {
+                    assert!(due <= now, "{operation:?} due {due} at {now}");
+                    done.push((due.0 / 1_000_000, operation.clone()));
+                    agenda.push((now + takes, Some((stage, operation, attempt))));
+                }
+                Action::Wake(at) => agenda.push((at.max(now), None)),
+                Action::End(result) => assert_eq!(ended.replace(result), None, "a journey ends once"),
+            }
+        }
+    }
+    (done, ended.expect("the journey ends"))
+}
+
+fn kinds(done: &[(u64, Operation)]) -> Vec<(u64, Kind)> {
+    done.iter().map(|(due, operation)| (*due, operation.kind())).collect()
+}
+
+#[test]
+fn the_whole_funnel_in_order() {
+    let (done, end) = play(&whole_funnel(), &rules(), Duration::from_millis(10), |op, _| answer(op));
+    assert_eq!(end, Ok(()));
+    assert_eq!(
+        kinds(&done),
+        [
+            (0, Kind::Page),
+            (10, Kind::Asset),
+            (20, Kind::Asset),
+            (100, Kind::Torrent),
+            (200, Kind::Announce),
+            (200, Kind::Lookup),
+            (210, Kind::Handshake),
+            (220, Kind::Piece),
+            (230, Kind::Piece),
+            (240, Kind::Piece),
+            (250, Kind::Piece),
+            (260, Kind::Announce),
+            // Planned 300 ms after the transfer; the transfer ended at 260.
+            (560, Kind::Announce),
+        ]
+    );
+    let left: Vec<_> = done
+        .iter()
+        .filter_map(|(_, op)| match op {
+            Operation::Announce { event, left, downloaded } => Some((*event, *left, *downloaded)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        left,
+        [
+            (AnnounceEvent::Started, 4000, 0),
+            (AnnounceEvent::Completed, 0, 4000),
+            (AnnounceEvent::Stopped, 0, 4000)
+        ]
+    );
+}
+
+#[test]
+fn a_slow_stage_delays_what_follows_from_it_and_nothing_else() {
+    let (done, _) = play(&whole_funnel(), &rules(), Duration::from_millis(90), |op, _| answer(op));
+    let done = kinds(&done);
+    // Page and two assets end at 270: the torrent, planned for 100, is due then.
+    assert!(done.contains(&(270, Kind::Torrent)));
+    assert!(done.contains(&(360, Kind::Announce)) && done.contains(&(360, Kind::Lookup)));
+}
+
+#[test]
+fn a_failure_is_retried_with_growing_pauses_and_then_ends_the_journey() {
+    let mut rules = rules();
+    rules.retries = 2;
+    let fail = |op: &Operation, _| if *op == Operation::Torrent { Err(Cause::Timeout) } else { answer(op) };
+    let (done, end) = play(&whole_funnel(), &rules, Duration::from_millis(10), fail);
+    assert_eq!(end, Err(Cause::Timeout));
+    assert_eq!(
+        kinds(&done)[3..],
+        [(100, Kind::Torrent), (210, Kind::Torrent), (420, Kind::Torrent)],
+        "and nothing after it"
+    );
+}
+
+#[test]
+fn a_retry_that_succeeds_is_no_failure() {
+    let flaky = |op: &Operation, attempt| if attempt == 0 { Err(Cause::Closed) } else { answer(op) };
+    let (done, end) = play(&whole_funnel(), &rules(), Duration::from_millis(1), flaky);
+    assert_eq!(end, Ok(()));
+    assert_eq!(done.len(), 2 * 13);
+}
+
+#[test]
+fn what_will_not_change_is_not_asked_again() {
+    let gone =
+        |op: &Operation, _| if *op == Operation::Torrent { Err(Cause::ClientError) } else { answer(op) };
+    let (done, end) = play(&whole_funnel(), &rules(), Duration::from_millis(1), gone);
+    assert_eq!(end, Err(Cause::ClientError));
+    assert_eq!(done.iter().filter(|(_, op)| *op == Operation::Torrent).count(), 1);
+}
+
+#[test]
+fn the_dht_alone_is_enough_to_begin_a_transfer() {
+    let dead_tracker =
+        |op: &Operation, _| if op.kind() == Kind::Announce { Err(Cause::Rejected) } else { answer(op) };
+    let (done, end) = play(&whole_funnel(), &rules(), Duration::from_millis(10), dead_tracker);
+    assert_eq!(end, Err(Cause::Rejected));
+    assert!(kinds(&done).contains(&(210, Kind::Handshake)));
+    // Never joined, so it never leaves; but it has completed, and says so.
+    let announces = done.iter().filter(|(_, op)| op.kind() == Kind::Announce).count();
+    assert_eq!(announces, 2);
+}
+
+#[test]
+fn no_peers_anywhere_fails_without_an_operation() {
+    let lonely = |op: &Operation, _| match op.kind() {
+        Kind::Announce | Kind::Lookup => Ok(Reply::Peers(Vec::new())),
+        _ => answer(op),
+    };
+    let (done, end) = play(&whole_funnel(), &rules(), Duration::from_millis(10), lonely);
+    assert_eq!(end, Err(Cause::NoPeers));
+    assert!(!done.iter().any(|(_, op)| op.kind() == Kind::Handshake));
+}
+
+#[test]
+fn an_aborted_transfer_never_completes_but_leaves() {
+    let mut steps = whole_funnel();
+    steps.steps[4].what = What::Transfer { until: 0.3 };
+    steps.steps.remove(5);
+    let (done, end) = play(&steps, &rules(), Duration::from_millis(10), |op, _| answer(op));
+    assert_eq!(end, Ok(()));
+    assert_eq!(done.iter().filter(|(_, op)| op.kind() == Kind::Piece).count(), 2);
+    let last = &done.last().unwrap().1;
+    assert_eq!(*last, Operation::Announce { event: AnnounceEvent::Stopped, left: 2000, downloaded: 2000 });
+}
+
+#[test]
+fn isolated_steps_keep_their_moments_whatever_fails() {
+    let mut rules = rules();
+    rules.isolated = true;
+    rules.retries = 0;
+    let dead = |_: &Operation, _| Err(Cause::Timeout);
+    let (done, end) = play(&whole_funnel(), &rules, Duration::from_millis(10), dead);
+    assert_eq!(end, Err(Cause::Timeout));
+    assert_eq!(
+        kinds(&done),
+        [
+            (0, Kind::Page),
+            (100, Kind::Torrent),
+            (200, Kind::Announce),
+            (200, Kind::Lookup),
+            (200, Kind::Handshake),
+            (200, Kind::Announce),
+            (500, Kind::Announce)
+        ]
+    );
+    assert_eq!(done[4].1, Operation::Handshake { peers: vec![peer(7)] });
+}
+
+#[test]
+fn a_magnet_looks_up_then_asks_a_peer() {
+    let steps = arrival(&[(0, What::Magnet)]);
+    let (done, end) = play(&steps, &rules(), Duration::from_millis(10), |op, _| answer(op));
+    assert_eq!(end, Ok(()));
+    assert_eq!(
+        done,
+        [(0, Operation::Lookup { announce: false }), (10, Operation::PeerMetadata { peers: vec![peer(1)] })]
+    );
+}
+
+#[test]
+fn side_traffic_is_one_request() {
+    let mut steps = arrival(&[(5, What::Visit)]);
+    steps.origin = Origin::Side(3);
+    let (done, _) = play(&steps, &rules(), Duration::from_millis(10), |op, _| answer(op));
+    assert_eq!(done, [(5, Operation::Side(3))]);
+}
+
+proptest! {
+    /// Whatever the target does, a journey ends, and never has two operations of one stage under way.
+    #[test]
+    fn every_journey_ends(failures in proptest::collection::vec(0usize..16, 1..200), isolated: bool, takes in 0u64..400) {
+        let mut rules = rules();
+        rules.isolated = isolated;
+        rules.retries = 3;
+        let mut turn = 0;
+        let steps = Arrival { steps: whole_funnel().steps, ..arrival(&[]) };
+        let _ = play(&steps, &rules, Duration::from_millis(takes), |op, _| {
+            turn += 1;
+            match Cause::ALL.get(failures[turn % failures.len()]) {
+                Some(cause) => Err(*cause),
+                None => answer(op),
+            }
+        });
+    }
+
+    #[test]
+    fn an_empty_arrival_ends_at_once(now in 0u64..1000) {
+        let mut actions = Vec::new();
+        let empty = Arrival { steps: smallvec![], ..arrival(&[]) };
+        Journey::new(&empty, &rules(), &[]).advance(MS(now), &rules(), &mut actions);
+        prop_assert_eq!(actions, [Action::End(Ok(()))]);
+    }
+}

@@ -1,0 +1,322 @@
+//! The way of one visitor: which step may begin when, what is tried again, when it is over.
+
+use smallvec::SmallVec;
+
+use crate::plan::{AnnounceEvent, Arrival, Origin, Stage, What};
+use crate::unit::Tick;
+
+use super::stage::{Ending, Facts, Machine, Rules, Step};
+use super::stages::AnyMachine;
+use super::{Cause, Operation, Outcome, Peer, Visitor};
+
+/// What a journey wants from its worker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Perform this operation; its outcome goes to [`Journey::resume`] under the same stage.
+    Do {
+        /// The stage that asks. It has one operation under way at a time.
+        stage: Stage,
+        /// The operation.
+        operation: Operation,
+        /// When it was intended; never later than now.
+        due: Tick,
+        /// Which try it is, 0 the first.
+        attempt: u32,
+    },
+    /// Call [`Journey::advance`] at this moment.
+    Wake(Tick),
+    /// The journey is over; with the cause of the first step that gave up.
+    End(Result<(), Cause>),
+}
+
+/// One planned step and what became of it.
+#[derive(Clone, Debug)]
+struct Leg {
+    what: What,
+    planned: Tick,
+    state: LegState,
+}
+
+#[derive(Clone, Debug)]
+enum LegState {
+    /// Not begun; when the worker was asked to wake the journey for it, if it was.
+    Planned { wake: Option<Tick> },
+    /// Begun.
+    Underway(Underway),
+    /// Over since then.
+    Ended(Ending, Tick),
+    /// Never begun, because what it depends on did not succeed.
+    Dropped,
+}
+
+#[derive(Clone, Debug)]
+struct Underway {
+    machine: AnyMachine,
+    /// The operation that is under way or will be tried again.
+    operation: Operation,
+    attempt: u32,
+    /// When it will be tried again; `None` while it is under way.
+    retry_at: Option<Tick>,
+}
+
+/// Whether a leg may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gate {
+    /// From this moment on.
+    Open(Tick),
+    /// That is not known yet.
+    Shut,
+    /// It will not.
+    Never,
+}
+
+/// A visitor under way.
+#[derive(Clone, Debug)]
+pub struct Journey {
+    visitor: Visitor,
+    origin: Origin,
+    legs: SmallVec<[Leg; 7]>,
+    facts: Facts,
+    failure: Option<Cause>,
+    over: bool,
+}
+
+impl Journey {
+    /// The journey of an arrival. `known` are peers of its content that the worker has heard of: an isolated transfer has nobody else to
+    /// ask for them.
+    #[must_use]
+    pub fn new(arrival: &Arrival, rules: &Rules, known: &[Peer]) -> Self {
+        let visitor = Visitor {
+            seed: arrival.seed,
+            client: arrival.client,
+            access: arrival.access,
+            region: arrival.region,
+            content: arrival.content,
+        };
+        let mut facts = Facts::default();
+        facts.size = rules.sizes.get(usize::from(arrival.content)).copied().unwrap_or(0);
+        if rules.isolated {
+            facts.peers = if known.is_empty() { rules.seeds.clone() } else { known.to_vec() };
+        }
+        let leg = |step: &crate::plan::PlannedStep| Leg {
+            what: step.what,
+            planned: step.at,
+            state: LegState::Planned { wake: None },
+        };
+        let legs = arrival.steps.iter().map(leg).collect();
+        Self { visitor, origin: arrival.origin, legs, facts, failure: None, over: false }
+    }
+
+    /// Who is under way.
+    #[must_use]
+    pub const fn visitor(&self) -> &Visitor {
+        &self.visitor
+    }
+
+    /// Begins whatever may begin by `now`, asks to be woken for the rest.
+    pub fn advance(&mut self, now: Tick, rules: &Rules, actions: &mut Vec<Action>) {
+        for i in 0..self.legs.len() {
+            self.retry(i, now, actions);
+        }
+        // The end of one leg can open or drop another, earlier or later in the list: as often as something changes.
+        while (0..self.legs.len()).any(|i| self.try_begin(i, now, rules, actions)) {}
+        let over = |leg: &Leg| matches!(leg.state, LegState::Ended(..) | LegState::Dropped);
+        if !self.over && self.legs.iter().all(over) {
+            self.over = true;
+            actions.push(Action::End(self.failure.map_or(Ok(()), Err)));
+        }
+    }
+
+    /// Takes the outcome of the operation of `stage`.
+    pub fn resume(
+        &mut self,
+        stage: Stage,
+        outcome: &Outcome,
+        now: Tick,
+        rules: &Rules,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(i) = self.underway(stage) else { return };
+        let LegState::Underway(leg) = &mut self.legs[i].state else { return };
+        match &outcome.result {
+            Ok(reply) => {
+                self.facts.learn(reply);
+                let step = leg.machine.resume(outcome, &mut self.facts);
+                self.take(i, step, outcome.ended, actions);
+            }
+            Err(cause) if leg.attempt < rules.retries && may_pass(*cause) => {
+                let at = outcome.ended + rules.retry_after * 2u32.saturating_pow(leg.attempt);
+                leg.attempt += 1;
+                leg.retry_at = Some(at);
+                leg.operation.ask_others_first();
+                actions.push(Action::Wake(at));
+            }
+            Err(cause) => self.end(i, Ending::Failed(*cause), outcome.ended),
+        }
+        self.advance(now, rules, actions);
+    }
+
+    /// The operation of `stage` could not be started. The step gives up at once: the generator is at its limit, and another try would
+    /// only add to it.
+    pub fn shed(&mut self, stage: Stage, now: Tick, rules: &Rules, actions: &mut Vec<Action>) {
+        if let Some(i) = self.underway(stage) {
+            self.end(i, Ending::Failed(Cause::Local), now);
+            self.advance(now, rules, actions);
+        }
+    }
+
+    /// The leg of `stage` that has begun and is not over; there is at most one.
+    fn underway(&self, stage: Stage) -> Option<usize> {
+        self.legs
+            .iter()
+            .position(|leg| leg.what.stage() == stage && matches!(leg.state, LegState::Underway(_)))
+    }
+
+    fn retry(&mut self, i: usize, now: Tick, actions: &mut Vec<Action>) {
+        let stage = self.legs[i].what.stage();
+        if let LegState::Underway(leg) = &mut self.legs[i].state
+            && let Some(due) = leg.retry_at.take_if(|at| *at <= now)
+        {
+            actions.push(Action::Do { stage, operation: leg.operation.clone(), due, attempt: leg.attempt });
+        }
+    }
+
+    /// Begins or drops leg `i` if it can be; whether it did.
+    fn try_begin(&mut self, i: usize, now: Tick, rules: &Rules, actions: &mut Vec<Action>) -> bool {
+        let LegState::Planned { wake } = self.legs[i].state else { return false };
+        let stage = self.legs[i].what.stage();
+        match self.gate(i, rules) {
+            Gate::Never => {
+                self.legs[i].state = LegState::Dropped;
+                true
+            }
+            Gate::Open(at) if at > now => {
+                if wake != Some(at) {
+                    self.legs[i].state = LegState::Planned { wake: Some(at) };
+                    actions.push(Action::Wake(at));
+                }
+                false
+            }
+            // The stage's last step is still under way; its end comes back here.
+            Gate::Open(_) if self.underway(stage).is_some() => false,
+            Gate::Open(at) => {
+                let mut machine = AnyMachine::new(self.legs[i].what, self.origin, rules);
+                match machine.begin(at, &mut self.facts) {
+                    Step::Do(operation, due) => {
+                        actions.push(Action::Do { stage, operation: operation.clone(), due, attempt: 0 });
+                        self.legs[i].state =
+                            LegState::Underway(Underway { machine, operation, attempt: 0, retry_at: None });
+                    }
+                    Step::End(ending) => self.end(i, ending, at),
+                }
+                true
+            }
+            Gate::Shut => false,
+        }
+    }
+
+    /// When leg `i` may begin: as planned, or when what it depends on has ended, whichever is later.
+    fn gate(&self, i: usize, rules: &Rules) -> Gate {
+        let planned = self.legs[i].planned;
+        if rules.isolated {
+            return Gate::Open(planned);
+        }
+        match self.legs[i].what {
+            What::Visit | What::Announce(AnnounceEvent::Interval) => Gate::Open(planned),
+            What::Torrent | What::Magnet => self.after(planned, |what| what == What::Visit),
+            What::Announce(AnnounceEvent::Started) | What::Lookup => {
+                self.after(planned, |what| matches!(what, What::Torrent | What::Magnet))
+            }
+            What::Transfer { .. } => self.transfer_gate(planned),
+            What::Announce(AnnounceEvent::Completed) => {
+                self.after(planned, |what| matches!(what, What::Transfer { .. }))
+            }
+            What::Announce(AnnounceEvent::Stopped) => self.stop_gate(planned),
+        }
+    }
+
+    /// Open once the leg that `on` picks has ended well; a visitor who came before the window has that behind it.
+    fn after(&self, planned: Tick, on: impl Fn(What) -> bool) -> Gate {
+        match self.legs.iter().find(|leg| on(leg.what)).map(|leg| &leg.state) {
+            None => Gate::Open(planned),
+            Some(LegState::Ended(Ending::Done, at)) => Gate::Open(planned.max(*at)),
+            Some(LegState::Planned { .. } | LegState::Underway(_)) => Gate::Shut,
+            Some(LegState::Ended(..) | LegState::Dropped) => Gate::Never,
+        }
+    }
+
+    /// A transfer begins with the first answer, of the tracker or the DHT, that named peers.
+    fn transfer_gate(&self, planned: Tick) -> Gate {
+        let mut answered: Option<Tick> = None;
+        let mut waiting = false;
+        let mut asked = false;
+        for leg in &self.legs {
+            if matches!(leg.what, What::Announce(AnnounceEvent::Started) | What::Lookup) {
+                asked = true;
+                match leg.state {
+                    LegState::Ended(Ending::Done, at) => {
+                        answered = Some(answered.map_or(at, |other| other.min(at)))
+                    }
+                    LegState::Planned { .. } | LegState::Underway(_) => waiting = true,
+                    LegState::Ended(..) | LegState::Dropped => {}
+                }
+            }
+        }
+        match answered {
+            Some(at) if !self.facts.peers.is_empty() || !waiting => Gate::Open(planned.max(at)),
+            None if !asked => Gate::Open(planned),
+            _ if waiting => Gate::Shut,
+            _ => Gate::Never,
+        }
+    }
+
+    /// A peer that has joined leaves: as long after the end of its transfer as was planned.
+    fn stop_gate(&self, planned: Tick) -> Gate {
+        let joined = self.after(planned, |what| what == What::Announce(AnnounceEvent::Started));
+        let Gate::Open(from) = joined else { return joined };
+        match self.legs.iter().find(|leg| matches!(leg.what, What::Transfer { .. })) {
+            Some(Leg { state: LegState::Ended(_, at), planned: transfer, .. }) => {
+                Gate::Open(from.max(*at + planned.since(*transfer)))
+            }
+            Some(Leg { state: LegState::Dropped, .. }) | None => Gate::Open(from),
+            Some(_) => Gate::Shut,
+        }
+    }
+
+    /// Does what a machine asked for.
+    fn take(&mut self, i: usize, step: Step, at: Tick, actions: &mut Vec<Action>) {
+        let stage = self.legs[i].what.stage();
+        match step {
+            Step::Do(operation, due) => {
+                if let LegState::Underway(leg) = &mut self.legs[i].state {
+                    leg.operation = operation.clone();
+                    leg.attempt = 0;
+                }
+                actions.push(Action::Do { stage, operation, due, attempt: 0 });
+            }
+            Step::End(ending) => self.end(i, ending, at),
+        }
+    }
+
+    fn end(&mut self, i: usize, ending: Ending, at: Tick) {
+        if let Ending::Failed(cause) = ending {
+            self.failure.get_or_insert(cause);
+        }
+        self.legs[i].state = LegState::Ended(ending, at);
+    }
+}
+
+/// Whether another try can help: not where the answer will be the same, nor where the fault is the generator's own.
+const fn may_pass(cause: Cause) -> bool {
+    match cause {
+        Cause::Timeout
+        | Cause::Refused
+        | Cause::Closed
+        | Cause::ServerError
+        | Cause::Malformed
+        | Cause::Incorrect
+        | Cause::NoPeers
+        | Cause::Overloaded => true,
+        Cause::ClientError | Cause::Rejected | Cause::Foreign | Cause::Local => false,
+    }
+}
