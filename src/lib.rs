@@ -1,4 +1,71 @@
 //! Squall rehearses the storm before the market sends it.
+//!
+//! A scenario file describes an attention cascade. Squall turns it into the load that such a day puts on a BitTorrent or BTFS fleet,
+//! stage by stage of the funnel, aims it at a target, records what every layer did, and says whether the fleet keeps the capacity
+//! envelope that it promised. This page is the map of the code; `tests/tidy.rs` holds it against the code.
+//!
+//! # One direction
+//!
+//! A module uses what stands above it in this table, never what stands below. Two things flow back: what the target answers (inside a
+//! world) and one stop signal ([`drive::Stop`]).
+//!
+//! | layer | module | what it is |
+//! |---|---|---|
+//! | 0 | [`unit`] | quantities with units, and the run clock's [`unit::Tick`] |
+//! | 1 | [`problem`] | everything that is wrong with a file, at once, with line and hint |
+//! | 2 | [`profile`] | shared parts: client and access mixes, targets, envelopes |
+//! | 3 | [`scenario`] | what a scenario file means, valid by construction |
+//! | 4 | [`demand`] | signals → attention → rates of visits, starts, population |
+//! | 5 | [`plan`] | a lazy, seeded, shardable stream of arrivals |
+//! | 6 | [`journey`] | one visitor as a pure state machine |
+//! | 7 | [`drive`] | the worker loop, open loop, generic over the world |
+//! | 8 | [`live`] | sockets and the clock |
+//! | 8 | [`model`] | queues and virtual time |
+//! | 9 | [`record`] | what happened, second by second, on disk as it happens |
+//! | 10 | [`analysis`] | is the run valid, does the envelope hold |
+//! | 11 | [`report`] | formats what analysis found |
+//! | 12 | [`commands`] | the verbs: sees both ends, wires, prints |
+//!
+//! `run` and `simulate` are the same plan, journeys, worker loop, recording, analysis and report: only the world differs.
+//!
+//! # Three clocks
+//!
+//! *Scenario time* is a `Duration` since the scenario's start. *Run time* is a [`unit::Tick`] since the run began; [`scenario::Cut`] maps
+//! one to the other. *Wall time* exists only in [`live`] and in `commands`, where a recording gets its date. Under compression the rates
+//! per second of run time at scenario time t stay what they are in real time; lags between stages shrink with the scenario's clock,
+//! what happens inside a stage does not. Re-announces come from the modelled population ([`plan::Origin::Population`]), not from the
+//! visitors that the run happens to drive.
+//!
+//! # When an operation is due
+//!
+//! Arrivals are due when the plan says so: nothing the target does moves them. Inside a journey a step is due at its planned moment or
+//! when the step it depends on ended, whichever is later: nobody can fetch a torrent from a page that has not loaded, and counting that
+//! wait twice would blame the torrent for the page. `--isolated` drops the dependency, and every step keeps its planned moment. Latency
+//! is measured from due; service time from the first byte, and send lag between the two, stand beside it.
+//!
+//! # Invariants
+//!
+//! * Per kind of operation and for journeys: planned = released + shed; released = ok + failed + cut. Checked when a recording closes
+//!   and again when it is read.
+//! * Arrival k draws only from its own stream (seed, k): the union of any number of shards is the unsharded plan, event for event.
+//! * Every socket is opened in `live::guard`, which refuses any address outside loopback and the authorised networks.
+//! * A journey has at most one operation under way per stage.
+//! * Memory does not grow with the length of a run.
+//!
+//! # Absences
+//!
+//! * No clock outside [`live`] (and the date of a recording in `commands`); no printing outside [`commands`].
+//! * No lock and no shared counter between workers on the hot path.
+//! * No protocol code shared with the testbed (`harness/`): a codec that is wrong on both sides would pass.
+//! * Visitors do not upload to each other yet; the testbed's seedbox answers at the port that they announce.
+//! * No host names in target profiles yet: resolving one would send a packet before the guard has spoken.
+//!
+//! # Where this differs from the first sketch
+//!
+//! * A journey has several stages under way at a time (a client announces and searches the DHT together), so operations are named by
+//!   journey *and* stage, and the trait of the sketch's stages is a private machine per step ([`journey`]).
+//! * An announce of the modelled population is an arrival of its own, so that a slice of a day begins with the population that it
+//!   would have, and shards need not know each other's visitors.
 
 pub mod analysis;
 pub mod commands;

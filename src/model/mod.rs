@@ -1,1 +1,239 @@
-//! The model world: queues and virtual time.
+//! The model world: the target as queues, in virtual time.
+//!
+//! Each layer is an M/M/c/K queue: Poisson-like arrivals (whatever the journeys send), exponential service times, c servers, room for a
+//! stated number of waiting operations, first come first served. An operation that finds the queue full fails at once
+//! ([`Cause::Overloaded`]); one that outwaits the visitor's patience fails with [`Cause::Timeout`], *and is served all the same*: work
+//! that nobody waits for any more is how retries make an overloaded layer collapse.
+//!
+//! The same seed gives the same bytes: one generator, drawn from in the order of events, and no clock.
+
+mod capacity;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+pub use capacity::{Capacity, ModelTarget};
+
+use crate::drive::{JourneyId, OpId, World};
+use crate::journey::{Cause, Operation, Outcome, Peer, Reply, Visitor};
+use crate::plan::Stage;
+use crate::profile::Layer;
+use crate::scenario::{Scenario, piece_length};
+use crate::unit::Tick;
+
+use queue::{Admission, Queue};
+
+/// The one peer of the model's swarms.
+const SEEDBOX: Peer = Peer::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6881);
+
+/// Runs a future of the model world: nothing in it ever waits for the machine.
+pub fn complete<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return output;
+        }
+    }
+}
+
+/// The model world. See the module's page.
+#[derive(Debug)]
+pub struct ModelWorld {
+    /// Bytes of each content, by rank.
+    sizes: Vec<u64>,
+    /// Bytes per second of each access line.
+    down: Vec<f64>,
+    patience: Duration,
+    round_trip: Duration,
+    now: Tick,
+    rng: Xoshiro256PlusPlus,
+    queues: BTreeMap<Layer, Queue>,
+    /// What happens when, in order of time and then of cause.
+    agenda: BinaryHeap<Reverse<(Tick, u64, Happening)>>,
+    /// Order of entry into the agenda.
+    entries: u64,
+    /// The job of each operation that its journey still waits for.
+    waited_for: HashMap<OpId, u64>,
+    jobs: HashMap<u64, Job>,
+    next_job: u64,
+}
+
+/// An operation inside the model.
+#[derive(Debug)]
+struct Job {
+    id: OpId,
+    started: Tick,
+    reply: Reply,
+    bytes_in: u64,
+    /// The access line cannot deliver the answer before this.
+    line_free: Tick,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Happening {
+    /// A server of the layer is done with the job.
+    Served(Layer, u64),
+    /// The answer is with the visitor.
+    Answered(u64),
+    /// The visitor's patience is over.
+    GivenUp(u64),
+    /// The queue had no room.
+    TurnedAway(u64),
+}
+
+impl ModelWorld {
+    /// The target that `target` describes, under the visitors of `scenario`.
+    #[must_use]
+    pub fn new(scenario: &Scenario, target: &ModelTarget, seed: u64) -> Self {
+        let queues = Layer::ALL.map(|layer| (layer, Queue::new(target.layer(layer))));
+        Self {
+            sizes: scenario.content.sizes().collect(),
+            down: scenario.access.members.iter().map(|(access, _)| access.down).collect(),
+            patience: scenario.funnel.patience,
+            round_trip: target.round_trip,
+            now: Tick::ZERO,
+            rng: Xoshiro256PlusPlus::seed_from_u64(seed),
+            queues: queues.into_iter().collect(),
+            agenda: BinaryHeap::new(),
+            entries: 0,
+            waited_for: HashMap::new(),
+            jobs: HashMap::new(),
+            next_job: 0,
+        }
+    }
+
+    fn at(&mut self, tick: Tick, happening: Happening) {
+        self.entries += 1;
+        self.agenda.push(Reverse((tick, self.entries, happening)));
+    }
+
+    /// Bytes and pieces of a content rank.
+    fn content(&self, rank: u16) -> (u64, u32) {
+        let size = self.sizes.get(usize::from(rank)).copied().unwrap_or(1);
+        let pieces = size.div_ceil(piece_length(size)).max(1);
+        (size, u32::try_from(pieces).unwrap_or(u32::MAX))
+    }
+
+    /// What the layer answers, and how many bytes that is.
+    fn reply(&self, visitor: &Visitor, operation: &Operation) -> (Reply, u64) {
+        let (size, pieces) = self.content(visitor.content);
+        match operation {
+            Operation::Page | Operation::Asset(_) | Operation::Side(_) => (Reply::Done, 8 * 1024),
+            Operation::Torrent | Operation::PeerMetadata { .. } => {
+                (Reply::Metadata { pieces, size }, 20 * u64::from(pieces) + 200)
+            }
+            Operation::Announce { .. } | Operation::Lookup { .. } => (Reply::Peers(vec![SEEDBOX]), 200),
+            Operation::Handshake { .. } => (Reply::Handshake { pieces, size }, 200),
+            Operation::Piece { .. } => (Reply::Done, piece_length(size).min(size)),
+        }
+    }
+
+    /// Lets one thing happen; the outcome, if it is one that a journey waits for.
+    fn happen(&mut self, happening: Happening) -> Option<(OpId, Outcome)> {
+        match happening {
+            Happening::Served(layer, job) => {
+                let next =
+                    self.queues.get_mut(&layer).and_then(|queue| queue.served(self.now, &mut self.rng));
+                if let Some((job, at)) = next {
+                    self.at(at, Happening::Served(layer, job));
+                }
+                let line_free = self.jobs.get(&job)?.line_free;
+                self.at((self.now + self.round_trip).max(line_free), Happening::Answered(job));
+                None
+            }
+            Happening::Answered(job) => self.settle(job, None),
+            Happening::GivenUp(job) => self.settle(job, Some(Cause::Timeout)),
+            Happening::TurnedAway(job) => self.settle(job, Some(Cause::Overloaded)),
+        }
+    }
+
+    /// The end of a job as its visitor sees it; `None` where the visitor is no longer there to see it.
+    fn settle(&mut self, number: u64, failure: Option<Cause>) -> Option<(OpId, Outcome)> {
+        let id = self.jobs.get(&number)?.id;
+        if self.waited_for.get(&id) != Some(&number) {
+            // Given up or released earlier: this is the work that nobody waits for.
+            if failure.is_none() {
+                self.jobs.remove(&number);
+            }
+            return None;
+        }
+        self.waited_for.remove(&id);
+        let (result, bytes_in, started) = match failure {
+            // The job itself stays in its queue: see the module's page.
+            Some(cause @ Cause::Timeout) => (Err(cause), 0, self.jobs.get(&number)?.started),
+            Some(cause) => (Err(cause), 0, self.jobs.remove(&number)?.started),
+            None => {
+                let job = self.jobs.remove(&number)?;
+                (Ok(job.reply), job.bytes_in, job.started)
+            }
+        };
+        let outcome = Outcome {
+            started,
+            ended: self.now,
+            result,
+            bytes_in,
+            bytes_out: 100,
+            foreign: 0,
+            retransmits: 0,
+            parts: Vec::new(),
+        };
+        Some((id, outcome))
+    }
+}
+
+impl World for ModelWorld {
+    fn now(&self) -> Tick {
+        self.now
+    }
+
+    fn perform(&mut self, id: OpId, visitor: &Visitor, operation: Operation) {
+        let layer = operation.kind().layer();
+        let (reply, bytes_in) = self.reply(visitor, &operation);
+        let down = self.down.get(usize::from(visitor.access)).copied().unwrap_or(f64::INFINITY);
+        let line_free = self.now + Duration::from_secs_f64(bytes_in as f64 / down.max(1.0));
+        let number = self.next_job;
+        self.next_job += 1;
+        self.jobs.insert(number, Job { id, started: self.now, reply, bytes_in, line_free });
+        self.waited_for.insert(id, number);
+        let admission = self.queues.get_mut(&layer).map(|queue| queue.admit(number, self.now, &mut self.rng));
+        match admission {
+            Some(Admission::Serving(at)) => self.at(at, Happening::Served(layer, number)),
+            Some(Admission::Waiting) => {}
+            Some(Admission::Full) | None => {
+                self.at(self.now + self.round_trip, Happening::TurnedAway(number))
+            }
+        }
+        self.at(self.now + self.patience, Happening::GivenUp(number));
+    }
+
+    fn release(&mut self, journey: JourneyId) {
+        for stage in Stage::ALL {
+            self.waited_for.remove(&OpId { journey, stage });
+        }
+    }
+
+    async fn wait(&mut self, until: Tick) -> Option<(OpId, Outcome)> {
+        while let Some(Reverse((at, ..))) = self.agenda.peek()
+            && *at <= until
+        {
+            let Some(Reverse((at, _, happening))) = self.agenda.pop() else { break };
+            self.now = self.now.max(at);
+            if let Some(outcome) = self.happen(happening) {
+                return Some(outcome);
+            }
+        }
+        self.now = self.now.max(until);
+        None
+    }
+}

@@ -2,8 +2,10 @@
 //!
 //! Reading a file (`spec`) reports all its problems at once; what comes out as [`Scenario`] needs no further check.
 
+mod catalogue;
 mod cut;
 mod types;
 
+pub use catalogue::piece_length;
 pub use cut::Cut;
 pub use types::*;
