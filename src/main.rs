@@ -1,3 +1,5 @@
 //! The `squall` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    squall::commands::main()
+}

@@ -1,0 +1,168 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::scenario::VariantName;
+
+use super::exit::Exit;
+
+/// Rehearse the storm before the market sends it.
+///
+/// Squall drives a scenario's attention cascade through the funnel of a BitTorrent or BTFS fleet (index visits, metadata, announces,
+/// DHT lookups, piece transfers), records what every layer did, and says whether the fleet keeps its capacity envelope.
+#[derive(Debug, Parser)]
+#[command(name = "squall", version, after_help = Exit::help(), propagate_version = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+    /// No colours (also: the environment variable NO_COLOR).
+    #[arg(long, global = true)]
+    pub(super) no_color: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Drive a scenario through the embedded testbed, or through `--target`, and judge it.
+    Run(RunArgs),
+    /// The same rehearsal in virtual time, against a model of the target.
+    Simulate(SimulateArgs),
+    /// Show what a scenario would send, and when.
+    Plan(PlanArgs),
+    /// Check scenario and profile files; lists every problem.
+    Check(CheckArgs),
+    /// Judge a recording again, also one whose run was killed.
+    Report(ReportArgs),
+    /// Start the embedded testbed alone and print the target profile that `run --target` takes.
+    Testbed(TestbedArgs),
+    /// One layer of the testbed (started by Squall itself).
+    #[command(hide = true, disable_help_flag = true)]
+    TestbedLayer {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+/// Which part of a scenario, and how.
+#[derive(Debug, Args)]
+pub(super) struct CutArgs {
+    /// Scenario file.
+    pub(super) file: PathBuf,
+    /// Which of the scenario's three forecasts.
+    #[arg(long, value_enum, default_value_t, env = "SQUALL_VARIANT")]
+    pub(super) variant: VariantName,
+    /// Seed of everything that is drawn.
+    #[arg(long, default_value_t = 1, env = "SQUALL_SEED")]
+    pub(super) seed: u64,
+    /// Scenario seconds per run second; rates per second stay what they are in real time [default: the file's].
+    #[arg(long, value_name = "FACTOR", env = "SQUALL_SPEED")]
+    pub(super) speed: Option<f64>,
+    /// Part of the audience: 0.1 is a tenth of every rate [default: the file's].
+    #[arg(long, value_name = "FACTOR", env = "SQUALL_SCALE")]
+    pub(super) scale: Option<f64>,
+    /// Slice of the scenario, such as 10h..22h [default: the file's].
+    #[arg(long, value_name = "FROM..UNTIL", env = "SQUALL_WINDOW")]
+    pub(super) window: Option<String>,
+}
+
+/// Where a rehearsal leaves its recording, and how it speaks.
+#[derive(Debug, Args)]
+pub(super) struct OutArgs {
+    /// Run directory [default: runs/<scenario>-<time>].
+    #[arg(short, long, value_name = "DIR", env = "SQUALL_OUT")]
+    pub(super) out: Option<PathBuf>,
+    /// Drive each stage at its planned rate, whatever happens upstream.
+    #[arg(long, env = "SQUALL_ISOLATED")]
+    pub(super) isolated: bool,
+    /// No progress, only the verdict.
+    #[arg(short, long, env = "SQUALL_QUIET")]
+    pub(super) quiet: bool,
+    /// How the verdict is printed.
+    #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
+    pub(super) output_format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) cut: CutArgs,
+    #[command(flatten)]
+    pub(super) out: OutArgs,
+    /// Target profile; without it the embedded testbed is started.
+    #[arg(long, value_name = "FILE", env = "SQUALL_TARGET")]
+    pub(super) target: Option<PathBuf>,
+    /// Worker threads [default: half the cores].
+    #[arg(long, value_name = "N", env = "SQUALL_WORKERS", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) workers: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SimulateArgs {
+    #[command(flatten)]
+    pub(super) cut: CutArgs,
+    #[command(flatten)]
+    pub(super) out: OutArgs,
+    /// Model of the target: queues with stated capacities [default: the built-in profiles/model.toml].
+    #[arg(long, value_name = "FILE", env = "SQUALL_MODEL")]
+    pub(super) model: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) cut: CutArgs,
+    /// How the plan is printed.
+    #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
+    pub(super) output_format: PlanFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Scenario and profile files.
+    #[arg(required = true)]
+    pub(super) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// Run directory.
+    pub(super) directory: PathBuf,
+    /// How the verdict is printed.
+    #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
+    pub(super) output_format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TestbedArgs {
+    /// Scenario whose catalogue the testbed offers.
+    pub(super) file: PathBuf,
+    /// Seed of the content.
+    #[arg(long, default_value_t = 1, env = "SQUALL_SEED")]
+    pub(super) seed: u64,
+    /// Write the profile to this file once the testbed is ready [default: standard output].
+    #[arg(short, long, value_name = "FILE", env = "SQUALL_OUT")]
+    pub(super) out: Option<PathBuf>,
+}
+
+/// Formats of a verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReportFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// `summary.json`.
+    Json,
+}
+
+/// Formats of a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum PlanFormat {
+    /// Charts and tables for people.
+    #[default]
+    Text,
+    /// Everything.
+    Json,
+    /// The curves.
+    Csv,
+}

@@ -1,0 +1,23 @@
+//! `squall report`.
+
+use super::cli::ReportArgs;
+use super::exit::{Exit, Failure};
+use super::rehearsal::{exit_of, judge};
+use super::Colors;
+
+/// Judges a recording again.
+///
+/// # Errors
+/// [`Exit::Input`] where there is no recording, [`Exit::Trouble`] where it cannot be read.
+pub(super) fn report(args: &ReportArgs, colors: Colors) -> Result<Exit, Failure> {
+    if !args.directory.join("manifest.json").is_file() {
+        let message = format!(
+            "error: {} is not a run directory: it has no manifest.json\n  hint: `squall run` names the directory it wrote",
+            args.directory.display()
+        );
+        return Err(Failure::new(Exit::Input, message));
+    }
+    let (summary, text) = judge(&args.directory, args.output_format, colors.out)?;
+    println!("{}", text.trim_end());
+    Ok(exit_of(summary.verdict))
+}

@@ -1,0 +1,232 @@
+//! `squall run`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::drive::{Limits, Stop, StopLevel, drive};
+use crate::journey::Rules;
+use crate::live::{self, Clock, Guard, LiveConfig, LiveWorld, Refusal};
+use crate::plan::Arrival;
+use crate::profile::Target;
+use crate::record::{self, Host, Recorder, WorkerRecorder, WorldName};
+
+use super::cli::RunArgs;
+use super::exit::{Exit, Failure};
+use super::rehearsal::{Prepared, Recorded, directory, exit_of, judge, prepare};
+use super::screen::Screen;
+use super::threads::{join, runtime, spawn};
+use super::watch::{Interruption, Watch};
+use super::Colors;
+
+/// Time that workers get between the start signal and the first arrival.
+const HEAD_START: Duration = Duration::from_millis(200);
+
+/// Drives a scenario and judges what came of it.
+///
+/// # Errors
+/// See [`Exit`]: bad input, a refused target, or trouble with disk, testbed or machine.
+pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
+    let prepared = prepare(&args.cut, colors)?;
+    let screen = Screen::new(&args.out, &prepared.scenario, colors);
+    let fleet = Fleet::of(args, &prepared, &screen, colors)?;
+    let target = Arc::new(fleet.target.clone());
+    let guard = Arc::new(Guard::new(&target).map_err(refused)?);
+    runtime()?.block_on(live::authorize(&target, &guard)).map_err(refused)?;
+
+    let workers = args.workers.map_or_else(default_workers, |workers| workers as usize);
+    let started_at = jiff::Timestamp::now();
+    let dir = directory(&args.out, &prepared.scenario.name, &started_at.strftime("%Y%m%dT%H%M%SZ").to_string());
+    let manifest = prepared.manifest(Recorded {
+        world: WorldName::Live,
+        workers,
+        isolated: args.out.isolated,
+        target: &target.name,
+        envelope: &target.envelope,
+        host: Some(host()),
+        started_at: Some(started_at),
+    });
+    let mut sources = prepared.sources();
+    sources.push(("target.toml".to_owned(), fleet.text.clone()));
+    let recorder = Recorder::create(&dir, &manifest, &sources)
+        .map_err(|error| Failure::trouble(dir.display(), error))?;
+
+    let stop = Stop::default();
+    let interrupted = drive_live(args, &prepared, &target, &guard, recorder, workers, screen, &stop)
+        .map_err(|error| Failure { message: format!("{}: {}", dir.display(), error.message), ..error })?;
+    drop(fleet);
+    let (summary, text) = judge(&dir, args.out.output_format, colors.out)?;
+    println!("{}", text.trim_end());
+    match interrupted {
+        None => Ok(exit_of(summary.verdict)),
+        Some(Interruption::Signal) => Ok(Exit::Interrupted),
+        Some(Interruption::Withdrawn(refusal)) => Err(refused(refusal)),
+    }
+}
+
+/// The fleet under load: a profile's, or the embedded testbed's.
+struct Fleet {
+    target: Target,
+    /// The profile as text, for the run directory.
+    text: String,
+    /// Ends with the fleet.
+    #[cfg(feature = "testbed")]
+    _testbed: Option<squall_harness::Testbed>,
+}
+
+impl Fleet {
+    fn of(args: &RunArgs, prepared: &Prepared, screen: &Screen, colors: Colors) -> Result<Self, Failure> {
+        match &args.target {
+            Some(path) => Self::from_profile(path, colors),
+            None => Self::embedded(prepared, screen, colors),
+        }
+    }
+
+    fn from_profile(path: &Path, colors: Colors) -> Result<Self, Failure> {
+        let (target, source) = Target::load(path)
+            .map_err(|problems| Failure::new(Exit::Input, problems.render(colors.err)))?;
+        Ok(Self {
+            target,
+            text: source.text,
+            #[cfg(feature = "testbed")]
+            _testbed: None,
+        })
+    }
+
+    #[cfg(feature = "testbed")]
+    fn embedded(prepared: &Prepared, screen: &Screen, colors: Colors) -> Result<Self, Failure> {
+        screen.note("starting the embedded testbed");
+        let testbed = super::testbed::start(&prepared.scenario, prepared.seed)?;
+        let text = testbed.profile();
+        let target = Target::parse(&text, "the testbed's profile")
+            .map_err(|problems| Failure::new(Exit::Trouble, problems.render(colors.err)))?;
+        let layers: Vec<String> =
+            testbed.processes().iter().map(|(layer, pid)| format!("{layer} ({pid})")).collect();
+        screen.note(&format!("testbed ready: {}", layers.join(", ")));
+        Ok(Self { target, text, _testbed: Some(testbed) })
+    }
+
+    #[cfg(not(feature = "testbed"))]
+    fn embedded(_: &Prepared, _: &Screen, _: Colors) -> Result<Self, Failure> {
+        Err(no_testbed())
+    }
+}
+
+/// What a build without the testbed says when it is asked for one.
+#[cfg(not(feature = "testbed"))]
+pub(super) fn no_testbed() -> Failure {
+    Failure::new(
+        Exit::Input,
+        "error: this build has no embedded testbed\n  hint: name a fleet with --target FILE, or build with --features testbed",
+    )
+}
+
+/// Runs the workers, the recorder and those who watch; returns when all are done.
+#[allow(clippy::too_many_arguments)]
+fn drive_live(
+    args: &RunArgs,
+    prepared: &Prepared,
+    target: &Arc<Target>,
+    guard: &Arc<Guard>,
+    recorder: Recorder,
+    workers: usize,
+    mut screen: Screen,
+    stop: &Stop,
+) -> Result<Option<Interruption>, Failure> {
+    let (observers, resources, inbox) = record::channel(workers);
+    let recording = spawn("recorder", move || record::run(recorder, inbox, |second| screen.show(second)))?;
+
+    let rules = prepared.rules(args.out.isolated, seeds(target));
+    let limits = Limits {
+        ceiling: target.authorization.as_ref().map(|leave| leave.ceiling / workers as f64),
+        in_flight: in_flight_limit(workers),
+        ..prepared.limits()
+    };
+    // The first arrival of every shard is drawn before the clock starts: a plan that looks back over hours of arrivals before its
+    // window takes a moment to begin.
+    let shards: Vec<_> = (0..workers as u32)
+        .map(|i| {
+            let mut shard = prepared.plan.shard(i, workers as u32).peekable();
+            shard.peek();
+            shard
+        })
+        .collect();
+    let clock = Clock::start_in(HEAD_START);
+    let watch = Watch::start(target, guard, stop, clock, resources)?;
+    let mut threads = Vec::new();
+    for (i, (shard, observer)) in shards.into_iter().zip(observers).enumerate() {
+        let config = LiveConfig {
+            target: Arc::clone(target),
+            scenario: Arc::clone(&prepared.scenario),
+            guard: Arc::clone(guard),
+            clock,
+            worker: i as u32,
+        };
+        let (rules, limits, stop) = (rules.clone(), limits.clone(), stop.clone());
+        threads.push(spawn(&format!("worker-{i}"), move || work(shard, config, &rules, &limits, &stop, observer))?);
+    }
+    let mut failure = None;
+    for thread in threads {
+        if let Err(error) = join(thread)? {
+            stop.raise(StopLevel::Now);
+            failure.get_or_insert(error);
+        }
+    }
+    let interruption = watch.end()?;
+    let recorded = join(recording)?;
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    recorded.map_err(|error| Failure::trouble("recording", error))?;
+    Ok(interruption)
+}
+
+/// One worker: its own runtime, its own world, its own recorder.
+fn work(
+    shard: impl Iterator<Item = Arrival>,
+    config: LiveConfig,
+    rules: &Rules,
+    limits: &Limits,
+    stop: &Stop,
+    mut observer: WorkerRecorder,
+) -> Result<(), Failure> {
+    let runtime = runtime()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let mut world = LiveWorld::new(config).map_err(|error| Failure::trouble("starting a worker", error))?;
+        drive(shard, &mut world, rules, limits, stop, &mut |event| observer.observe(&event)).await;
+        Ok(())
+    })?;
+    observer.finish();
+    Ok(())
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    Failure::new(Exit::Refused, format!("refused: {refusal}"))
+}
+
+/// The seeds that an isolated transfer may ask without having asked a tracker.
+fn seeds(target: &Target) -> Vec<SocketAddr> {
+    target.stand_in_port.map(|port| SocketAddr::new(target.tracker.ip(), port)).into_iter().collect()
+}
+
+fn default_workers() -> usize {
+    (thread::available_parallelism().map_or(1, usize::from) / 2).max(1)
+}
+
+/// Operations that a worker may have under way: each can need a descriptor, and some are left for everything else.
+fn in_flight_limit(workers: usize) -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
+    (usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(256) / workers).clamp(64, 1 << 16)
+}
+
+fn host() -> Host {
+    let system = rustix::system::uname();
+    Host {
+        cores: thread::available_parallelism().map_or(1, usize::from),
+        kernel: format!("{} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy()),
+        hostname: Some(system.nodename().to_string_lossy().into_owned()),
+    }
+}

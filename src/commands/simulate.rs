@@ -1,0 +1,78 @@
+//! `squall simulate`.
+
+use std::fs;
+use std::path::Path;
+
+use crate::drive::{Stop, drive};
+use crate::model::{ModelTarget, ModelWorld, complete};
+use crate::record::{self, Recorder, WorldName};
+
+use super::cli::SimulateArgs;
+use super::exit::{Exit, Failure};
+use super::rehearsal::{Recorded, directory, exit_of, judge, prepare};
+use super::screen::Screen;
+use super::Colors;
+
+/// The model that `--model` replaces.
+const BUILT_IN: &str = include_str!("../../profiles/model.toml");
+
+/// The rehearsal in virtual time.
+///
+/// # Errors
+/// As `run`, but for what only a live target can do.
+pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Failure> {
+    let prepared = prepare(&args.cut, colors)?;
+    let (target, source) = model(args.model.as_deref(), colors)?;
+    let dir = directory(&args.out, &prepared.scenario.name, &format!("simulated-seed{}", args.cut.seed));
+    // No host and no date: the same seed gives the same bytes, wherever and whenever.
+    let manifest = prepared.manifest(Recorded {
+        world: WorldName::Model,
+        workers: 1,
+        isolated: args.out.isolated,
+        target: &target.name,
+        envelope: &target.envelope,
+        host: None,
+        started_at: None,
+    });
+    let mut sources = prepared.sources();
+    sources.push(source);
+    let recorder = Recorder::create(&dir, &manifest, &sources)
+        .map_err(|error| Failure::trouble(dir.display(), error))?;
+    let (mut workers, resources, inbox) = record::channel(1);
+    drop(resources);
+    let Some(mut observer) = workers.pop() else {
+        return Err(Failure::new(Exit::Trouble, "the recorder has no worker"));
+    };
+    let screen = Screen::new(&args.out, &prepared.scenario, colors);
+    let recording = std::thread::spawn(move || {
+        let mut screen = screen;
+        record::run(recorder, inbox, |second| screen.show(second))
+    });
+    let mut world = ModelWorld::new(&prepared.scenario, &target, args.cut.seed);
+    let rules = prepared.rules(args.out.isolated, vec![ModelWorld::SEEDBOX]);
+    let limits = prepared.limits();
+    complete(drive(prepared.plan.shard(0, 1), &mut world, &rules, &limits, &Stop::default(), &mut |event| {
+        observer.observe(&event);
+    }));
+    observer.finish();
+    let recorded = recording.join().map_err(|_| Failure::new(Exit::Trouble, "the recorder's thread panicked"))?;
+    recorded.map_err(|error| Failure::trouble(dir.display(), error))?;
+    let (summary, text) = judge(&dir, args.out.output_format, colors.out)?;
+    println!("{}", text.trim_end());
+    Ok(exit_of(summary.verdict))
+}
+
+/// The model to simulate, and its file for the run directory.
+fn model(path: Option<&Path>, colors: Colors) -> Result<(ModelTarget, (String, String)), Failure> {
+    let (name, text) = match path {
+        None => ("profiles/model.toml (built in)".to_owned(), BUILT_IN.to_owned()),
+        Some(path) => {
+            let text = fs::read_to_string(path)
+                .map_err(|error| Failure::new(Exit::Input, format!("error: {}: {error}", path.display())))?;
+            (path.display().to_string(), text)
+        }
+    };
+    let target = ModelTarget::parse(&text, &name)
+        .map_err(|problems| Failure::new(Exit::Input, problems.render(colors.err)))?;
+    Ok((target, ("model.toml".to_owned(), text)))
+}

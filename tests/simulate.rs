@@ -1,0 +1,124 @@
+//! Rehearsals in virtual time.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use squall::journey::Kind;
+use squall::record::Recording;
+
+use support::{contents, run, stderr, stdout};
+
+fn path(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let simulate = |name: &str, seed: &str| {
+        let out = dir.path().join(name);
+        let output =
+            run(&["simulate", "scenarios/listing-day.toml", "--quiet", "--seed", seed, "--out", &path(&out)]);
+        assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+        out
+    };
+    let first = contents(&simulate("first", "7"));
+    let second = contents(&simulate("second", "7"));
+    let other = contents(&simulate("other", "8"));
+    assert_eq!(
+        first.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        second.iter().map(|(name, _)| name).collect::<Vec<_>>()
+    );
+    for ((name, first), (_, second)) in first.iter().zip(&second) {
+        // The summary names the directory that it judged.
+        if name.as_os_str() != "summary.json" {
+            assert!(first == second, "{} differs", name.display());
+        }
+    }
+    let timeline = |files: &[(std::path::PathBuf, Vec<u8>)]| {
+        files.iter().find(|(name, _)| name.as_os_str() == "timeline.jsonl").unwrap().1.clone()
+    };
+    assert!(timeline(&first) != timeline(&other), "another seed is another run");
+}
+
+/// Erlang C through the whole chain (plan, worker loop, model, recorder): `domain.md` section 3, (c, rho) → mean wait over service.
+#[test]
+fn a_layer_behaves_as_erlang_says() {
+    const SERVICE: f64 = 0.08;
+    for (load, wait) in [(0.8, 0.286), (0.95, 2.110)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (scenario, model, out) =
+            (dir.path().join("flat.toml"), dir.path().join("model.toml"), dir.path().join("out"));
+        // Eight servers of 80 ms: 100/s.
+        fs::write(&scenario, flat_scenario(load * 100.0)).unwrap();
+        fs::write(&model, MODEL).unwrap();
+        let output = run(&[
+            "simulate", &path(&scenario), "--model", &path(&model), "--quiet", "--out", &path(&out),
+        ]);
+        assert!(out.join("timeline.jsonl").exists(), "{}", stderr(&output));
+        let recording = Recording::read(&out).unwrap();
+        let mut service = squall::record::histogram();
+        for row in recording.rows.iter().filter_map(|row| row.kinds.get(&Kind::Side)) {
+            assert_eq!(row.counts.failed.total(), 0);
+            row.latencies.service.add_to(&mut service);
+        }
+        let mean = service.mean() / 1e6;
+        let expected = SERVICE * (1.0 + wait);
+        // Waits are correlated over ~1/(1-rho)^2 services: two hours at 0.95 are worth some 1,500 independent waits.
+        let tolerance = if load > 0.9 { 0.08 } else { 0.02 };
+        assert!((mean / expected - 1.0).abs() < tolerance, "rho {load}: mean {mean:.4} s, Erlang {expected:.4} s");
+    }
+}
+
+/// A scenario whose only traffic worth the name is a constant Poisson stream to the status page.
+fn flat_scenario(rate: f64) -> String {
+    let profiles = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles");
+    format!(
+        r#"squall = 1
+kind = "scenario"
+name = "flat"
+title = "A constant stream"
+start = 2026-03-02T00:00:00Z
+duration = "2h"
+clients = "{profiles}/clients.toml"
+access = "{profiles}/access.toml"
+
+[audience]
+base = "1/h"
+[[audience.region]]
+name = "everywhere"
+share = "100%"
+utc_offset = "+00:00"
+peak_hour = 12
+night = "100%"
+
+[funnel]
+patience = "10m"
+metadata = {{ conversion = "0%", lag = {{ median = "1m", p90 = "2m" }} }}
+start = {{ conversion = "0%", lag = {{ median = "1m", p90 = "2m" }} }}
+
+[[content]]
+class = "nothing"
+items = 1
+size = "1 MiB"
+
+[[side]]
+name = "status"
+path = "/status"
+base = "{rate}/s"
+follows = "concern"
+"#
+    )
+}
+
+const MODEL: &str = r#"squall = 1
+kind = "model"
+name = "eight servers"
+round_trip = "0s"
+[layer.index]
+servers = 8
+service = "80ms"
+waiting = 1000000
+"#;
