@@ -3,7 +3,11 @@
 //! Reading a file (`spec`) reports all its problems at once; what comes out as [`Scenario`] needs no further check.
 
 mod cut;
+mod load;
+mod spec;
 mod types;
+mod values;
 
-pub use cut::Cut;
+pub use cut::{Cut, CutFlags};
+pub use load::{Loaded, keys, load, parse};
 pub use types::*;
