@@ -1,7 +1,7 @@
 //! The verbs: the only place that sees both ends, prints and wires.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod check;
+mod check;
 mod cli;
 mod exit;
 mod plan;
@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+pub use check::{CheckResult, check};
 pub use exit::{Exit, Failure};
 
 use cli::{Cli, Verb};
@@ -68,7 +69,7 @@ fn dispatch(verb: Verb, colors: Colors) -> Result<ExitCode, Failure> {
         Verb::Simulate(args) => simulate::simulate(&args, colors)?,
         Verb::Plan(args) => plan::plan(&args, colors)?,
         Verb::Check(args) => {
-            let result = check::check(&args.files, colors.out);
+            let result = check(&args.files, colors.out);
             println!("{}", result.text.trim_end());
             if result.ok { Exit::Pass } else { Exit::Input }
         }

@@ -1,4 +1,25 @@
 //! What is wrong with a file, and all of it at once.
+//!
+//! [`Table`] reads a TOML document key by key and notes every problem with its place; [`Report`] renders the problems of several files.
+
+mod describe;
+mod header;
+mod hint;
+mod reader;
+mod report;
+mod source;
+mod table;
+mod value;
+
+pub use describe::{Description, Presence};
+pub use header::FileKind;
+pub use reader::{Names, Reported, describe, read};
+pub use report::Report;
+pub(crate) use report::plain;
+pub use source::SourceFile;
+pub use table::Table;
+pub use value::{Choice, Moment, Name, OneOf, PositiveDuration, PositiveRate, Shown, Text, UrlPath, Value};
+pub(crate) use value::{bounded, shown};
 
 /// One thing wrong with one place of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

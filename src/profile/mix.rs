@@ -1,10 +1,36 @@
 //! Who the visitors are: clients and access lines.
 
+use crate::problem::{Reported, Table};
+use crate::unit::Share;
+
 /// A weighted choice. Shares are normalised to 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mix<T> {
     /// Every member with its share.
     pub members: Vec<(T, f64)>,
+}
+
+/// Members whose shares add up to exactly 1, from members whose shares add up to 100% as people round; at most 256, as plans number them
+/// in a byte.
+///
+/// # Errors
+/// They add up to something else, or there are too many; `key` names the array of tables that they were read from.
+pub(crate) fn normalised<T>(
+    table: &Table<'_>,
+    key: &str,
+    members: Vec<(T, f64)>,
+) -> Result<Vec<(T, f64)>, Reported> {
+    if members.len() > 256 {
+        let message = format!("{} times `{key}` is too many", members.len());
+        return Err(table.wrong(key, message, Some("at most 256 are told apart".to_owned())));
+    }
+    let sum: f64 = members.iter().map(|(_, share)| share).sum();
+    // Thirds may be written as 33%.
+    if (sum - 1.0).abs() > 0.011 {
+        let message = format!("the shares of `{key}` add up to {}", Share((sum * 1e4).round() / 1e4));
+        return Err(table.wrong(key, message, Some("they must add up to 100%".to_owned())));
+    }
+    Ok(members.into_iter().map(|(member, share)| (member, share / sum)).collect())
 }
 
 /// A BitTorrent client as its peers and trackers see it.

@@ -2,10 +2,14 @@
 
 mod envelope;
 mod mix;
+mod read;
 mod target;
+mod values;
 
 pub use envelope::{Envelope, LayerEnvelope, Slo};
+pub(crate) use mix::normalised;
 pub use mix::{Access, Client, Mix};
+pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_keys};
 pub use target::{Authorization, ContentItem, HttpEndpoint, Index, Process, Target};
 
 use serde::{Deserialize, Serialize};

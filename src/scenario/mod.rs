@@ -4,8 +4,12 @@
 
 mod catalogue;
 mod cut;
+mod load;
+mod spec;
 mod types;
+mod values;
 
 pub use catalogue::piece_length;
-pub use cut::Cut;
+pub use cut::{Cut, CutFlags};
+pub use load::{Loaded, keys, load, parse};
 pub use types::*;

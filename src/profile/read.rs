@@ -1,0 +1,261 @@
+//! Reading profile files.
+
+use std::path::Path;
+
+use crate::problem::{
+    Description, FileKind, Moment, Name, Names, OneOf, PositiveDuration, PositiveRate, Problem, Report,
+    Reported, SourceFile, Table, Text, UrlPath, describe, read,
+};
+use crate::unit::{Rate, Share};
+
+use super::mix::normalised;
+use super::values::{
+    Address, Bandwidth, Header, InfoHash, Network, Numwant, PeerIdPrefix, Pid, Port, Quantile,
+};
+use super::{
+    Access, Authorization, Client, ContentItem, Envelope, HttpEndpoint, Index, Layer, LayerEnvelope, Mix,
+    Process, Slo, Target,
+};
+
+impl Target {
+    /// Reads a target profile.
+    ///
+    /// # Errors
+    /// The file cannot be read, or everything that is wrong with it.
+    pub fn load(path: &Path) -> Result<Self, Report> {
+        let file = SourceFile::open(path).map_err(|error| Report::unreadable(path, &error))?;
+        Self::of(file)
+    }
+
+    /// Reads a target profile that is not a file; `origin` stands for its path in problems.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(text: &str, origin: &str) -> Result<Self, Report> {
+        Self::of(SourceFile { path: origin.into(), text: text.to_owned() })
+    }
+
+    /// Reads a target profile from a file that is already open.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn of(file: SourceFile) -> Result<Self, Report> {
+        read(&file.text, FileKind::Target, target).map_err(|problems| Report::of(file, problems))
+    }
+}
+
+/// Reads a client mix.
+///
+/// # Errors
+/// Everything that is wrong with the text.
+pub fn parse_clients(text: &str) -> Result<Mix<Client>, Vec<Problem>> {
+    read(text, FileKind::Clients, clients)
+}
+
+/// Reads an access mix.
+///
+/// # Errors
+/// Everything that is wrong with the text.
+pub fn parse_access(text: &str) -> Result<Mix<Access>, Vec<Problem>> {
+    read(text, FileKind::Access, access)
+}
+
+/// Every key of a client mix.
+#[must_use]
+pub fn clients_keys() -> Vec<Description> {
+    describe(FileKind::Clients, clients)
+}
+
+/// Every key of an access mix.
+#[must_use]
+pub fn access_keys() -> Vec<Description> {
+    describe(FileKind::Access, access)
+}
+
+/// Every key of a target profile.
+#[must_use]
+pub fn target_keys() -> Vec<Description> {
+    describe(FileKind::Target, target)
+}
+
+fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
+    let mut names = Names::default();
+    let members = table.filled_tables("client", "A BitTorrent client.", |table| {
+        let name = table.required::<Name>("name", "Name in reports.");
+        let share = table.required::<Share>("share", "Share of the visitors; shares add up to 100%.");
+        let peer_id = table.required::<PeerIdPrefix>("peer_id", "Start of its peer ids.");
+        let user_agent = table.required::<Header>("user_agent", "Its `User-Agent`.");
+        let numwant = table.or("numwant", "Peers that it asks a tracker for.", Numwant(-1));
+        let dht = table.or("dht", "Whether it uses the DHT beside trackers.", true);
+        let name = name?.0.0;
+        names.claim(table, "name", &name)?;
+        let client = Client {
+            name,
+            peer_id_prefix: peer_id?.0,
+            user_agent: user_agent?.0.0,
+            numwant: numwant?.0,
+            dht: dht?,
+        };
+        Ok((client, share?.0))
+    });
+    Ok(Mix { members: normalised(table, "client", members?)? })
+}
+
+fn access(table: &mut Table<'_>) -> Result<Mix<Access>, Reported> {
+    let mut names = Names::default();
+    let members = table.filled_tables("access", "A kind of access line.", |table| {
+        let name = table.required::<Name>("name", "Name in reports.");
+        let share = table.required::<Share>("share", "Share of the visitors; shares add up to 100%.");
+        let down = table.required::<Bandwidth>("down", "Towards the visitor.");
+        let up = table.required::<Bandwidth>("up", "From the visitor.");
+        let name = name?.0.0;
+        names.claim(table, "name", &name)?;
+        Ok((Access { name, down: down?.0.0, up: up?.0.0 }, share?.0))
+    });
+    Ok(Mix { members: normalised(table, "access", members?)? })
+}
+
+fn target(table: &mut Table<'_>) -> Result<Target, Reported> {
+    let name = table.required::<Name>("name", "Name in reports.");
+    let index = table.table("index", "Web pages.", index);
+    let metadata = table.table("metadata", "The server of the `.torrent` files.", endpoint);
+    let tracker = table.table("tracker", "The UDP tracker.", |table| {
+        table.required::<Address>("address", "Where it listens.")
+    });
+    let dht = table.table("dht", "The DHT.", |table| {
+        table.filled_list::<Address>("bootstrap", "Nodes that a lookup starts from.")
+    });
+    let swarm = table.optional_table("swarm", "Who answers in the visitors' stead.", |table| {
+        table.required::<Port>("stand_in_port", "Port that visitors announce as their own.")
+    });
+    let mut names = Names::default();
+    let mut hashes = Names::default();
+    let content = table.filled_tables("content", "A torrent, the most popular first.", |table| {
+        content(table, &mut names, &mut hashes)
+    });
+    let processes =
+        table.tables("process", "A local process whose CPU, memory and descriptors are sampled.", |table| {
+            let layer = table.required::<OneOf<Layer>>("layer", "The layer that it serves.");
+            let pid = table.required::<Pid>("pid", "Its process id.");
+            Ok(Process { layer: layer?.0, pid: pid?.0 })
+        });
+    let envelope = table.table_of_defaults("envelope", "What the layers promise.", envelope);
+    let authorization =
+        table.optional_table("authorization", "Leave to load addresses outside loopback.", authorization);
+    Ok(Target {
+        name: name?.0.0,
+        index: index?,
+        metadata: metadata?,
+        tracker: tracker?.0,
+        dht: dht?.into_iter().map(|node| node.into_inner().0).collect(),
+        stand_in_port: swarm?.map(|port| port.0),
+        content: content?,
+        envelope: envelope?,
+        processes: processes?,
+        authorization: authorization?,
+    })
+}
+
+fn endpoint(table: &mut Table<'_>) -> Result<HttpEndpoint, Reported> {
+    let address = table.required::<Address>("address", "Where it listens.");
+    let host = table.optional::<Header>("host", "`Host` header; the address where it is left out.");
+    let address = address?.0;
+    Ok(HttpEndpoint { address, host: host?.map_or_else(|| address.to_string(), |host| host.0.0) })
+}
+
+fn index(table: &mut Table<'_>) -> Result<Index, Reported> {
+    let server = endpoint(table);
+    let page = table.or(
+        "page",
+        "Landing page; `{name}` stands for the content's name.",
+        UrlPath(Text("/".to_owned())),
+    );
+    let assets = table.list::<UrlPath>("assets", "Files that belong to the page, fetched in turn.");
+    Ok(Index {
+        server: server?,
+        page: page?.0.0,
+        assets: assets?.into_iter().map(|path| path.into_inner().0.0).collect(),
+    })
+}
+
+fn content(table: &mut Table<'_>, names: &mut Names, hashes: &mut Names) -> Result<ContentItem, Reported> {
+    let name = table.required::<Name>("name", "Name in reports.");
+    let info_hash = table.required::<InfoHash>("info_hash", "SHA-1 of the info dictionary.");
+    let torrent = table.required::<UrlPath>("torrent", "Path of the `.torrent` on the metadata server.");
+    let (name, info_hash) = (name?.0.0, info_hash?.0);
+    let unique_name = names.claim(table, "name", &name);
+    let unique_hash = hashes.claim(table, "info_hash", &hex(&info_hash));
+    unique_name?;
+    unique_hash?;
+    Ok(ContentItem { name, info_hash, torrent_path: torrent?.0.0 })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn envelope(table: &mut Table<'_>) -> Result<Envelope, Reported> {
+    // Every layer is read before the first that is wrong ends the reading.
+    let layers = Layer::ALL.map(|layer| {
+        let promise = table.optional_table(layer.name(), "What this layer promises.", layer_envelope);
+        promise.map(|promise| promise.map(|promise| (layer, promise)))
+    });
+    let promises: Result<Vec<_>, Reported> = layers.into_iter().collect();
+    Ok(Envelope { layers: promises?.into_iter().flatten().collect() })
+}
+
+fn layer_envelope(table: &mut Table<'_>) -> Result<LayerEnvelope, Reported> {
+    let base = table.required::<PositiveRate>("base", "Operations that are kept for ever.");
+    let burst = table.required::<PositiveRate>("burst", "Operations that are kept for `burst_for`.");
+    let burst_for =
+        table.required::<PositiveDuration>("burst_for", "How long a burst may last, in run time.");
+    let reserve = table
+        .required::<PositiveRate>("reserve", "Operations that are survived with everything switched on.");
+    let headroom = table.or("headroom", "Share of the reserve that stays unused at the peak.", Share(0.2));
+    let slo = table.table("slo", "What \"kept\" means.", slo);
+    let (base, burst, reserve) = (base?.0.0, burst?.0.0, reserve?.0.0);
+    ascending(table, ("base", base), ("burst", burst))?;
+    ascending(table, ("burst", burst), ("reserve", reserve))?;
+    Ok(LayerEnvelope { base, burst, burst_for: burst_for?.0, reserve, slo: slo?, headroom: headroom?.0 })
+}
+
+fn ascending(
+    table: &Table<'_>,
+    (low, least): (&str, f64),
+    (high, rate): (&str, f64),
+) -> Result<(), Reported> {
+    if rate >= least {
+        return Ok(());
+    }
+    let hint = format!("`{low}` is {}", Rate(least));
+    Err(table.wrong(high, format!("`{high}` must be at least `{low}`"), Some(hint)))
+}
+
+fn slo(table: &mut Table<'_>) -> Result<Slo, Reported> {
+    let quantile = table.or("quantile", "Quantile that the limit holds for.", Quantile(0.99));
+    let limit = table.required::<PositiveDuration>("limit", "Longest latency, from the intended moment.");
+    let errors = table.or("errors", "Share of operations that may fail.", Share(0.01));
+    Ok(Slo { quantile: quantile?.0, limit: limit?.0, errors: errors?.0 })
+}
+
+fn authorization(table: &mut Table<'_>) -> Result<Authorization, Reported> {
+    let networks = table.filled_list::<Network>("networks", "Networks that may be contacted.");
+    let ceiling = table.required::<PositiveRate>("ceiling", "Operations over all stages, never exceeded.");
+    let from = table.required::<Moment>("from", "First moment of the window.");
+    let until = table.required::<Moment>("until", "Last moment of the window.");
+    let contact = table.required::<Text>("contact", "Whom to call.");
+    let token =
+        table.required::<Header>("token", "What the target's `/.well-known/squall-authorization` must hold.");
+    let (from, until) = (from?.0, until?.0);
+    if until <= from {
+        return Err(table.wrong("until", "`until` must be later than `from`".to_owned(), None));
+    }
+    Ok(Authorization {
+        networks: networks?.into_iter().map(|network| network.into_inner().0).collect(),
+        ceiling: ceiling?.0.0,
+        from,
+        until,
+        contact: contact?.0,
+        token: token?.0.0,
+    })
+}

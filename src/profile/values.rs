@@ -1,0 +1,129 @@
+//! What single keys of profiles hold.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use toml::de::DeValue;
+
+use super::Layer;
+use crate::problem::{Choice, Text, Value, bounded, shown};
+use crate::unit::{BitRate, Quantity};
+
+impl Choice for Layer {
+    const NOUN: &'static str = "a layer";
+    const NAMES: &'static [(&'static str, Self)] = &[
+        (Self::Index.name(), Self::Index),
+        (Self::Metadata.name(), Self::Metadata),
+        (Self::Tracker.name(), Self::Tracker),
+        (Self::Dht.name(), Self::Dht),
+        (Self::Seedbox.name(), Self::Seedbox),
+    ];
+}
+
+bounded! {
+    /// A `Host` or `User-Agent` header.
+    pub(super) Header(Text): "visible ASCII characters", "\"index.testbed\"", |it| is_printable(&it.0);
+    /// A port to connect to.
+    pub(super) Port(u16): "a port from 1 to 65535", "40006", |it| *it > 0;
+    /// A process other than those of the kernel.
+    pub(super) Pid(u32): "the id of a process", "1234", |it| *it > 1 && i32::try_from(*it).is_ok();
+    /// Peers to ask for.
+    pub(super) Numwant(i32): "a number of peers from -1 to 1000, -1 for the tracker's own choice", "200", |it| (-1..=1000).contains(it);
+    /// A bandwidth that lets something through.
+    pub(super) Bandwidth(BitRate): "a bandwidth above 0", BitRate::FORMS, |it| it.0 > 0.0;
+    /// A quantile that can be exceeded.
+    pub(super) Quantile(f64): "a quantile between 0 and 1", "0.99", |it| *it > 0.0 && *it < 1.0;
+}
+
+shown!(Quantile => |it| it.0, Numwant => |it| it.0);
+
+fn is_visible(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn is_printable(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+}
+
+/// Where something listens.
+pub(super) struct Address(pub(super) SocketAddr);
+
+impl Value for Address {
+    fn noun() -> String {
+        "an IP address with a port".to_owned()
+    }
+
+    fn forms() -> String {
+        // Why no names: resolving one would send a DNS packet before the guard has spoken.
+        "\"127.0.0.1:40001\" or \"[::1]:40001\"; names are not resolved, as that would send packets before the target is authorised"
+            .to_owned()
+    }
+
+    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
+        let address: SocketAddr = value.as_str()?.parse().ok()?;
+        (address.port() > 0).then_some(Self(address))
+    }
+}
+
+/// The SHA-1 of an info dictionary (BEP 3).
+pub(super) struct InfoHash(pub(super) [u8; 20]);
+
+impl Value for InfoHash {
+    fn noun() -> String {
+        "an info-hash of 40 hexadecimal digits".to_owned()
+    }
+
+    fn forms() -> String {
+        "\"0123456789abcdef0123456789abcdef01234567\"".to_owned()
+    }
+
+    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
+        let text = value.as_str()?;
+        if text.len() != 40 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut hash = [0; 20];
+        for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(Self(hash))
+    }
+}
+
+/// The first eight bytes of a peer id (BEP 20).
+pub(super) struct PeerIdPrefix(pub(super) [u8; 8]);
+
+impl Value for PeerIdPrefix {
+    fn noun() -> String {
+        "the first 8 characters of a peer id (BEP 20)".to_owned()
+    }
+
+    fn forms() -> String {
+        "\"-qB4520-\"".to_owned()
+    }
+
+    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
+        let text = value.as_str().filter(|text| is_visible(text))?;
+        text.as_bytes().try_into().ok().map(Self)
+    }
+}
+
+/// A network that may be loaded.
+pub(super) struct Network(pub(super) IpNet);
+
+impl Value for Network {
+    fn noun() -> String {
+        "a network no wider than /8 (IPv4) or /32 (IPv6)".to_owned()
+    }
+
+    fn forms() -> String {
+        "\"10.77.0.0/16\" or \"203.0.113.7/32\"".to_owned()
+    }
+
+    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
+        let network: IpNet = value.as_str()?.parse().ok()?;
+        // Nobody can give leave for more than that, and a slip such as 0.0.0.0/0 would be leave for the whole internet.
+        let widest = if network.addr().is_ipv4() { 8 } else { 32 };
+        (network.prefix_len() >= widest).then_some(Self(network))
+    }
+}

@@ -1,0 +1,33 @@
+//! What single keys of scenarios hold.
+
+use super::Channel;
+use crate::problem::{Choice, bounded, shown};
+use crate::unit::{ByteSize, Factor, Quantity};
+
+impl Choice for Channel {
+    const NOUN: &'static str = "a kind of attention";
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("interest", Self::Interest), ("concern", Self::Concern)];
+}
+
+bounded! {
+    /// A multiple that has a logarithm.
+    pub(super) PositiveFactor(Factor): "a multiple of normal above 0", Factor::FORMS, |it| it.0 > 0.0;
+    /// An effect on attention.
+    pub(super) Strength(f64): "a strength from 0 to 1000 (1 doubles the base)", "2 or 0.5", |it| (0.0..=1e3).contains(it);
+    /// An exponent of a relaxation or of a popularity.
+    pub(super) Exponent(f64): "an exponent from 0 to 5", "0.8", |it| (0.0..=5.0).contains(it);
+    /// A branching ratio; at 1 a cascade would never end.
+    pub(super) Branching(f64): "a branching ratio from 0 up to, but not, 1", "0.3", |it| (0.0..1.0).contains(it);
+    /// A local time of day, in hours.
+    pub(super) Hour(f64): "an hour of the day from 0 up to, but not, 24", "20 or 20.5", |it| (0.0..24.0).contains(it);
+    /// Things of which a page or a visitor has a few.
+    pub(super) Few(u32): "a whole number from 0 to 100", "3", |it| *it <= 100;
+    /// Items of a content class.
+    pub(super) Items(u32): "a whole number from 1 to 65536", "4", |it| (1..=65_536).contains(it);
+    /// A size of something that can be fetched.
+    pub(super) Size(ByteSize): "a size from 1 B to 1 TiB", ByteSize::FORMS, |it| (1..=1 << 40).contains(&it.0);
+}
+
+shown!(Strength => |it| it.0, Exponent => |it| it.0, Branching => |it| it.0, Few => |it| it.0,
+    Hour => |it| it.0, PositiveFactor => |it| it.0.shown());
