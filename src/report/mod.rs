@@ -1,1 +1,3 @@
 //! Reports: formats what analysis found, computes nothing.
+
+pub mod plan;

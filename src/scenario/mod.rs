@@ -5,6 +5,8 @@
 mod catalogue;
 mod cut;
 mod load;
+#[doc(hidden)]
+pub mod sample;
 mod spec;
 mod types;
 mod values;

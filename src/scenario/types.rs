@@ -213,6 +213,18 @@ pub struct Variants {
     pub breakout: Variant,
 }
 
+impl Variants {
+    /// The variant of that name.
+    #[must_use]
+    pub const fn get(&self, name: VariantName) -> Variant {
+        match name {
+            VariantName::Conservative => self.conservative,
+            VariantName::Baseline => self.baseline,
+            VariantName::Breakout => self.breakout,
+        }
+    }
+}
+
 /// A forecast as multiples of what the file says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Variant {

@@ -1,0 +1,222 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::scenario::{Cut, sample};
+
+const HOUR: u64 = 3600;
+
+fn plan(cut: Cut, seed: u64) -> Plan {
+    Plan::new(Arc::new(Scenario { cut, ..sample::sample() }), VariantName::Baseline, seed)
+}
+
+fn cut(from: u64, until: u64, speed: f64, scale: f64) -> Cut {
+    Cut { speed, scale, from: Duration::from_secs(from), until: Duration::from_secs(until) }
+}
+
+/// The sample's day in eight seconds.
+fn quick(seed: u64) -> Plan {
+    plan(cut(0, 24 * HOUR, 10_800.0, 1.0), seed)
+}
+
+/// Steps of each stage in equal buckets of the window.
+fn counts(plan: &Plan, buckets: usize) -> Vec<[f64; 5]> {
+    let mut counts = vec![[0.0; 5]; buckets];
+    for step in plan.arrivals().flat_map(|arrival| arrival.steps) {
+        let bucket = step.at.as_secs_f64() / plan.length().as_secs_f64() * buckets as f64;
+        counts[bucket as usize][step.what.stage() as usize] += 1.0;
+    }
+    counts
+}
+
+/// Variance of a stage's counts over their mean: a completed start announces twice at one moment.
+const DISPERSION: [f64; 5] = [1.0, 1.0, 2.0, 1.0, 1.0];
+
+#[test]
+fn the_golden_digests() {
+    let window = plan(cut(7 * HOUR, 10 * HOUR, 1000.0, 0.3), 42);
+    assert_eq!(
+        [quick(1).digest(), quick(2).digest(), window.digest()],
+        [
+            "6a5862df72a22d5ff08bbac87bd47bc1d2cfe34c5f3b75f346aca96c38a162e3",
+            "81ffd5ec0b2d4019f5f630ed6ed860f0a94b711a70a40823ea9199fb87c9e6ed",
+            "7d26ef2d31d8ddd6f0cd1a3c5231d2d55144ebba467c77338fd4b99af5ce67f6"
+        ]
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_plan() {
+    assert!(quick(7).arrivals().eq(&quick(7)));
+    assert_eq!(quick(7).digest(), quick(7).overview(10).digest);
+    assert_ne!(quick(7).digest(), quick(8).digest());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn the_union_of_any_shards_is_the_unsharded_plan(
+        seed: u64, of in prop::sample::select(vec![1_u32, 2, 5, 7]), from in 0..20_u64,
+    ) {
+        let plan = plan(cut(from * HOUR, (from + 4) * HOUR, 5000.0, 0.5), seed);
+        let mut union: Vec<Arrival> = (0..of).flat_map(|i| plan.shard(i, of)).collect();
+        union.sort_by_key(|arrival| (arrival.due(), arrival.index));
+        prop_assert!(union.into_iter().eq(&plan));
+        prop_assert_eq!(plan.shard(of, of).count(), 0);
+    }
+
+    #[test]
+    fn arrivals_come_in_order_and_stay_inside_the_window(seed: u64, from in 0..20_u64) {
+        let plan = plan(cut(from * HOUR, (from + 4) * HOUR, 5000.0, 0.5), seed);
+        let arrivals: Vec<Arrival> = plan.arrivals().collect();
+        prop_assert!(arrivals.is_sorted_by_key(|arrival| (arrival.due(), arrival.index)));
+        for arrival in arrivals {
+            prop_assert!(arrival.steps.is_sorted_by_key(|step| step.at));
+            let last = arrival.steps.last().map(|step| step.at);
+            prop_assert!(last.is_some_and(|at| at < Tick::ZERO + plan.length()));
+        }
+    }
+}
+
+#[test]
+fn every_stage_has_its_expected_rate_from_the_first_moment_of_a_window_on() {
+    // A listing goes live an hour before the window: visitors of before are everywhere in the funnel.
+    let plan = plan(cut(9 * HOUR, 12 * HOUR, 100.0, 4.0), 3);
+    let buckets = 36;
+    let span = plan.length().as_secs_f64() / buckets as f64;
+    for (i, counts) in counts(&plan, buckets).iter().enumerate() {
+        for stage in Stage::ALL {
+            let moment = |j: usize| 9.0 * 3600.0 + (i as f64 + (j as f64 + 0.5) / 8.0) * span * 100.0;
+            let expected = (0..8).map(|j| plan.expected(stage, moment(j))).sum::<f64>() / 8.0 * span;
+            let z = (counts[stage as usize] - expected) / (DISPERSION[stage as usize] * expected).sqrt();
+            assert!(z.abs() < 4.5, "{} in bucket {i}: {counts:?}, expected {expected}", stage.name());
+        }
+    }
+}
+
+#[test]
+fn speed_changes_no_rate() {
+    // The first hour after the go-live, at real time and 500 times as fast; the fast one with more audience for more certainty.
+    let window = |speed, scale| plan(cut(8 * HOUR - 600, 9 * HOUR, speed, scale), 11);
+    let (real, fast, buckets) = (window(1.0, 0.2), window(500.0, 20.0), 14);
+    let rates = |plan: &Plan| {
+        let audience = plan.length().as_secs_f64() / buckets as f64 * plan.scenario().cut.scale;
+        (counts(plan, buckets), audience)
+    };
+    let ((real, real_audience), (fast, fast_audience)) = (rates(&real), rates(&fast));
+    let mut squares = Vec::new();
+    for (i, (real, fast)) in real.iter().zip(&fast).enumerate() {
+        for stage in Stage::ALL {
+            let (a, b) = (real[stage as usize], fast[stage as usize]);
+            let difference = a / real_audience - b / fast_audience;
+            let variance = a / real_audience.powi(2) + b / fast_audience.powi(2);
+            let square = difference.powi(2) / (variance * DISPERSION[stage as usize]);
+            assert!(square < 4.5_f64.powi(2), "{} in bucket {i}: {a} and {b} steps", stage.name());
+            squares.push(square);
+        }
+    }
+    let mean = squares.iter().sum::<f64>() / squares.len() as f64;
+    assert!((0.5..1.5).contains(&mean), "mean squared deviation {mean}");
+}
+
+#[test]
+fn visits_are_a_poisson_process_with_the_demands_rate() {
+    let plan = plan(cut(0, 24 * HOUR, 1440.0, 10.0), 5);
+    let length = plan.length().as_secs_f64();
+    let visits: Vec<f64> = plan
+        .arrivals()
+        .filter(|arrival| arrival.steps[0].what == What::Visit && arrival.origin == Origin::Visit)
+        .map(|arrival| arrival.due().as_secs_f64())
+        .collect();
+    let cumulative = |run: f64| -> f64 {
+        plan.demand().regions.iter().map(|flow| flow.visits.integral(run * 1440.0)).sum::<f64>() / 144.0
+    };
+    let expected = cumulative(length);
+    let n = visits.len() as f64;
+    assert!((n - expected).abs() < 4.0 * expected.sqrt(), "{n} visits, {expected} expected");
+    // Time-rescaling: Λ(t) of a Poisson process is uniform over Λ(end). Kolmogorov-Smirnov, 0.1 % level.
+    let distance = visits.iter().enumerate().map(|(i, at)| (cumulative(*at) / expected - i as f64 / n).abs());
+    assert!(distance.fold(0.0, f64::max) < 1.95 / n.sqrt());
+    // Fano factor of counts in windows of equal expectation: 1 ± 4 standard errors.
+    let mut windows = vec![0.0; 600];
+    for at in &visits {
+        windows[((cumulative(*at) / expected * 600.0) as usize).min(599)] += 1.0;
+    }
+    let fano = windows.iter().map(|count| (count - n / 600.0).powi(2)).sum::<f64>() / n;
+    assert!((fano - 1.0).abs() < 4.0 * (2.0_f64 / 600.0).sqrt(), "Fano factor {fano}");
+}
+
+#[test]
+fn visitors_are_mixed_as_the_scenario_says() {
+    let plan = plan(cut(0, 24 * HOUR, 1440.0, 4.0), 9);
+    let visits: Vec<Arrival> =
+        plan.arrivals().filter(|arrival| arrival.steps[0].what == What::Visit).collect();
+    let share = |of: &dyn Fn(&Arrival) -> bool| {
+        visits.iter().filter(|arrival| of(arrival)).count() as f64 / visits.len() as f64
+    };
+    let zipf: f64 = (1..=32).map(|rank| f64::from(rank).powf(-0.9)).sum();
+    for (what, found, wanted) in [
+        ("client", share(&|arrival| arrival.client == 0), 0.7),
+        ("access", share(&|arrival| arrival.access == 1), 0.6),
+        ("top rank", share(&|arrival| arrival.content == 0), 1.0 / zipf),
+        ("tenth rank", share(&|arrival| arrival.content == 9), 10_f64.powf(-0.9) / zipf),
+    ] {
+        let error = (wanted * (1.0 - wanted) / visits.len() as f64).sqrt();
+        assert!((found - wanted).abs() < 4.0 * error, "{what}: {found}, not {wanted}");
+    }
+}
+
+#[test]
+fn a_visitor_does_what_its_client_and_its_patience_allow() {
+    let plan = plan(cut(0, 24 * HOUR, 1440.0, 4.0), 13);
+    let (mut transfers, mut aborted, mut magnets, mut metadata) = (0.0, 0.0, 0.0, 0.0);
+    for arrival in &plan {
+        let does = |what: What| arrival.steps.iter().any(|step| step.what == what);
+        let started = does(What::Announce(AnnounceEvent::Started));
+        assert_eq!(does(What::Lookup), started && arrival.client == 0);
+        for step in &arrival.steps {
+            if let What::Transfer { until } = step.what {
+                assert_eq!(until == 1.0, does(What::Announce(AnnounceEvent::Completed)));
+                transfers += 1.0;
+                aborted += f64::from(u8::from(until < 1.0));
+            }
+            magnets += f64::from(u8::from(step.what == What::Magnet));
+            metadata += f64::from(u8::from(step.what.stage() == Stage::Metadata));
+        }
+        match arrival.origin {
+            Origin::Visit => {}
+            Origin::Population => {
+                assert!(does(What::Announce(AnnounceEvent::Interval)) && arrival.steps.len() == 1);
+            }
+            Origin::Side(side) => assert!(side == 0 && does(What::Visit) && arrival.steps.len() == 1),
+        }
+    }
+    for (found, of, wanted) in [(aborted, transfers, 0.3), (magnets, metadata, 0.4)] {
+        let error = f64::sqrt(wanted * (1.0 - wanted) / of);
+        assert!((found / of - wanted).abs() < 4.0 * error, "{found} of {of}, not {wanted}");
+    }
+}
+
+#[test]
+fn the_overview_counts_what_was_drawn_and_explains_it() {
+    let plan = quick(1);
+    let overview = plan.overview(24);
+    let drawn: [u64; 5] = counts(&plan, 1)[0].map(|count| count as u64);
+    assert_eq!(overview.curves.stages.iter().map(|stage| stage.total).collect::<Vec<_>>(), drawn);
+    assert_eq!(overview.arrivals, plan.arrivals().count() as u64);
+    let rows = &overview.curves.rows;
+    for (stage, total) in drawn.iter().enumerate() {
+        let sum: f64 = rows.iter().map(|row| row.drawn[stage]).sum::<f64>() * overview.run_seconds / 24.0;
+        assert!((sum - *total as f64).abs() < 1e-6);
+    }
+    let names: Vec<_> = overview.signals.iter().map(|mark| mark.name.as_str()).collect();
+    assert_eq!(names, ["listing", "listing goes live"]);
+    let why = overview.explanation.expect("a listing moves the day");
+    assert_eq!((why.trigger.as_str(), why.at_seconds), ("listing", 8.0 * 3600.0));
+    assert!(why.front.factor > 5.0 && why.downstream.lag_seconds > why.front.lag_seconds);
+    let calm = Scenario { signals: Vec::new(), ..sample::sample() };
+    assert_eq!(Plan::new(Arc::new(calm), VariantName::Baseline, 1).explain(), None);
+}
