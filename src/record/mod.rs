@@ -1,1 +1,42 @@
 //! The recorder: what happened, second by second, on disk as it happens.
+//!
+//! Each worker counts into its own [`WorkerRecorder`] and hands over finished seconds; a [`Recorder`] adds them up and, once every worker
+//! has passed a second, appends it to the run directory. [`Recording`] reads such a directory again, whole or torn.
+//!
+//! | file | content |
+//! |---|---|
+//! | `manifest.json` | what was run, where, against which promise |
+//! | `timeline.jsonl` | a header line, one object a second, a trailer line if the run ended properly |
+//! | `intervals.hlog` | HDR interval log, one histogram a second, kind and measure (`page.due`, `page.service`, `page.lag`), in microseconds |
+//! | `resources.jsonl` | CPU, memory and descriptors of the generator and of the target's local processes |
+//! | `sources/` | the files that the run was made of |
+//!
+//! Invariants: at the end planned = released + shed and released = ok + failed + cut, for journeys and for every kind; at any earlier
+//! second the left side is never the smaller one. The writer and the reader check them with the same code.
+//! Adding is all that merging does, so workers, shards and machines merge alike. Nothing here reads a clock.
+
+mod breakdown;
+mod error;
+mod files;
+mod latency;
+mod ledger;
+mod manifest;
+mod read;
+mod recorder;
+mod row;
+mod second;
+mod worker;
+
+#[cfg(test)]
+pub(crate) mod synthetic;
+#[cfg(test)]
+mod tests;
+
+pub use breakdown::{Breakdown, CONTENT_RANKS, Tally};
+pub use error::RecordError;
+pub use latency::{Distribution, LONGEST, histogram};
+pub use manifest::{Host, Manifest, Resources, SignalMark, WorldName};
+pub use read::Recording;
+pub use recorder::{Inbox, Recorder, ResourceSink, Snapshot, StageSnapshot, channel, run};
+pub use row::{Counts, Failures, KindRow, Latencies, Row, Traffic};
+pub use worker::{Batch, WorkerRecorder};

@@ -1,0 +1,118 @@
+//! What stands beside the seconds: what was run, and what it used.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::profile::{Envelope, Layer};
+use crate::scenario::{Cut, VariantName};
+
+/// What was run, where, and against which promise. All that a later report needs beside the seconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Version of the recording's format.
+    pub version: u32,
+    /// Version of the program.
+    pub squall: String,
+    /// Name of the scenario.
+    pub scenario: String,
+    /// Which forecast.
+    pub variant: VariantName,
+    /// Which part of the scenario, how fast, how much of it.
+    pub cut: Cut,
+    /// Seed of the plan.
+    pub seed: u64,
+    /// Digest of the plan, hexadecimal.
+    pub plan_digest: String,
+    /// How many workers drove it.
+    pub workers: usize,
+    /// Which world.
+    pub world: WorldName,
+    /// Whether each stage was driven at its planned rate whatever happened upstream.
+    pub isolated: bool,
+    /// How long the plan takes on the run clock; what is under way then may take longer.
+    pub length: Duration,
+    /// Name of the target.
+    pub target: String,
+    /// What the target promises.
+    pub envelope: Envelope,
+    /// The scenario's signals on the run clock.
+    pub signals: Vec<SignalMark>,
+    /// Names of the regions, by index.
+    pub regions: Vec<String>,
+    /// Names of the clients, by index.
+    pub clients: Vec<String>,
+    /// Names of the access lines, by index.
+    pub access: Vec<String>,
+    /// The machine; absent in the model world, so that equal seeds give equal bytes everywhere.
+    pub host: Option<Host>,
+    /// When the run clock stood at zero; absent in the model world, which has no such moment.
+    pub started_at: Option<jiff::Timestamp>,
+}
+
+impl Manifest {
+    /// The version that this program writes and reads.
+    pub const VERSION: u32 = 1;
+}
+
+/// Where a run happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WorldName {
+    /// Sockets and the clock.
+    Live,
+    /// Queues and virtual time.
+    Model,
+}
+
+impl WorldName {
+    /// The name used in files and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Model => "model",
+        }
+    }
+}
+
+/// The machine that a run happened on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Cores that the program may use.
+    pub cores: usize,
+    /// Kernel release.
+    pub kernel: String,
+    /// Its name, if that may be told.
+    pub hostname: Option<String>,
+}
+
+/// A signal of the scenario on the run clock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignalMark {
+    /// Its name.
+    pub name: String,
+    /// Seconds since the run began.
+    pub at_seconds: f64,
+}
+
+/// What one process had used when it was sampled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resources {
+    /// Second of the run.
+    pub second: u64,
+    /// The layer that the process serves; absent for the generator itself.
+    pub layer: Option<Layer>,
+    /// Process id.
+    pub pid: u32,
+    /// CPU time, user and system, since the process began.
+    pub cpu_seconds: f64,
+    /// Resident memory in bytes.
+    pub rss_bytes: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+}

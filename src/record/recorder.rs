@@ -1,0 +1,261 @@
+//! Adding up what the workers counted, and writing it down.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, Sender};
+
+use serde::Serialize;
+
+use crate::journey::Kind;
+use crate::plan::Stage;
+
+use super::breakdown::Breakdown;
+use super::error::RecordError;
+use super::files::Files;
+use super::latency::histogram;
+use super::ledger::Ledger;
+use super::manifest::{Manifest, Resources};
+use super::row::Row;
+use super::second::Second;
+use super::worker::{Batch, WorkerRecorder};
+
+/// What the recorder is told.
+pub(crate) enum Message {
+    Batch(Batch),
+    Resources(Resources),
+    Lost,
+}
+
+/// Where the messages of all workers arrive.
+pub struct Inbox {
+    from: Receiver<Message>,
+    workers: usize,
+}
+
+/// Where samples of processes are handed in, from any thread.
+#[derive(Clone)]
+pub struct ResourceSink(Sender<Message>);
+
+impl ResourceSink {
+    /// Hands in one sample. After the recorder has ended it goes nowhere.
+    pub fn send(&self, sample: Resources) {
+        let _ = self.0.send(Message::Resources(sample));
+    }
+}
+
+/// The recorders of `workers` workers, and the inbox that they report to. Unbounded: a slow disk must not hold up a worker.
+#[must_use]
+pub fn channel(workers: usize) -> (Vec<WorkerRecorder>, ResourceSink, Inbox) {
+    let (to, from) = mpsc::channel();
+    let recorders = (0..workers).map(|worker| WorkerRecorder::new(worker, to.clone())).collect();
+    (recorders, ResourceSink(to), Inbox { from, workers })
+}
+
+/// One closed second, for those who watch.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// Which second.
+    pub second: u64,
+    /// Every stage, in funnel order.
+    pub stages: Vec<StageSnapshot>,
+}
+
+/// One stage in one second.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StageSnapshot {
+    /// Which.
+    pub stage: Stage,
+    /// Operations that became due.
+    pub offered: u64,
+    /// Operations that were released.
+    pub achieved: u64,
+    /// Operations that could not be released.
+    pub shed: u64,
+    /// Operations that ended as they should.
+    pub ok: u64,
+    /// Operations that ended otherwise.
+    pub failed: u64,
+    /// Operations under way at the end of the second.
+    pub in_flight: u64,
+    /// 99th percentile of the latency from due, in seconds; absent where nothing ended.
+    pub p99_due_seconds: Option<f64>,
+    /// 99th percentile of the send lag, in seconds; absent where nothing ended.
+    pub p99_lag_seconds: Option<f64>,
+}
+
+impl Snapshot {
+    fn of(row: &Row) -> Self {
+        Self {
+            second: row.second,
+            stages: Stage::ALL.into_iter().map(|stage| of_stage(row, stage)).collect(),
+        }
+    }
+}
+
+fn of_stage(row: &Row, stage: Stage) -> StageSnapshot {
+    let (mut due, mut lag) = (histogram(), histogram());
+    let mut seen = StageSnapshot {
+        stage,
+        offered: 0,
+        achieved: 0,
+        shed: 0,
+        ok: 0,
+        failed: 0,
+        in_flight: 0,
+        p99_due_seconds: None,
+        p99_lag_seconds: None,
+    };
+    for (_, row) in row.kinds.iter().filter(|(kind, _)| kind.stage() == stage && !kind.is_part()) {
+        seen.offered += row.counts.planned;
+        seen.achieved += row.counts.released;
+        seen.shed += row.counts.shed;
+        seen.ok += row.counts.ok;
+        seen.failed += row.counts.failed.total();
+        seen.in_flight += row.in_flight;
+        row.latencies.due.add_to(&mut due);
+        row.latencies.lag.add_to(&mut lag);
+    }
+    if !due.is_empty() {
+        seen.p99_due_seconds = Some(due.value_at_quantile(0.99) as f64 / 1e6);
+        seen.p99_lag_seconds = Some(lag.value_at_quantile(0.99) as f64 / 1e6);
+    }
+    seen
+}
+
+/// Adds up seconds and writes them down, without a thread or a clock of its own.
+pub struct Recorder {
+    files: Files,
+    open: BTreeMap<u64, Second>,
+    next: u64,
+    ledger: Ledger,
+    breakdown: Breakdown,
+}
+
+impl Recorder {
+    /// Starts a recording in an empty (or new) directory, with copies of the files that the run is made of: (name, text).
+    ///
+    /// # Errors
+    /// When the directory is not empty or cannot be written.
+    pub fn create(
+        dir: &Path,
+        manifest: &Manifest,
+        sources: &[(String, String)],
+    ) -> Result<Self, RecordError> {
+        Ok(Self::on(Files::create(dir, manifest, sources)?))
+    }
+
+    pub(crate) fn on(files: Files) -> Self {
+        Self {
+            files,
+            open: BTreeMap::new(),
+            next: 0,
+            ledger: Ledger::default(),
+            breakdown: Breakdown::default(),
+        }
+    }
+
+    /// Adds what a worker counted.
+    pub fn merge(&mut self, batch: Batch) {
+        for (second, counted) in batch.seconds {
+            // A closed second stays closed; what comes too late for it counts in the earliest open one.
+            self.open.entry(second.max(self.next)).or_default().merge(counted);
+        }
+        if let Some(breakdown) = &batch.last {
+            self.breakdown += breakdown;
+        }
+    }
+
+    /// Writes down the next second. It must be behind every worker.
+    ///
+    /// # Errors
+    /// When the disk says no, or the books do not balance.
+    pub fn close_next(&mut self) -> Result<Snapshot, RecordError> {
+        let number = self.next;
+        let second = self.open.remove(&number).unwrap_or_default();
+        self.next += 1;
+        let counted = || Kind::ALL.into_iter().filter_map(|kind| Some((kind, second.get(kind)?)));
+        self.ledger.enter(number, &second.journeys, counted().map(|(kind, counted)| (kind, &counted.counts)));
+        let mut row = Row { second: number, journeys: second.journeys.clone(), ..Row::default() };
+        for kind in Kind::ALL {
+            let in_flight = if kind.is_part() { 0 } else { self.ledger.in_flight(kind) };
+            match second.get(kind) {
+                Some(counted) => drop(row.kinds.insert(kind, counted.to_row(in_flight))),
+                None if in_flight > 0 => row.kinds.entry(kind).or_default().in_flight = in_flight,
+                None => {}
+            }
+        }
+        self.files.append(&row, &second)?;
+        self.ledger.verify(&row)?;
+        Ok(Snapshot::of(&row))
+    }
+
+    /// Writes down a sample of a process.
+    ///
+    /// # Errors
+    /// When the disk says no.
+    pub fn resources(&mut self, sample: &Resources) -> Result<(), RecordError> {
+        self.files.append_resources(sample)
+    }
+
+    /// The first second that is not written yet.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The second after the last in which anything happened.
+    fn end(&self) -> u64 {
+        self.open.last_key_value().map_or(self.next, |(second, _)| second + 1)
+    }
+
+    /// Ends the recording properly: all workers have finished and all seconds are written.
+    ///
+    /// # Errors
+    /// When the books do not balance, or the disk says no.
+    pub fn finish(mut self) -> Result<(), RecordError> {
+        self.ledger.close()?;
+        self.files.finish(self.breakdown)
+    }
+}
+
+/// Records until every worker has finished. Meant for a thread of its own; `on_second` is called there, after each closed second.
+///
+/// # Errors
+/// When the disk says no, the books do not balance, or a worker was lost; what was written until then stays readable.
+pub fn run(
+    mut recorder: Recorder,
+    inbox: Inbox,
+    mut on_second: impl FnMut(&Snapshot),
+) -> Result<(), RecordError> {
+    let mut through = vec![0; inbox.workers];
+    let (mut finished, mut lost) = (0, 0);
+    while finished + lost < inbox.workers {
+        // Cannot fail before that: every worker that is neither finished nor lost holds a sender.
+        let Ok(message) = inbox.from.recv() else { break };
+        match message {
+            Message::Resources(sample) => recorder.resources(&sample)?,
+            Message::Lost => lost += 1,
+            Message::Batch(batch) => {
+                finished += usize::from(batch.last.is_some());
+                through[batch.worker] = if batch.last.is_some() { u64::MAX } else { batch.through };
+                recorder.merge(batch);
+                let behind = through.iter().copied().min().unwrap_or(0).min(recorder.end());
+                while recorder.next() < behind {
+                    on_second(&recorder.close_next()?);
+                }
+            }
+        }
+    }
+    while recorder.next() < recorder.end() {
+        on_second(&recorder.close_next()?);
+    }
+    for message in inbox.from.try_iter() {
+        if let Message::Resources(sample) = message {
+            recorder.resources(&sample)?;
+        }
+    }
+    if lost > 0 {
+        return Err(RecordError::WorkersLost(lost));
+    }
+    recorder.finish()
+}

@@ -1,0 +1,178 @@
+//! One second of a run, as it stands in the timeline.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+use crate::drive::Settled;
+use crate::journey::{Cause, Kind};
+
+use super::latency::Distribution;
+
+/// How many failed, by cause.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "BTreeMap<Cause, u64>", into = "BTreeMap<Cause, u64>")]
+pub struct Failures([u64; Cause::ALL.len()]);
+
+impl Failures {
+    /// How many failed for this cause.
+    #[must_use]
+    pub fn of(&self, cause: Cause) -> u64 {
+        self.0[cause as usize]
+    }
+
+    /// How many failed.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The causes that occurred, in order of [`Cause::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
+        Cause::ALL.into_iter().map(|cause| (cause, self.of(cause))).filter(|&(_, count)| count > 0)
+    }
+}
+
+impl From<BTreeMap<Cause, u64>> for Failures {
+    fn from(counts: BTreeMap<Cause, u64>) -> Self {
+        let mut failures = Self::default();
+        counts.into_iter().for_each(|(cause, count)| failures.0[cause as usize] += count);
+        failures
+    }
+}
+
+impl From<Failures> for BTreeMap<Cause, u64> {
+    fn from(failures: Failures) -> Self {
+        failures.iter().collect()
+    }
+}
+
+impl AddAssign<&Self> for Failures {
+    fn add_assign(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(mine, theirs)| *mine += theirs);
+    }
+}
+
+/// What became of journeys, or of the operations of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// Became due.
+    pub planned: u64,
+    /// Were let go.
+    pub released: u64,
+    /// Could not be let go.
+    pub shed: u64,
+    /// Ended as they should.
+    pub ok: u64,
+    /// Ended otherwise.
+    pub failed: Failures,
+    /// Were under way when the run ended.
+    pub cut: u64,
+}
+
+impl Counts {
+    /// Counts an ending.
+    #[inline]
+    pub(crate) fn settle(&mut self, settled: Settled) {
+        match settled {
+            Settled::Ok => self.ok += 1,
+            Settled::Failed(cause) => self.failed.0[cause as usize] += 1,
+            Settled::Cut => self.cut += 1,
+        }
+    }
+
+    /// How many ended by themselves: each has a latency.
+    #[must_use]
+    pub fn measured(&self) -> u64 {
+        self.ok + self.failed.total()
+    }
+
+    /// How many that were released have ended.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.measured() + self.cut
+    }
+}
+
+impl AddAssign<&Self> for Counts {
+    fn add_assign(&mut self, other: &Self) {
+        self.planned += other.planned;
+        self.released += other.released;
+        self.shed += other.shed;
+        self.ok += other.ok;
+        self.failed += &other.failed;
+        self.cut += other.cut;
+    }
+}
+
+/// What moved over the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traffic {
+    /// Payload bytes received.
+    pub bytes_in: u64,
+    /// Payload bytes sent.
+    pub bytes_out: u64,
+    /// Requests that the protocol sent again.
+    pub retransmits: u64,
+    /// Peers outside the allowed networks that answers named.
+    pub foreign: u64,
+}
+
+impl AddAssign<&Self> for Traffic {
+    fn add_assign(&mut self, other: &Self) {
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.retransmits += other.retransmits;
+        self.foreign += other.foreign;
+    }
+}
+
+/// The latencies of everything that ended by itself, well or not: a time-out is as late as it is. What was cut has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Latencies {
+    /// From the intended moment to the end: what a visitor felt. Empty for parts.
+    pub due: Distribution,
+    /// From the first byte to the end: what the target took.
+    pub service: Distribution,
+    /// From the intended moment to the first byte: what the generator took. Empty for parts.
+    pub lag: Distribution,
+}
+
+impl Latencies {
+    /// Adds others.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.due.merge(&other.due);
+        self.service.merge(&other.service);
+        self.lag.merge(&other.lag);
+    }
+}
+
+/// One kind in one second.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KindRow {
+    /// What became of its operations. A part is only `ok` or `failed`.
+    pub counts: Counts,
+    /// What moved.
+    pub traffic: Traffic,
+    /// How many were released and had not ended when the second ended.
+    pub in_flight: u64,
+    /// How long they took; on disk in the interval log.
+    #[serde(skip)]
+    pub latencies: Latencies,
+}
+
+/// One second of the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Row {
+    /// Which, from 0.
+    pub second: u64,
+    /// What became of journeys.
+    pub journeys: Counts,
+    /// The kinds of which something happened or is in flight.
+    pub kinds: BTreeMap<Kind, KindRow>,
+}
