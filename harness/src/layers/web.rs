@@ -1,0 +1,99 @@
+//! The two web layers: index pages and `.torrent` files.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+use anyhow::Context;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+
+use super::{Never, pages, ready};
+use crate::torrent::Torrent;
+
+/// What the index layer is to serve.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct IndexAssignment {
+    pub(crate) items: Vec<IndexItem>,
+    pub(crate) tracker: SocketAddrV4,
+}
+
+/// One item as the index shows it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct IndexItem {
+    pub(crate) name: String,
+    pub(crate) info_hash: String,
+    /// Bytes.
+    pub(crate) size: u64,
+}
+
+/// What the metadata layer is to serve.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MetadataAssignment {
+    pub(crate) torrents: Vec<Torrent>,
+    pub(crate) tracker: SocketAddrV4,
+}
+
+/// Documents that are made once and then served from memory, by the last part of their path.
+type Shelf = Arc<HashMap<String, Document>>;
+
+#[derive(Clone)]
+struct Document {
+    kind: &'static str,
+    bytes: Bytes,
+}
+
+impl IntoResponse for Document {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, self.kind)], self.bytes).into_response()
+    }
+}
+
+/// `/content/{name}`, `/assets/{name}`, and a small page on every other path: which paths get side traffic is the scenario's business.
+pub(super) fn index(assignment: &IndexAssignment) -> anyhow::Result<Never> {
+    let contents = assignment.items.iter().map(|item| {
+        let page = pages::landing(item, &assignment.items, assignment.tracker);
+        (item.name.clone(), Document { kind: "text/html; charset=utf-8", bytes: page.into() })
+    });
+    let assets = pages::ASSETS.iter().map(|asset| {
+        let document = Document { kind: asset.kind, bytes: pages::asset(asset).into() };
+        (asset.name.to_owned(), document)
+    });
+    let side = Document { kind: "text/html; charset=utf-8", bytes: pages::side().into() };
+    let router = Router::new()
+        .route("/content/{name}", get(document).with_state(Arc::new(contents.collect())))
+        .route("/assets/{name}", get(document).with_state(Arc::new(assets.collect())))
+        .fallback(move || async { side });
+    serve(router)
+}
+
+/// `/torrents/{name}.torrent`.
+pub(super) fn metadata(assignment: MetadataAssignment) -> anyhow::Result<Never> {
+    let mut files = HashMap::new();
+    for torrent in assignment.torrents {
+        let file =
+            Document { kind: "application/x-bittorrent", bytes: torrent.file(assignment.tracker)?.into() };
+        files.insert(format!("{}.torrent", torrent.name), file);
+    }
+    serve(Router::new().route("/torrents/{name}", get(document).with_state(Arc::new(files))))
+}
+
+async fn document(State(shelf): State<Shelf>, Path(name): Path<String>) -> Result<Document, StatusCode> {
+    shelf.get(&name).cloned().ok_or(StatusCode::NOT_FOUND)
+}
+
+/// One thread serves tens of thousands of such requests a second; more would take cores from the generator.
+#[tokio::main(flavor = "current_thread")]
+async fn serve(router: Router) -> anyhow::Result<Never> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listening")?;
+    ready(&[SocketAddrV4::new(Ipv4Addr::LOCALHOST, listener.local_addr()?.port())])?;
+    axum::serve(listener, router).await.context("serving")?;
+    pending().await
+}

@@ -1,0 +1,117 @@
+//! The fleet as a target profile.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
+
+use serde::Serialize;
+
+use crate::envelope::{self, LayerEnvelope};
+use crate::layer::Layer;
+use crate::layers::asset_paths;
+
+/// Nodes that a DHT lookup may start from, of those that there are.
+const BOOTSTRAP: usize = 4;
+
+/// A running fleet: where its layers answer and what they hold.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    pub(crate) index: SocketAddrV4,
+    pub(crate) metadata: SocketAddrV4,
+    pub(crate) tracker: SocketAddrV4,
+    pub(crate) dht: Vec<SocketAddrV4>,
+    pub(crate) seedbox: SocketAddrV4,
+    /// Names and info-hashes in hexadecimal.
+    pub(crate) content: Vec<(String, String)>,
+    pub(crate) processes: Vec<(Layer, u32)>,
+}
+
+#[derive(Serialize)]
+struct Profile<'a> {
+    squall: u32,
+    kind: &'static str,
+    name: &'static str,
+    index: Index,
+    metadata: Server,
+    tracker: Tracker,
+    dht: Dht<'a>,
+    swarm: Swarm,
+    content: Vec<Content<'a>>,
+    process: Vec<Process>,
+    envelope: BTreeMap<&'static str, LayerEnvelope>,
+}
+
+#[derive(Serialize)]
+struct Index {
+    address: SocketAddrV4,
+    host: &'static str,
+    page: &'static str,
+    assets: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Server {
+    address: SocketAddrV4,
+    host: &'static str,
+}
+
+#[derive(Serialize)]
+struct Tracker {
+    address: SocketAddrV4,
+}
+
+#[derive(Serialize)]
+struct Dht<'a> {
+    bootstrap: &'a [SocketAddrV4],
+}
+
+#[derive(Serialize)]
+struct Swarm {
+    stand_in_port: u16,
+}
+
+#[derive(Serialize)]
+struct Content<'a> {
+    name: &'a str,
+    info_hash: &'a str,
+    torrent: String,
+}
+
+#[derive(Serialize)]
+struct Process {
+    layer: &'static str,
+    pid: u32,
+}
+
+/// The profile as TOML, version 1.
+///
+/// # Errors
+/// The encoder's.
+pub(crate) fn toml(fleet: &Fleet) -> Result<String, toml::ser::Error> {
+    let profile = Profile {
+        squall: 1,
+        kind: "target",
+        name: "testbed",
+        index: Index {
+            address: fleet.index,
+            host: "index.testbed",
+            page: "/content/{name}",
+            assets: asset_paths(),
+        },
+        metadata: Server { address: fleet.metadata, host: "metadata.testbed" },
+        tracker: Tracker { address: fleet.tracker },
+        dht: Dht { bootstrap: &fleet.dht[..fleet.dht.len().min(BOOTSTRAP)] },
+        swarm: Swarm { stand_in_port: fleet.seedbox.port() },
+        content: fleet.content.iter().map(content).collect(),
+        process: fleet
+            .processes
+            .iter()
+            .map(|(layer, pid)| Process { layer: layer.name(), pid: *pid })
+            .collect(),
+        envelope: Layer::ALL.into_iter().map(|layer| (layer.name(), envelope::of(layer))).collect(),
+    };
+    toml::to_string(&profile)
+}
+
+fn content((name, info_hash): &(String, String)) -> Content<'_> {
+    Content { name, info_hash, torrent: format!("/torrents/{name}.torrent") }
+}
