@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::model::ModelTarget;
 use crate::problem::{FileKind, Report, SourceFile};
 use crate::{profile, scenario};
 
@@ -47,6 +48,7 @@ fn check_file(path: &Path) -> Result<FileKind, Report> {
         FileKind::Access => {
             profile::parse_access(&file.text).map(drop).map_err(|problems| Report::of(file, problems))
         }
+        FileKind::Model => ModelTarget::of(file).map(drop),
     }?;
     Ok(kind)
 }

@@ -6,17 +6,21 @@ use super::rehearsal::prepare;
 use super::Colors;
 use crate::report::plan as format;
 
+/// Points of the curves: more than a terminal has columns, so that a chart never has to invent any.
+const BUCKETS: usize = 240;
+
 /// Shows what a scenario would send.
 ///
 /// # Errors
 /// [`Exit::Input`] with every problem of the files.
 pub(super) fn plan(args: &PlanArgs, colors: Colors) -> Result<Exit, Failure> {
     let prepared = prepare(&args.cut, colors)?;
-    let overview = prepared.plan.overview();
+    let overview = prepared.plan.overview(BUCKETS);
+    let trouble = |error: &dyn std::fmt::Display| Failure::trouble("writing the plan", error);
     let text = match args.output_format {
         PlanFormat::Text => format::text(&overview, width(), colors.out),
-        PlanFormat::Json => format::json(&overview),
-        PlanFormat::Csv => format::csv(&overview),
+        PlanFormat::Json => format::json(&overview).map_err(|error| trouble(&error))?,
+        PlanFormat::Csv => format::csv(&overview).map_err(|error| trouble(&error))?,
     };
     println!("{}", text.trim_end());
     Ok(Exit::Pass)

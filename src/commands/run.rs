@@ -10,6 +10,7 @@ use crate::drive::{Limits, Stop, StopLevel, drive};
 use crate::journey::Rules;
 use crate::live::{self, Clock, Guard, LiveConfig, LiveWorld, Refusal};
 use crate::plan::Arrival;
+use crate::problem::{Report, SourceFile};
 use crate::profile::Target;
 use crate::record::{self, Host, Recorder, WorkerRecorder, WorldName};
 
@@ -85,11 +86,12 @@ impl Fleet {
     }
 
     fn from_profile(path: &Path, colors: Colors) -> Result<Self, Failure> {
-        let (target, source) = Target::load(path)
-            .map_err(|problems| Failure::new(Exit::Input, problems.render(colors.err)))?;
+        let wrong = |problems: Report| Failure::new(Exit::Input, problems.render(colors.err));
+        let file = SourceFile::open(path).map_err(|error| wrong(Report::unreadable(path, &error)))?;
+        let text = file.text.clone();
         Ok(Self {
-            target,
-            text: source.text,
+            target: Target::of(file).map_err(wrong)?,
+            text,
             #[cfg(feature = "testbed")]
             _testbed: None,
         })

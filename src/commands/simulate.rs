@@ -1,10 +1,10 @@
 //! `squall simulate`.
 
-use std::fs;
 use std::path::Path;
 
 use crate::drive::{Stop, drive};
 use crate::model::{ModelTarget, ModelWorld, complete};
+use crate::problem::{Report, SourceFile};
 use crate::record::{self, Recorder, WorldName};
 
 use super::cli::SimulateArgs;
@@ -22,7 +22,7 @@ const BUILT_IN: &str = include_str!("../../profiles/model.toml");
 /// As `run`, but for what only a live target can do.
 pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Failure> {
     let prepared = prepare(&args.cut, colors)?;
-    let (target, source) = model(args.model.as_deref(), colors)?;
+    let (target, file) = model(args.model.as_deref(), colors)?;
     let dir = directory(&args.out, &prepared.scenario.name, &format!("simulated-seed{}", args.cut.seed));
     // No host and no date: the same seed gives the same bytes, wherever and whenever.
     let manifest = prepared.manifest(Recorded {
@@ -35,7 +35,7 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
         started_at: None,
     });
     let mut sources = prepared.sources();
-    sources.push(source);
+    sources.push(("model.toml".to_owned(), file.text));
     let recorder = Recorder::create(&dir, &manifest, &sources)
         .map_err(|error| Failure::trouble(dir.display(), error))?;
     let (mut workers, resources, inbox) = record::channel(1);
@@ -62,17 +62,13 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
     Ok(exit_of(summary.verdict))
 }
 
-/// The model to simulate, and its file for the run directory.
-fn model(path: Option<&Path>, colors: Colors) -> Result<(ModelTarget, (String, String)), Failure> {
-    let (name, text) = match path {
-        None => ("profiles/model.toml (built in)".to_owned(), BUILT_IN.to_owned()),
-        Some(path) => {
-            let text = fs::read_to_string(path)
-                .map_err(|error| Failure::new(Exit::Input, format!("error: {}: {error}", path.display())))?;
-            (path.display().to_string(), text)
-        }
+/// The model to simulate, and its file.
+fn model(path: Option<&Path>, colors: Colors) -> Result<(ModelTarget, SourceFile), Failure> {
+    let wrong = |problems: Report| Failure::new(Exit::Input, problems.render(colors.err));
+    let file = match path {
+        None => SourceFile { path: "profiles/model.toml".into(), text: BUILT_IN.to_owned() },
+        Some(path) => SourceFile::open(path).map_err(|error| wrong(Report::unreadable(path, &error)))?,
     };
-    let target = ModelTarget::parse(&text, &name)
-        .map_err(|problems| Failure::new(Exit::Input, problems.render(colors.err)))?;
-    Ok((target, ("model.toml".to_owned(), text)))
+    let target = ModelTarget::of(file.clone()).map_err(wrong)?;
+    Ok((target, file))
 }

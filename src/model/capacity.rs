@@ -3,15 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::profile::Layer;
+use crate::problem::{
+    Description, FileKind, Name, PositiveDuration, Report, Reported, SourceFile, Table, bounded, describe, read,
+};
+use crate::profile::{Envelope, Layer};
 
 /// A target as the model sees it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelTarget {
+    /// Name in reports.
+    pub name: String,
     /// Network time from a layer's answer to the visitor and of the request there, together.
     pub round_trip: Duration,
     /// The queue of each layer.
     pub layers: BTreeMap<Layer, Capacity>,
+    /// What each layer promises.
+    pub envelope: Envelope,
 }
 
 /// An M/M/c/K queue. Its capacity is `servers / service` operations per second.
@@ -26,10 +33,57 @@ pub struct Capacity {
 }
 
 impl ModelTarget {
+    /// Reads a model file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn of(file: SourceFile) -> Result<Self, Report> {
+        read(&file.text, FileKind::Model, model).map_err(|problems| Report::of(file, problems))
+    }
+
+    /// Every key of a model file.
+    #[must_use]
+    pub fn keys() -> Vec<Description> {
+        describe(FileKind::Model, model)
+    }
+
     /// The queue of a layer; one without a stated capacity is never the limit.
     #[must_use]
     pub fn layer(&self, layer: Layer) -> Capacity {
         let free = Capacity { servers: u32::MAX, service: Duration::from_micros(100), waiting: 0 };
         self.layers.get(&layer).copied().unwrap_or(free)
     }
+}
+
+bounded! {
+    /// Operations served at a time.
+    Servers(u32): "a number of servers above 0", "8", |it| *it > 0;
+}
+
+fn model(table: &mut Table<'_>) -> Result<ModelTarget, Reported> {
+    let name = table.required::<Name>("name", "Name in reports.");
+    let round_trip =
+        table.or("round_trip", "Network time of a request and its answer together.", Duration::ZERO);
+    let layers = table.table_of_defaults("layer", "The queues; a layer without one is never the limit.", |table| {
+        // Every layer is read before the first that is wrong ends the reading.
+        let layers = Layer::ALL.map(|layer| {
+            let queue = table.optional_table(layer.name(), "The queue of this layer.", capacity);
+            queue.map(|queue| queue.map(|queue| (layer, queue)))
+        });
+        layers.into_iter().collect::<Result<Vec<_>, Reported>>()
+    });
+    let envelope = Envelope::read(table);
+    Ok(ModelTarget {
+        name: name?.0.0,
+        round_trip: round_trip?,
+        layers: layers?.into_iter().flatten().collect(),
+        envelope: envelope?,
+    })
+}
+
+fn capacity(table: &mut Table<'_>) -> Result<Capacity, Reported> {
+    let servers = table.required::<Servers>("servers", "Operations served at a time.");
+    let service = table.required::<PositiveDuration>("service", "Mean time of service.");
+    let waiting = table.required::<u32>("waiting", "Operations that may wait; one more is turned away.");
+    Ok(Capacity { servers: servers?.0, service: service?.0, waiting: waiting? })
 }

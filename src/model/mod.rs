@@ -34,9 +34,6 @@ use crate::unit::Tick;
 
 use queue::{Admission, Queue};
 
-/// The one peer of the model's swarms.
-const SEEDBOX: Peer = Peer::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6881);
-
 /// Runs a future of the model world: nothing in it ever waits for the machine.
 pub fn complete<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
@@ -93,6 +90,9 @@ enum Happening {
 }
 
 impl ModelWorld {
+    /// The one peer of the model's swarms.
+    pub const SEEDBOX: Peer = Peer::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6881);
+
     /// The target that `target` describes, under the visitors of `scenario`.
     #[must_use]
     pub fn new(scenario: &Scenario, target: &ModelTarget, seed: u64) -> Self {
@@ -133,7 +133,7 @@ impl ModelWorld {
             Operation::Torrent | Operation::PeerMetadata { .. } => {
                 (Reply::Metadata { pieces, size }, 20 * u64::from(pieces) + 200)
             }
-            Operation::Announce { .. } | Operation::Lookup { .. } => (Reply::Peers(vec![SEEDBOX]), 200),
+            Operation::Announce { .. } | Operation::Lookup { .. } => (Reply::Peers(vec![Self::SEEDBOX]), 200),
             Operation::Handshake { .. } => (Reply::Handshake { pieces, size }, 200),
             Operation::Piece { .. } => (Reply::Done, piece_length(size).min(size)),
         }

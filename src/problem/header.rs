@@ -15,6 +15,8 @@ pub enum FileKind {
     Clients,
     /// A mix of access lines.
     Access,
+    /// A model of a fleet: queues.
+    Model,
 }
 
 /// The version of the format that this program reads.
@@ -32,6 +34,7 @@ impl Choice for FileKind {
         ("target", Self::Target),
         ("clients", Self::Clients),
         ("access", Self::Access),
+        ("model", Self::Model),
     ];
 }
 

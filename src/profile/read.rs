@@ -139,7 +139,7 @@ fn target(table: &mut Table<'_>) -> Result<Target, Reported> {
             let pid = table.required::<Pid>("pid", "Its process id.");
             Ok(Process { layer: layer?.0, pid: pid?.0 })
         });
-    let envelope = table.table_of_defaults("envelope", "What the layers promise.", envelope);
+    let envelope = Envelope::read(table);
     let authorization =
         table.optional_table("authorization", "Leave to load addresses outside loopback.", authorization);
     Ok(Target {
@@ -192,6 +192,16 @@ fn content(table: &mut Table<'_>, names: &mut Names, hashes: &mut Names) -> Resu
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Envelope {
+    /// Reads the table `envelope`, which any file with a target in it may have.
+    ///
+    /// # Errors
+    /// Something in it is wrong.
+    pub fn read(table: &mut Table<'_>) -> Result<Self, Reported> {
+        table.table_of_defaults("envelope", "What the layers promise.", envelope)
+    }
 }
 
 fn envelope(table: &mut Table<'_>) -> Result<Envelope, Reported> {
