@@ -22,7 +22,7 @@ use super::Colors;
 /// A scenario that is ready to be driven.
 pub(super) struct Prepared {
     pub(super) scenario: Arc<Scenario>,
-    pub(super) plan: Arc<Plan>,
+    pub(super) plan: Plan,
     /// Every file that was read.
     pub(super) files: Vec<SourceFile>,
     pub(super) variant: VariantName,
@@ -43,7 +43,7 @@ pub(super) fn prepare(args: &CutArgs, colors: Colors) -> Result<Prepared, Failur
         .with(&flags, scenario.duration)
         .map_err(|problem| Failure::new(Exit::Input, format!("error: {problem}")))?;
     let scenario = Arc::new(scenario);
-    let plan = Arc::new(Plan::new(Arc::clone(&scenario), args.variant, args.seed));
+    let plan = Plan::new(Arc::clone(&scenario), args.variant, args.seed);
     Ok(Prepared { scenario, plan, files: loaded.files, variant: args.variant, seed: args.seed })
 }
 

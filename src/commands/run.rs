@@ -198,7 +198,7 @@ fn work(
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let mut world = LiveWorld::new(config).map_err(|error| Failure::trouble("starting a worker", error))?;
-        drive(shard, &mut world, rules, limits, stop, &mut |event| observer.observe(&event)).await;
+        drive(shard, &mut world, rules, limits, stop, &mut |event| observer.observe(event)).await;
         Ok(())
     })?;
     observer.finish();

@@ -52,7 +52,7 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
     let rules = prepared.rules(args.out.isolated, vec![ModelWorld::SEEDBOX]);
     let limits = prepared.limits();
     complete(drive(prepared.plan.shard(0, 1), &mut world, &rules, &limits, &Stop::default(), &mut |event| {
-        observer.observe(&event);
+        observer.observe(event);
     }));
     observer.finish();
     let recorded = recording.join().map_err(|_| Failure::new(Exit::Trouble, "the recorder's thread panicked"))?;
