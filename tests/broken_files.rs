@@ -67,7 +67,7 @@ fn problems_of_several_files_are_reported_together() {
 fn a_target_without_a_file_is_named_by_its_origin() {
     let report = Target::parse("squall = 1\nkind = \"target\"\nname = 3", "testbed").unwrap_err();
     let lines = report.lines();
-    assert!(lines.contains(&"testbed:3:8: `name` must be a name of at most 64 letters, digits, `-`, `_` and `.` (write \"asia-pacific\")".to_owned()), "{lines:#?}");
+    assert!(lines.contains(&"testbed:3:8: `name` must be a name of at most 64 letters, digits, `-`, `_` and `.` (for example \"asia-pacific\")".to_owned()), "{lines:#?}");
 }
 
 /// Reads `text` as every kind of file; the reports must be non-empty and printable.

@@ -192,7 +192,7 @@ impl<'r> Table<'r> {
 
     /// Notes that a key that must be there is not. It is reported when the table is closed: the key may be there under a misspelt name.
     pub fn miss<T: Value>(&mut self, key: &'static str) -> Reported {
-        self.absent(key, format!("add `{key}`, {}: write {}", T::noun(), T::forms()))
+        self.absent(key, format!("add `{key}`, {}: {}", T::noun(), T::forms()))
     }
 
     /// Reports something wrong with the table as a whole.
