@@ -2,6 +2,8 @@
 //!
 //! `SQUALL_BLESS=1 cargo test --test broken_files` writes the texts anew; read the difference before committing it.
 
+#![expect(clippy::expect_used, reason = "clippy sees the helpers of an integration test as ordinary code")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -2,6 +2,8 @@
 //!
 //! `SQUALL_BLESS=1 cargo test --test file_reference` writes them anew.
 
+#![expect(clippy::expect_used, reason = "clippy sees the helpers of an integration test as ordinary code")]
+
 use std::fs;
 
 use squall::problem::{Description, Presence};

@@ -100,3 +100,6 @@ impl Profiles<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
