@@ -23,12 +23,11 @@ pub enum FileKind {
 const VERSION: u32 = 1;
 
 bounded! {
-    /// The version of the format.
-    Version(u32): "the version of the file format, which is 1", "1", |it| *it == VERSION;
+    /// The version of a file format.
+    Version(u32): "a whole number", "1", |_| true;
 }
 
 impl Choice for FileKind {
-    const NOUN: &'static str = "what the file describes";
     const NAMES: &'static [(&'static str, Self)] = &[
         ("scenario", Self::Scenario),
         ("target", Self::Target),
@@ -61,15 +60,20 @@ const KIND: &str = "What the file describes.";
 /// # Errors
 /// The file is of another version or another kind: the rest would only give follow-on errors. (A missing header does not hide the rest.)
 pub(super) fn header(table: &mut Table<'_>, kind: FileKind) -> Result<(), Reported> {
-    let version = table.required::<Version>("squall", "Version of the file format.");
+    let version = table.required::<Version>("squall", "Version of the file format, 1.");
     let found = table.required::<OneOf<FileKind>>("kind", KIND);
+    if let Ok(Version(other)) = version
+        && other != VERSION
+    {
+        let message =
+            format!("this file is written in format {other}, and this program reads format {VERSION}");
+        return Err(table.wrong("squall", message, None));
+    }
     match found {
-        Ok(OneOf(other)) if other != kind => Err(table.wrong(
-            "kind",
-            format!("this file is of kind `{}`, not `{}`", other.name(), kind.name()),
-            None,
-        )),
-        _ if version.is_err() && table.has("squall") => version.map(|_| ()),
+        Ok(OneOf(other)) if other != kind => {
+            let message = format!("this file is of kind `{}`, not `{}`", other.name(), kind.name());
+            Err(table.wrong("kind", message, None))
+        }
         _ => Ok(()),
     }
 }

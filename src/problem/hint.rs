@@ -24,3 +24,21 @@ pub(super) fn did_you_mean<'c>(
     };
     near.or_else(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYS: [&str; 3] = ["volume", "peak_hour", "price"];
+
+    #[test]
+    fn near_keys_are_guessed_and_far_ones_listed() {
+        assert_eq!(nearest("volum", KEYS), Some("volume"));
+        assert_eq!(nearest("peak_hr", KEYS), Some("peak_hour"));
+        assert_eq!(nearest("peak-hour", KEYS), Some("peak_hour"));
+        assert_eq!(nearest("colour", KEYS), None);
+        assert_eq!(did_you_mean("prise", KEYS).as_deref(), Some("did you mean `price`?"));
+        assert_eq!(did_you_mean("x", KEYS).as_deref(), Some("known here: `volume`, `peak_hour`, `price`"));
+        assert_eq!(did_you_mean("x", []), None);
+    }
+}

@@ -154,8 +154,8 @@ mod tests {
     #[test]
     fn shows_line_caret_and_hint_of_every_problem_in_order_of_place() {
         let problems = vec![
-            problem(18..23, "unknown key `volum`", Some("did you mean `volume`?")),
-            problem(7..11, "bad name", None),
+            problem(19..24, "unknown key `volum`", Some("did you mean `volume`?")),
+            problem(7..13, "bad name", None),
         ];
         let report = Report::of(file("name = \"Ää\"\n\n    volum = 3\n"), problems);
         assert_eq!(report.len(), 2);
@@ -166,19 +166,20 @@ error: bad name
  --> day.toml:1:8
   |
 1 | name = \"Ää\"
-  |        ^^^
+  |        ^^^^
+
 error: unknown key `volum`
- --> day.toml:3:4
+ --> day.toml:3:5
   |
 3 |     volum = 3
-  |    ^^^^^
+  |     ^^^^^
   |
   = help: did you mean `volume`?
 "
         );
         assert_eq!(
             report.lines(),
-            ["day.toml:1:8: bad name", "day.toml:3:4: unknown key `volum` (did you mean `volume`?)"]
+            ["day.toml:1:8: bad name", "day.toml:3:5: unknown key `volum` (did you mean `volume`?)"]
         );
     }
 

@@ -91,7 +91,11 @@ impl<'r> Table<'r> {
         doc: &'static str,
     ) -> Result<Vec<Spanned<T>>, Reported> {
         let values = self.values(key, doc, Presence::Required)?;
-        self.filled(key, values, format!("write `{key} = [...]`, each {}: {}", T::noun(), T::forms()))
+        self.filled(
+            key,
+            values,
+            format!("write `{key} = [...]`, each {}, for example {}", T::noun(), T::forms()),
+        )
     }
 
     /// A table that must be there.
@@ -192,7 +196,7 @@ impl<'r> Table<'r> {
 
     /// Notes that a key that must be there is not. It is reported when the table is closed: the key may be there under a misspelt name.
     pub fn miss<T: Value>(&mut self, key: &'static str) -> Reported {
-        self.absent(key, format!("add `{key}`, {}: write {}", T::noun(), T::forms()))
+        self.absent(key, format!("add `{key}`, {}, for example {}", T::noun(), T::forms()))
     }
 
     /// Reports something wrong with the table as a whole.

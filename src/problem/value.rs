@@ -12,7 +12,7 @@ pub trait Value: Sized {
     /// What it is, with article and range: completes "must be …".
     fn noun() -> String;
 
-    /// How it is written: completes "write …".
+    /// How it is written: completes "for example …".
     fn forms() -> String;
 
     /// What `value` writes, if it writes one of these.
@@ -20,7 +20,7 @@ pub trait Value: Sized {
 
     /// The way out where `value` writes none.
     fn hint(_value: &DeValue<'_>) -> String {
-        format!("write {}", Self::forms())
+        format!("for example {}", Self::forms())
     }
 }
 
@@ -76,7 +76,7 @@ impl Value for f64 {
 
 impl Value for bool {
     fn noun() -> String {
-        "yes or no".to_owned()
+        "true or false, without quotes".to_owned()
     }
 
     fn forms() -> String {
@@ -120,7 +120,7 @@ impl Value for Text {
     }
 
     fn forms() -> String {
-        "\"text\" in quotes".to_owned()
+        "\"A listing day\"".to_owned()
     }
 
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
@@ -132,8 +132,6 @@ impl Value for Text {
 
 /// A closed set of names.
 pub trait Choice: Copy + 'static {
-    /// What the set is of, with its article.
-    const NOUN: &'static str;
     /// Every member and the name that files use.
     const NAMES: &'static [(&'static str, Self)];
 }
@@ -144,12 +142,12 @@ pub struct OneOf<C>(pub C);
 
 impl<C: Choice> Value for OneOf<C> {
     fn noun() -> String {
-        C::NOUN.to_owned()
+        let names: Vec<String> = C::NAMES.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        format!("one of {}", names.join(", "))
     }
 
     fn forms() -> String {
-        let names: Vec<String> = C::NAMES.iter().map(|(name, _)| format!("\"{name}\"")).collect();
-        names.join(" or ")
+        C::NAMES.first().map(|(name, _)| format!("\"{name}\"")).unwrap_or_default()
     }
 
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
@@ -160,7 +158,7 @@ impl<C: Choice> Value for OneOf<C> {
     fn hint(value: &DeValue<'_>) -> String {
         let names = C::NAMES.iter().map(|(name, _)| *name);
         let near = value.as_str().and_then(|written| did_you_mean(written, names));
-        near.unwrap_or_else(|| format!("write {}", Self::forms()))
+        near.unwrap_or_else(|| format!("for example {}", Self::forms()))
     }
 }
 

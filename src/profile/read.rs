@@ -269,3 +269,6 @@ fn authorization(table: &mut Table<'_>) -> Result<Authorization, Reported> {
         token: token?.0.0,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,6 @@ use crate::problem::{Choice, Text, Value, bounded, shown};
 use crate::unit::{BitRate, Quantity};
 
 impl Choice for Layer {
-    const NOUN: &'static str = "a layer";
     const NAMES: &'static [(&'static str, Self)] = &[
         (Self::Index.name(), Self::Index),
         (Self::Metadata.name(), Self::Metadata),

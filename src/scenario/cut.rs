@@ -173,7 +173,7 @@ mod tests {
         );
         assert_eq!(
             why(with(None, None, Some("10h..50h"))),
-            "--window must end within the scenario, which lasts 2days"
+            "--window must end within the scenario, which lasts 2d"
         );
         assert_eq!(
             why(with(None, None, Some("22h..10h"))),
@@ -189,7 +189,7 @@ mod tests {
         );
         assert_eq!(
             why(with(None, None, Some("noon"))),
-            "--window must be a window of scenario time: write \"10h..22h\", \"10h..\" or \"..22h\""
+            "--window must be a window of scenario time, for example \"10h..22h\", \"10h..\" or \"..22h\""
         );
     }
 

@@ -4,12 +4,13 @@ use std::io;
 use std::path::Path;
 
 use crate::problem::{
-    Description, FileKind, Problem, Report, Reported, SourceFile, Table, Text, describe, plain, read,
+    Description, FileKind, Problem, Report, Reported, SourceFile, Table, describe, plain, read,
 };
 use crate::profile::Mix;
 
 use super::Scenario;
 use super::spec::scenario;
+use super::values::FilePath;
 
 /// A scenario, and every file that it was read from: itself first, then its profiles.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,7 +83,7 @@ impl Profiles<'_> {
         doc: &'static str,
         parse: fn(&str) -> Result<Mix<T>, Vec<Problem>>,
     ) -> Result<Mix<T>, Reported> {
-        let path = self.directory.join(table.required::<Text>(key, doc)?.0);
+        let path = self.directory.join(table.required::<FilePath>(key, doc)?.0.0);
         let file = (self.open)(&path).map_err(|error| {
             let hint = "the path is relative to the directory of this file".to_owned();
             table.wrong(key, format!("cannot read `{}`: {}", path.display(), plain(&error)), Some(hint))
@@ -99,3 +100,6 @@ impl Profiles<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,19 @@
 //! What single keys of scenarios hold.
 
 use super::Channel;
-use crate::problem::{Choice, bounded, shown};
+use crate::problem::{Choice, Text, bounded, shown};
 use crate::unit::{ByteSize, Factor, Quantity};
 
 impl Choice for Channel {
-    const NOUN: &'static str = "a kind of attention";
     const NAMES: &'static [(&'static str, Self)] =
         &[("interest", Self::Interest), ("concern", Self::Concern)];
 }
 
 bounded! {
+    /// A file beside the scenario.
+    pub(super) FilePath(Text): "a path relative to this file", "\"../profiles/clients.toml\"", |_| true;
+    /// A reference to a region of the audience.
+    pub(super) RegionName(Text): "the name of a region", "\"asia\"", |_| true;
     /// A multiple that has a logarithm.
     pub(super) PositiveFactor(Factor): "a multiple of normal above 0", Factor::FORMS, |it| it.0 > 0.0;
     /// An effect on attention.

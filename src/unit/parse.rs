@@ -17,7 +17,7 @@ pub struct UnitError(pub String);
 pub trait Quantity: Sized {
     /// What it is, with article and range: completes "must be …".
     const NOUN: &'static str;
-    /// How it is written: completes "write …".
+    /// How it is written: completes "for example …".
     const FORMS: &'static str;
     /// Whether a bare number is among the accepted forms.
     const BARE: bool = false;
@@ -33,7 +33,8 @@ pub trait Quantity: Sized {
     /// # Errors
     /// Names the accepted forms.
     fn read(text: &str) -> Result<Self, UnitError> {
-        Self::parse(text).ok_or_else(|| UnitError(format!("must be {}: write {}", Self::NOUN, Self::FORMS)))
+        Self::parse(text)
+            .ok_or_else(|| UnitError(format!("must be {}, for example {}", Self::NOUN, Self::FORMS)))
     }
 }
 
@@ -238,7 +239,8 @@ impl Quantity for Duration {
     }
 
     fn write(&self) -> String {
-        humantime::format_duration(*self).to_string()
+        // humantime spells days out, "2days 3h".
+        humantime::format_duration(*self).to_string().replace("days", "d").replace("day", "d")
     }
 }
 

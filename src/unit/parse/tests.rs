@@ -44,11 +44,11 @@ fn the_message_names_the_accepted_forms() {
     let message = |error: Option<UnitError>| error.map(|error| error.to_string());
     assert_eq!(
         message("12".parse::<Rate>().err()).as_deref(),
-        Some("must be a rate: write \"12/s\", \"90/min\" or \"3000/h\"")
+        Some("must be a rate, for example \"12/s\", \"90/min\" or \"3000/h\"")
     );
     assert_eq!(
         message(parse_duration("soon").err()).as_deref(),
-        Some("must be a duration of at most ten years: write \"90s\", \"15m\", \"2h 30m\" or \"3d\"")
+        Some("must be a duration of at most ten years, for example \"90s\", \"15m\", \"2h 30m\" or \"3d\"")
     );
 }
 

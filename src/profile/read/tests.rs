@@ -1,0 +1,124 @@
+use super::*;
+use std::time::Duration;
+
+const SMALLEST: &str = r#"
+squall = 1
+kind = "target"
+name = "staging"
+index.address = "127.0.0.1:40001"
+metadata.address = "[::1]:40002"
+tracker.address = "127.0.0.1:40003"
+dht.bootstrap = ["127.0.0.1:40004", "127.0.0.1:40005"]
+
+[[content]]
+name = "item-01"
+info_hash = "00FF0203040506070809101112131415161718ff"
+torrent = "/torrents/item-01.torrent"
+"#;
+
+/// Every key that the smallest target leaves out.
+const REST: &str = r#"
+[swarm]
+stand_in_port = 40006
+
+[[process]]
+layer = "dht"
+pid = 1234
+
+[envelope.tracker]
+base = "6000/min"
+burst = "400/s"
+burst_for = "5m"
+reserve = "600/s"
+headroom = "25%"
+slo = { quantile = 0.999, limit = "250ms", errors = "2%" }
+
+[authorization]
+networks = ["10.77.0.0/16", "fd00:77::/64"]
+ceiling = "500/s"
+from = 2026-01-01T00:00:00Z
+until = 2026-01-02T00:00:00Z
+contact = "ops@example.org"
+token = "a token"
+"#;
+
+fn good(text: &str) -> Target {
+    Target::parse(text, "staging").unwrap()
+}
+
+#[test]
+fn every_key_means_what_it_says() {
+    let head = SMALLEST.replacen(
+        "index.address",
+        "index.host = \"index.testbed\"\nindex.page = \"/content/{name}\"\nindex.assets = [\"/0.css\", \"/1.js\"]\nindex.address",
+        1,
+    );
+    let target = good(&format!("{head}{REST}"));
+    let index = Index {
+        server: HttpEndpoint {
+            address: "127.0.0.1:40001".parse().unwrap(),
+            host: "index.testbed".to_owned(),
+        },
+        page: "/content/{name}".to_owned(),
+        assets: vec!["/0.css".to_owned(), "/1.js".to_owned()],
+    };
+    assert_eq!((target.name.as_str(), target.index), ("staging", index));
+    assert_eq!(target.tracker, "127.0.0.1:40003".parse().unwrap());
+    assert_eq!(target.dht, ["127.0.0.1:40004".parse().unwrap(), "127.0.0.1:40005".parse().unwrap()]);
+    assert_eq!(target.stand_in_port, Some(40006));
+    let item = ContentItem {
+        name: "item-01".to_owned(),
+        info_hash: *b"\x00\xff\x02\x03\x04\x05\x06\x07\x08\x09\x10\x11\x12\x13\x14\x15\x16\x17\x18\xff",
+        torrent_path: "/torrents/item-01.torrent".to_owned(),
+    };
+    assert_eq!(target.content, [item]);
+    assert_eq!(target.processes, [Process { layer: Layer::Dht, pid: 1234 }]);
+    let promise = LayerEnvelope {
+        base: 100.0,
+        burst: 400.0,
+        burst_for: Duration::from_secs(300),
+        reserve: 600.0,
+        slo: Slo { quantile: 0.999, limit: Duration::from_millis(250), errors: 0.02 },
+        headroom: 0.25,
+    };
+    assert_eq!(target.envelope, Envelope { layers: [(Layer::Tracker, promise)].into() });
+    let authorization = Authorization {
+        networks: vec!["10.77.0.0/16".parse().unwrap(), "fd00:77::/64".parse().unwrap()],
+        ceiling: 500.0,
+        from: "2026-01-01T00:00:00Z".parse().unwrap(),
+        until: "2026-01-02T00:00:00Z".parse().unwrap(),
+        contact: "ops@example.org".to_owned(),
+        token: "a token".to_owned(),
+    };
+    assert_eq!(target.authorization, Some(authorization));
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let target = good(SMALLEST);
+    assert_eq!(target.index.server.host, "127.0.0.1:40001");
+    assert_eq!(target.metadata.host, "[::1]:40002");
+    assert_eq!((target.index.page.as_str(), target.index.assets.len()), ("/", 0));
+    assert_eq!(target.stand_in_port, None);
+    assert_eq!(target.envelope, Envelope::default());
+    assert_eq!(target.processes, []);
+    assert_eq!(target.authorization, None);
+}
+
+#[test]
+fn the_shares_of_a_mix_become_a_whole() {
+    let mix = |shares: [&str; 3]| {
+        let member = |(i, share): (usize, &&str)| {
+            format!(
+                "[[access]]\nname = \"line-{i}\"\nshare = \"{share}\"\ndown = \"8 Mbit/s\"\nup = \"8 bit/s\"\n"
+            )
+        };
+        let members: String = shares.iter().enumerate().map(member).collect();
+        parse_access(&format!("squall = 1\nkind = \"access\"\n{members}"))
+    };
+    let thirds = mix(["33%", "33%", "33%"]).unwrap();
+    assert!(thirds.members.iter().all(|(line, share)| (share - 1.0 / 3.0).abs() < 1e-15 && line.up == 1.0));
+    let problems = mix(["33%", "33%", "30%"]).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].message, "the shares of `access` add up to 96%");
+}
