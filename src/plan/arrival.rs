@@ -53,7 +53,7 @@ pub enum Origin {
 /// One synthetic user: when it acts, and what it is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arrival {
-    /// Position in the unsharded plan.
+    /// Its number in the unsharded plan, counted tick by tick: within a tick not the order of due.
     pub index: u64,
     /// Why it happens.
     pub origin: Origin,

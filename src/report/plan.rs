@@ -116,9 +116,9 @@ fn header(overview: &Overview, ink: &Ink) -> String {
 fn strips(overview: &Overview, columns: usize, ink: &Ink) -> String {
     let rows = &overview.curves.rows;
     let mut out = String::from("expected rate, steps per second of the run\n");
-    for (stage, color) in Stage::ALL.into_iter().zip(COLORS) {
+    for (summary, color) in overview.curves.stages.iter().zip(COLORS) {
+        let (stage, top) = (summary.stage, summary.peak_rate);
         let rates = resample(rows, columns, |row| row.expected[stage as usize]);
-        let top = rates.iter().copied().fold(0.0, f64::max);
         for level in (0..HEIGHT).rev() {
             let label = match level {
                 level if level == HEIGHT - 1 => format!("{:<9}{:>10}", stage.name(), rate(top)),
