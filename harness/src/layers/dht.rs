@@ -1,9 +1,11 @@
 //! The DHT layer: nodes of mainline that know only each other.
 
 use std::future::pending;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::future::join_all;
 use mainline::Dht;
 use mainline::async_dht::AsyncDht;
 use serde::{Deserialize, Serialize};
@@ -17,33 +19,51 @@ pub(crate) struct Assignment {
     pub(crate) nodes: usize,
 }
 
+/// How long a node waits for another's answer. On loopback that is ample, and the first queries go to nodes that are not there yet.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(300);
+/// Searches that fill the tables: the first may still meet nodes that have just begun.
+const SEARCHES: usize = 4;
+
 /// Addresses are those of all nodes.
 #[tokio::main(flavor = "current_thread")]
 pub(super) async fn run(assignment: &Assignment) -> anyhow::Result<Never> {
-    // mainline's own `Testnet` would take port 6881 when that is free.
-    let first = node(&[])?;
-    let entry = first.info().await.local_addr();
-    let mut nodes = vec![first];
-    for _ in 1..assignment.nodes {
-        nodes.push(node(&[entry])?);
-    }
-    // The first node learns the others from their first query, so these meet only nodes that started earlier. A second search,
-    // when all are there, fills every table.
-    for _ in 0..2 {
-        for node in nodes.iter().skip(1) {
-            anyhow::ensure!(node.bootstrapped().await, "a node found no other");
+    let nodes = start(assignment.nodes)?;
+    for _ in 0..SEARCHES {
+        join_all(nodes.iter().map(AsyncDht::bootstrapped)).await;
+        let tables = join_all(nodes.iter().map(AsyncDht::to_bootstrap)).await;
+        if tables.iter().all(|table| table.len() + 1 >= nodes.len()) {
+            let infos = join_all(nodes.iter().map(AsyncDht::info)).await;
+            ready(&infos.iter().map(|info| info.local_addr()).collect::<Vec<_>>())?;
+            pending::<()>().await;
         }
     }
-    let mut addresses = Vec::with_capacity(nodes.len());
-    for node in &nodes {
-        addresses.push(node.info().await.local_addr());
-    }
-    ready(&addresses)?;
-    pending().await
+    anyhow::bail!("the nodes did not all find each other")
 }
 
-fn node(bootstrap: &[SocketAddrV4]) -> anyhow::Result<AsyncDht> {
-    let node =
-        Dht::builder().server_mode().bootstrap(bootstrap).bind_address(Ipv4Addr::LOCALHOST).port(0).build();
-    Ok(node.context("starting a node")?.as_async())
+/// Starts nodes of which every one is told of all others.
+///
+/// To grow the network from one node would be shorter, and so would be mainline's own `Testnet`. But a mainline node without bootstrap
+/// nodes takes everybody who sends it `find_node` for a node, and then sends visitors to each other. (`Testnet` also takes port 6881.)
+fn start(count: usize) -> anyhow::Result<Vec<AsyncDht>> {
+    let free = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
+    let sockets = (0..count).map(|_| free()).collect::<Result<Vec<_>, _>>().context("finding free ports")?;
+    let ports =
+        sockets.iter().map(|socket| Ok(socket.local_addr()?.port())).collect::<anyhow::Result<Vec<_>>>()?;
+    // Every port is held until the moment that its node takes it.
+    sockets
+        .into_iter()
+        .zip(&ports)
+        .map(|(socket, own)| {
+            drop(socket);
+            let others = ports.iter().filter(|port| *port != own);
+            let others: Vec<_> = others.map(|port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, *port)).collect();
+            let mut node = Dht::builder();
+            node.server_mode()
+                .bootstrap(&others)
+                .bind_address(Ipv4Addr::LOCALHOST)
+                .port(*own)
+                .request_timeout(REQUEST_TIMEOUT);
+            Ok(node.build().context("starting a node")?.as_async())
+        })
+        .collect()
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::future::join_all;
 use librqbit::storage::{BoxStorageFactory, StorageFactory, StorageFactoryExt, TorrentStorage};
 use librqbit::{
     AddTorrent, AddTorrentOptions, ListenerMode, ListenerOptions, ManagedTorrentShared, Session,
@@ -20,7 +21,6 @@ use librqbit::{
 use mainline::async_dht::AsyncDht;
 use mainline::{Dht, Id};
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinSet;
 
 use super::announcer::Announcer;
 use super::{Never, ready};
@@ -192,13 +192,10 @@ impl Presence {
             hashes.iter().try_for_each(|hash| announcer.announce(connection, *hash, port, PATIENCE))
         });
         announced.await?.context("announcing to the tracker")?;
-        let mut lookups = JoinSet::new();
-        for hash in self.hashes.iter().map(|hash| Id::from(*hash)) {
-            let node = self.node.clone();
-            lookups.spawn(async move { node.announce_peer(hash, Some(port.get())).await });
-        }
-        while let Some(outcome) = lookups.join_next().await {
-            outcome?.context("announcing to the DHT")?;
+        let hashes = self.hashes.iter().map(|hash| Id::from(*hash));
+        let lookups = hashes.map(|hash| self.node.announce_peer(hash, Some(port.get())));
+        for outcome in join_all(lookups).await {
+            outcome.context("announcing to the DHT")?;
         }
         Ok(())
     }

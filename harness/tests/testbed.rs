@@ -1,0 +1,271 @@
+//! The testbed from outside: every layer spoken to in bytes written by hand, and every way in which it has to end.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use common::{LIMIT, Profile, block_of_piece, hex, options, start};
+use librqbit_sha1_wrapper::{ISha1, Sha1};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use squall_harness::{Testbed, TestbedError};
+
+/// The address that the seedbox announces as its own.
+const SEEDBOX: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 254);
+
+fn http_get(address: &str, path: &str) -> (u16, Vec<u8>) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: testbed\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap();
+    let body = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+    (status, answer.split_off(body))
+}
+
+/// Sends one datagram and returns the first answer to it.
+fn ask(socket: &UdpSocket, packet: &[u8]) -> Vec<u8> {
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    socket.send(packet).unwrap();
+    let mut buffer = [0; 4096];
+    let length = socket.recv(&mut buffer).unwrap();
+    buffer[..length].to_vec()
+}
+
+fn udp(source: Ipv4Addr, target: &str) -> UdpSocket {
+    let socket = UdpSocket::bind((source, 0)).unwrap();
+    socket.connect(target).unwrap();
+    socket
+}
+
+/// Announces (BEP 15) `port` from `source` and returns seeders and peers.
+fn announce(tracker: &str, source: Ipv4Addr, info_hash: &[u8; 20], port: u16) -> (u32, Vec<SocketAddrV4>) {
+    let socket = udp(source, tracker);
+    let connected =
+        ask(&socket, &[&[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0][..], b"tid1"].concat());
+    assert_eq!(connected[..8], *b"\0\0\0\0tid1");
+    let fields = [
+        &connected[8..16],
+        b"\0\0\0\x01tid2",
+        info_hash,
+        b"-SQ0000-visitor-0001",
+        &[0; 8],              // downloaded
+        &1_u64.to_be_bytes(), // left
+        &[0; 8],              // uploaded
+        &2_u32.to_be_bytes(), // event: started
+        &[0; 8],              // address and key
+        &(-1_i32).to_be_bytes(),
+        &port.to_be_bytes(),
+    ];
+    let answer = ask(&socket, &fields.concat());
+    assert_eq!(answer[..8], *b"\0\0\0\x01tid2");
+    let seeders = u32::from_be_bytes(answer[16..20].try_into().unwrap());
+    (seeders, answer[20..].chunks(6).map(compact).collect())
+}
+
+fn compact(bytes: &[u8]) -> SocketAddrV4 {
+    let [a, b, c, d, high, low] = bytes.try_into().unwrap();
+    SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([high, low]))
+}
+
+#[test]
+fn web_layers_serve_pages_assets_and_torrents() {
+    let (_testbed, profile) = start(&[("one", 16 << 10), ("two", 100_001)]);
+    let index = profile.text("index", "address");
+    let (status, page) = http_get(&index, "/content/two");
+    let page = String::from_utf8(page).unwrap();
+    assert_eq!(status, 200);
+    assert!(page.contains(&format!("magnet:?xt=urn:btih:{}", profile.content("two", "info_hash"))), "{page}");
+    assert!(page.contains("/torrents/two.torrent"), "{page}");
+    for asset in profile.value()["index"]["assets"].as_array().unwrap() {
+        let (status, body) = http_get(&index, asset.as_str().unwrap());
+        assert_eq!(status, 200, "{asset}");
+        assert!(body.len() > 2048, "{asset}");
+    }
+    assert_eq!(http_get(&index, "/support").0, 200);
+    assert_eq!(http_get(&index, "/help/magnet-links").0, 200);
+    assert_eq!(http_get(&index, "/content/three").0, 404);
+
+    let metadata = profile.text("metadata", "address");
+    for name in ["one", "two"] {
+        let (status, file) = http_get(&metadata, &profile.content(name, "torrent"));
+        let torrent = librqbit::torrent_from_bytes(&file).unwrap();
+        assert_eq!(status, 200);
+        assert_eq!(hex(&torrent.info_hash.0), profile.content(name, "info_hash"));
+    }
+    assert_eq!(http_get(&metadata, "/torrents/three.torrent").0, 404);
+}
+
+#[test]
+fn the_tracker_returns_the_seedbox_to_visitors_that_announce_its_port() {
+    let (_testbed, profile) = start(&[("one", 16 << 10)]);
+    let (tracker, hash, port) =
+        (profile.text("tracker", "address"), profile.info_hash("one"), profile.stand_in_port());
+    let seedbox = SocketAddrV4::new(SEEDBOX, port);
+    // Two visitors at the same address and port are one peer to the tracker, and both get the seedbox.
+    for _ in 0..2 {
+        assert_eq!(announce(&tracker, Ipv4Addr::LOCALHOST, &hash, port), (1, vec![seedbox]));
+    }
+    let other = Ipv4Addr::new(127, 0, 0, 2);
+    let (seeders, mut peers) = announce(&tracker, other, &hash, port);
+    peers.sort();
+    assert_eq!((seeders, peers), (1, vec![SocketAddrV4::new(Ipv4Addr::LOCALHOST, port), seedbox]));
+}
+
+#[test]
+fn the_dht_answers_pings_and_knows_the_seedbox() {
+    let (_testbed, profile) = start(&[("one", 16 << 10)]);
+    let nodes = profile.bootstrap();
+    assert!(nodes.len() >= 3);
+    for node in &nodes {
+        let pong = ask(
+            &udp(Ipv4Addr::LOCALHOST, node),
+            b"d1:ad2:id20:abcdefghij0123456789e1:q4:ping1:t4:tid11:y1:qe",
+        );
+        assert!(pong.windows(8).any(|window| window == b"1:t4:tid"), "{}", String::from_utf8_lossy(&pong));
+    }
+    // 24 nodes, of which every one knows most others: one step finds those that hold the item.
+    let lookup = [
+        &b"d1:ad2:id20:abcdefghij01234567899:info_hash20:"[..],
+        &profile.info_hash("one"),
+        b"e1:q9:get_peers1:t4:tid21:y1:qe",
+    ];
+    let lookup = lookup.concat();
+    let mut found = Vec::new();
+    let mut waiting: Vec<String> = nodes;
+    let mut asked = Vec::new();
+    while let Some(node) = waiting.pop() {
+        let answer = ask(&udp(Ipv4Addr::LOCALHOST, &node), &lookup);
+        asked.push(node);
+        found.extend(after(&answer, b"6:valuesl6:").map(|bytes| compact(&bytes[..6])));
+        let closer = after(&answer, b"5:nodes").into_iter().flat_map(|bytes| {
+            let start = bytes.iter().position(|byte| *byte == b':').unwrap() + 1;
+            let length: usize = std::str::from_utf8(&bytes[..start - 1]).unwrap().parse().unwrap();
+            bytes[start..start + length]
+                .chunks(26)
+                .map(|node| compact(&node[20..]).to_string())
+                .collect::<Vec<_>>()
+        });
+        waiting.extend(closer.filter(|node| !asked.contains(node)).collect::<Vec<_>>());
+        waiting.sort();
+        waiting.dedup();
+    }
+    assert!(asked.len() >= 20, "only {} nodes were heard of", asked.len());
+    assert!(found.len() >= 8, "{found:?}");
+    assert!(
+        found.iter().all(|peer| *peer == SocketAddrV4::new(SEEDBOX, profile.stand_in_port())),
+        "{found:?}"
+    );
+}
+
+/// What follows `key` in `bytes`.
+fn after<'a>(bytes: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+    bytes.windows(key.len()).position(|window| window == key).map(|start| &bytes[start + key.len()..])
+}
+
+#[test]
+fn the_seedbox_serves_true_pieces_on_every_loopback_address() {
+    // The size is a multiple of the piece length.
+    let (_testbed, profile) = start(&[("one", 16 << 10)]);
+    let (_, file) = http_get(&profile.text("metadata", "address"), &profile.content("one", "torrent"));
+    let pieces = after(&file, b"6:pieces20:").unwrap()[..20].to_vec();
+    for address in [Ipv4Addr::LOCALHOST, SEEDBOX, Ipv4Addr::new(127, 3, 4, 5)] {
+        let target = SocketAddr::from((address, profile.stand_in_port()));
+        let block = block_of_piece(target, &profile.info_hash("one"), 0, 16 << 10);
+        let mut hash = Sha1::new();
+        hash.update(&block);
+        assert_eq!(hash.finish()[..], pieces, "{address}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_content() {
+    let hashes = |seed| {
+        let testbed =
+            Testbed::start(&squall_harness::Options { seed, ..options(&[("one", 50_000)]) }).unwrap();
+        Profile::parse(&testbed.profile()).content("one", "info_hash")
+    };
+    let first = hashes(1);
+    assert_eq!(first, hashes(1));
+    assert_ne!(first, hashes(2));
+}
+
+#[test]
+fn stop_ends_every_layer_even_one_that_is_stopped() {
+    let (testbed, _) = start(&[("one", 16 << 10)]);
+    let processes = testbed.processes();
+    let names: Vec<&str> = processes.iter().map(|(layer, _)| layer.as_str()).collect();
+    assert_eq!(names, ["index", "metadata", "tracker", "dht", "seedbox"]);
+    let pids: Vec<u32> = processes.iter().map(|(_, pid)| *pid).collect();
+    let exits = common::Exits::of(&pids);
+    common::signal(pids[3], Signal::STOP);
+    let begun = Instant::now();
+    testbed.stop();
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    exits.wait(Duration::ZERO);
+}
+
+#[test]
+fn every_layer_ends_when_the_parent_is_killed() {
+    let mut parent = common::Standalone::start("one=16384");
+    let exits = common::Exits::of(&parent.pids);
+    // One that cannot read the end of its standard input.
+    common::signal(parent.pids[2], Signal::STOP);
+    parent.kill();
+    exits.wait(Duration::from_secs(5));
+}
+
+#[test]
+fn ctrl_c_is_left_to_the_parent() {
+    let (testbed, _) = start(&[("one", 16 << 10)]);
+    let own = rustix::process::getpgrp();
+    for (layer, pid) in testbed.processes() {
+        let group = rustix::process::getpgid(Pid::from_raw(pid as i32)).unwrap();
+        assert_ne!(group, own, "{layer} would get the signal too");
+    }
+}
+
+#[test]
+fn a_program_that_is_no_layer_is_named_with_its_last_words() {
+    let error = |program: &str| {
+        let options = squall_harness::Options { program: program.into(), ..options(&[("one", 1)]) };
+        Testbed::start(&options).unwrap_err()
+    };
+    assert_eq!(
+        error("/nonexistent/squall").to_string(),
+        "the testbed's tracker layer: cannot start /nonexistent/squall: No such file or directory (os error 2)"
+    );
+    let ended = error("cat");
+    assert!(matches!(ended, TestbedError::Ended { layer: "tracker", .. }), "{ended:?}");
+    let message = ended.to_string();
+    assert!(
+        message.starts_with("the testbed's tracker layer ended before it was ready (exit status: 1)\n  "),
+        "{message}"
+    );
+    assert!(message.contains("testbed-layer"), "{message}");
+    assert_eq!(
+        error("echo").to_string(),
+        "the testbed's tracker layer answered `testbed-layer tracker` instead of its addresses"
+    );
+}
+
+#[test]
+fn a_layer_says_why_it_cannot_be_one() {
+    let said = |args: &[&str], input: &str| common::run(args, input);
+    assert_eq!(said(&["testbed-layer", "cdn"], ""), (1, "there is no layer `cdn`\n".to_owned()));
+    let (code, message) = said(&["testbed-layer", "dht"], "nonsense\n");
+    assert_eq!(code, 1);
+    assert!(message.starts_with("reading the assignment: expected"), "{message}");
+}
+
+#[test]
+fn pidfd_sees_an_end() {
+    // The instrument of the tests above: it must not call a living process ended.
+    let parent = common::Standalone::start("one=16384");
+    let pidfd = pidfd_open(Pid::from_raw(parent.pids[0] as i32).unwrap(), PidfdFlags::empty()).unwrap();
+    assert!(!common::ended(&pidfd, Duration::ZERO));
+    kill_process(Pid::from_raw(parent.pids[0] as i32).unwrap(), Signal::KILL).unwrap();
+    assert!(common::ended(&pidfd, LIMIT));
+}
