@@ -228,7 +228,7 @@ pub fn run(
     mut on_second: impl FnMut(&Snapshot),
 ) -> Result<(), RecordError> {
     let mut through = vec![0; inbox.workers];
-    let (mut finished, mut lost) = (0, 0);
+    let (mut finished, mut lost, mut end) = (0, 0, 0);
     while finished + lost < inbox.workers {
         // Cannot fail before that: every worker that is neither finished nor lost holds a sender.
         let Ok(message) = inbox.from.recv() else { break };
@@ -237,15 +237,17 @@ pub fn run(
             Message::Lost => lost += 1,
             Message::Batch(batch) => {
                 finished += usize::from(batch.last.is_some());
+                end = end.max(batch.through);
                 through[batch.worker] = if batch.last.is_some() { u64::MAX } else { batch.through };
                 recorder.merge(batch);
-                let behind = through.iter().copied().min().unwrap_or(0).min(recorder.end());
+                let behind = through.iter().copied().min().unwrap_or(0).min(end);
                 while recorder.next() < behind {
                     on_second(&recorder.close_next()?);
                 }
             }
         }
     }
+    // A lost worker holds up the others' last seconds no longer.
     while recorder.next() < recorder.end() {
         on_second(&recorder.close_next()?);
     }
