@@ -22,6 +22,9 @@ use crate::plan::Stage;
 use crate::profile::Layer;
 use crate::record::{Counts, KindRow, Recording, Traffic};
 
+/// Name and version of the summary's format; the number grows when a reader would have to change.
+pub const SCHEMA: &str = "urn:squall:summary:1";
+
 /// Judges a recording.
 #[must_use]
 pub fn analyse(recording: &Recording) -> Summary {
@@ -36,6 +39,7 @@ pub fn analyse(recording: &Recording) -> Summary {
     };
     let of_kinds = || recording.rows.iter().flat_map(|row| row.kinds.values());
     Summary {
+        schema: SCHEMA,
         verdict: verdict(recording, &generator, &layers),
         manifest: recording.manifest.clone(),
         directory: recording.directory.clone(),
@@ -72,16 +76,11 @@ fn kind_summary(recording: &Recording, kind: Kind) -> Option<KindSummary> {
     let flow = flow::flow(&recording.rows, |other| other == kind);
     let mut traffic = Traffic::default();
     rows.iter().for_each(|row| traffic += &row.traffic);
-    let seconds = recording.rows.len() as f64;
     let [due, ..] = flow::latencies(&recording.rows, |other| other == kind);
-    let population = rows.iter().map(|row| row.in_flight).sum::<u64>() as f64 / seconds;
+    let populations = rows.iter().map(|row| row.in_flight).sum();
     Some(KindSummary {
         kind,
-        littles_ratio: stats::littles_ratio(
-            population,
-            flow.counts.measured() as f64 / seconds,
-            due.mean() / 1e6,
-        ),
+        littles_ratio: stats::littles_ratio(populations, flow.counts.measured(), due.mean() / 1e6),
         bytes_in: traffic.bytes_in,
         bytes_out: traffic.bytes_out,
         retransmits: traffic.retransmits,

@@ -36,11 +36,15 @@ pub(super) fn smallest_sample(share: f64) -> u64 {
     if share <= 0.0 { 1 } else { (1.0 / share - 1e-6).ceil() as u64 }
 }
 
-/// Little's law: L / (lambda W), 1 where mean population, rate and mean time in the system belong together; `None` where nothing moved.
+/// Little's law over a run: L / (lambda W), 1 where the mean population, the rate and the mean time in the system belong together.
+///
+/// `populations` is the sum of the population sampled once a second, `moved` how many passed in all, `time` their mean seconds in the system:
+/// over any number of seconds L / (lambda W) = (populations / seconds) / (moved / seconds x time). `None` where fewer than 100 are to be expected
+/// over all samples: the sampling error of the ratio would exceed a tenth.
 #[must_use]
-pub(super) fn littles_ratio(population: f64, rate: f64, time: f64) -> Option<f64> {
-    let expected = rate * time;
-    (expected > 0.0).then(|| population / expected)
+pub(super) fn littles_ratio(populations: u64, moved: u64, time: f64) -> Option<f64> {
+    let expected = moved as f64 * time;
+    (expected >= 100.0).then(|| populations as f64 / expected)
 }
 
 #[cfg(test)]
@@ -67,8 +71,8 @@ mod tests {
 
     #[test]
     fn littles_law_of_a_steady_queue() {
-        // 100/s that stay 0.05 s each: 5 at a time.
-        assert_eq!(littles_ratio(5.0, 100.0, 0.05), Some(1.0));
-        assert_eq!(littles_ratio(0.0, 0.0, 0.0), None);
+        // 100/s that stay 0.05 s each for 60 s: 5 at a time.
+        assert_eq!(littles_ratio(5 * 60, 6000, 0.05), Some(1.0));
+        assert_eq!(littles_ratio(1, 30, 0.05), None);
     }
 }

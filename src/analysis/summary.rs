@@ -14,6 +14,9 @@ use super::Verdict;
 /// All that is known about a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
+    /// Names the format of the file.
+    #[serde(rename = "$schema")]
+    pub schema: &'static str,
     /// What it comes to.
     pub verdict: Verdict,
     /// What was run.
@@ -246,7 +249,8 @@ pub struct KindSummary {
     pub kind: Kind,
     /// What it was asked and what it did.
     pub flow: Flow,
-    /// Self-check by Little's law: mean number in flight / (rate x mean time), near 1 for a sound recording of a steady run.
+    /// Self-check by Little's law: mean number in flight / (rate x mean time), near 1 for a sound recording. `None` where too few were in
+    /// flight to tell.
     pub littles_ratio: Option<f64>,
     /// Payload bytes received.
     pub bytes_in: u64,
