@@ -229,7 +229,7 @@ fn latencies(summary: &Summary) -> String {
 
 fn generator(summary: &Summary) -> String {
     let seen = &summary.generator;
-    let cpu = seen.cpu_cores_per_worker.map_or("-".to_owned(), |cores| percent(cores));
+    let cpu = seen.cpu_cores_per_worker.map_or("-".to_owned(), percent);
     format!(
         "  generator: sent {}, lag p99 {} (mean gap {}), own errors {}, CPU per worker {cpu}\n",
         percent(seen.sent_share),
