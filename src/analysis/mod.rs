@@ -1,1 +1,121 @@
 //! Analysis: is the run valid, which layers saturated, does the envelope hold?
+//!
+//! Pure: a recording in, a [`Summary`] out. First the generator ([`Generator`]): a run that it limited says only "at least". Then each layer
+//! against its promise. Then what the report shows beside it.
+
+mod flow;
+mod promise;
+mod stats;
+mod summary;
+mod usage;
+mod validity;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub use summary::*;
+pub use verdict::Verdict;
+
+use crate::journey::Kind;
+use crate::plan::Stage;
+use crate::profile::Layer;
+use crate::record::{Counts, KindRow, Recording, Traffic};
+
+/// Name and version of the summary's format; the number grows when a reader would have to change.
+pub const SCHEMA: &str = "urn:squall:summary:1";
+
+/// Judges a recording.
+#[must_use]
+pub fn analyse(recording: &Recording) -> Summary {
+    let resources = usage::usage(&recording.resources, recording.rows.len() as u64);
+    let generator = validity::generator(recording, &resources);
+    let layers: Vec<_> = Layer::ALL.into_iter().map(|layer| layer_summary(recording, layer)).collect();
+    let mut journeys = Counts::default();
+    recording.rows.iter().for_each(|row| journeys += &row.journeys);
+    let stage = |stage: Stage| StageSummary {
+        stage,
+        flow: flow::flow(&recording.rows, |kind| kind.stage() == stage && !kind.is_part()),
+    };
+    let of_kinds = || recording.rows.iter().flat_map(|row| row.kinds.values());
+    Summary {
+        schema: SCHEMA,
+        verdict: verdict(recording, &generator, &layers),
+        manifest: recording.manifest.clone(),
+        directory: recording.directory.clone(),
+        recorded_seconds: recording.rows.len() as u64,
+        finished: recording.finished,
+        unsettled: recording.unsettled,
+        notes: recording.notes.clone(),
+        generator,
+        nearest: nearest(&layers),
+        layers,
+        journeys,
+        stages: Stage::ALL.into_iter().map(stage).collect(),
+        kinds: Kind::ALL.into_iter().filter_map(|kind| kind_summary(recording, kind)).collect(),
+        resources,
+        foreign_peers: of_kinds().map(|row| row.traffic.foreign).sum(),
+        breakdown: recording.breakdown.clone(),
+    }
+}
+
+fn layer_summary(recording: &Recording, layer: Layer) -> LayerSummary {
+    let promise = recording.manifest.envelope.layers.get(&layer);
+    LayerSummary {
+        layer,
+        flow: flow::flow(&recording.rows, |kind| kind.layer() == layer && !kind.is_part()),
+        judgement: promise.map(|promise| promise::judge(&recording.rows, layer, promise)),
+    }
+}
+
+fn kind_summary(recording: &Recording, kind: Kind) -> Option<KindSummary> {
+    let rows: Vec<&KindRow> = recording.rows.iter().filter_map(|row| row.kinds.get(&kind)).collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let flow = flow::flow(&recording.rows, |other| other == kind);
+    let mut traffic = Traffic::default();
+    rows.iter().for_each(|row| traffic += &row.traffic);
+    let [due, ..] = flow::latencies(&recording.rows, |other| other == kind);
+    let populations = rows.iter().map(|row| row.in_flight).sum();
+    Some(KindSummary {
+        kind,
+        littles_ratio: stats::littles_ratio(populations, flow.counts.measured(), due.mean() / 1e6),
+        bytes_in: traffic.bytes_in,
+        bytes_out: traffic.bytes_out,
+        retransmits: traffic.retransmits,
+        main_cause: flow.counts.failed.iter().max_by_key(|&(_, count)| count).map(|(cause, _)| cause),
+        flow,
+    })
+}
+
+fn verdict(recording: &Recording, generator: &Generator, layers: &[LayerSummary]) -> Verdict {
+    let findings = || layers.iter().filter_map(|layer| Some(&layer.judgement.as_ref()?.finding));
+    if !generator.faults.is_empty() {
+        Verdict::Invalid
+    } else if findings().any(|finding| matches!(finding, Finding::Fail { .. } | Finding::Exceeded { .. })) {
+        Verdict::Fail
+    } else if recording.finished
+        && findings().count() > 0
+        && findings().all(|finding| *finding == Finding::Pass)
+    {
+        Verdict::Pass
+    } else {
+        Verdict::Inconclusive
+    }
+}
+
+/// The layer nearest to its limit: those that failed first, then by the share of the reserve that the demand took.
+fn nearest(layers: &[LayerSummary]) -> Option<Layer> {
+    let judged = layers.iter().filter_map(|layer| Some((layer.layer, layer.judgement.as_ref()?)));
+    let asked = judged.filter(|(_, judgement)| judgement.tier.is_some());
+    let near = |judgement: &Judgement| {
+        (matches!(judgement.finding, Finding::Fail { .. } | Finding::Exceeded { .. }), -judgement.headroom)
+    };
+    asked
+        .max_by(|(_, one), (_, other)| {
+            let ((one_failed, one), (other_failed, other)) = (near(one), near(other));
+            one_failed.cmp(&other_failed).then(one.total_cmp(&other))
+        })
+        .map(|(layer, _)| layer)
+}

@@ -25,6 +25,7 @@ mod read;
 mod recorder;
 mod row;
 mod second;
+mod snapshot;
 mod worker;
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use error::RecordError;
 pub use latency::{Distribution, LONGEST, histogram};
 pub use manifest::{Host, Manifest, Resources, SignalMark, WorldName};
 pub use read::Recording;
-pub use recorder::{Inbox, Recorder, ResourceSink, Snapshot, StageSnapshot, channel, run};
+pub use recorder::{Inbox, Recorder, ResourceSink, channel, run};
 pub use row::{Counts, Failures, KindRow, Latencies, Row, Traffic};
+pub use snapshot::{Snapshot, StageSnapshot, Totals};
 pub use worker::{Batch, WorkerRecorder};

@@ -4,19 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use serde::Serialize;
-
 use crate::journey::Kind;
-use crate::plan::Stage;
 
 use super::breakdown::Breakdown;
 use super::error::RecordError;
 use super::files::Files;
-use super::latency::histogram;
 use super::ledger::Ledger;
 use super::manifest::{Manifest, Resources};
 use super::row::Row;
 use super::second::Second;
+use super::snapshot::Snapshot;
 use super::worker::{Batch, WorkerRecorder};
 
 /// What the recorder is told.
@@ -49,77 +46,6 @@ pub fn channel(workers: usize) -> (Vec<WorkerRecorder>, ResourceSink, Inbox) {
     let (to, from) = mpsc::channel();
     let recorders = (0..workers).map(|worker| WorkerRecorder::new(worker, to.clone())).collect();
     (recorders, ResourceSink(to), Inbox { from, workers })
-}
-
-/// One closed second, for those who watch.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Snapshot {
-    /// Which second.
-    pub second: u64,
-    /// Every stage, in funnel order.
-    pub stages: Vec<StageSnapshot>,
-}
-
-/// One stage in one second.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct StageSnapshot {
-    /// Which.
-    pub stage: Stage,
-    /// Operations that became due.
-    pub offered: u64,
-    /// Operations that were released.
-    pub achieved: u64,
-    /// Operations that could not be released.
-    pub shed: u64,
-    /// Operations that ended as they should.
-    pub ok: u64,
-    /// Operations that ended otherwise.
-    pub failed: u64,
-    /// Operations under way at the end of the second.
-    pub in_flight: u64,
-    /// 99th percentile of the latency from due, in seconds; absent where nothing ended.
-    pub p99_due_seconds: Option<f64>,
-    /// 99th percentile of the send lag, in seconds; absent where nothing ended.
-    pub p99_lag_seconds: Option<f64>,
-}
-
-impl Snapshot {
-    fn of(row: &Row) -> Self {
-        Self {
-            second: row.second,
-            stages: Stage::ALL.into_iter().map(|stage| of_stage(row, stage)).collect(),
-        }
-    }
-}
-
-fn of_stage(row: &Row, stage: Stage) -> StageSnapshot {
-    let (mut due, mut lag) = (histogram(), histogram());
-    let mut seen = StageSnapshot {
-        stage,
-        offered: 0,
-        achieved: 0,
-        shed: 0,
-        ok: 0,
-        failed: 0,
-        in_flight: 0,
-        p99_due_seconds: None,
-        p99_lag_seconds: None,
-    };
-    for (_, row) in row.kinds.iter().filter(|(kind, _)| kind.stage() == stage && !kind.is_part()) {
-        seen.offered += row.counts.planned;
-        seen.achieved += row.counts.released;
-        seen.shed += row.counts.shed;
-        seen.ok += row.counts.ok;
-        seen.failed += row.counts.failed.total();
-        seen.in_flight += row.in_flight;
-        row.latencies.due.add_to(&mut due);
-        row.latencies.lag.add_to(&mut lag);
-    }
-    if !due.is_empty() {
-        seen.p99_due_seconds = Some(due.value_at_quantile(0.99) as f64 / 1e6);
-        seen.p99_lag_seconds = Some(lag.value_at_quantile(0.99) as f64 / 1e6);
-    }
-    seen
 }
 
 /// Adds up seconds and writes them down, without a thread or a clock of its own.
@@ -228,7 +154,7 @@ pub fn run(
     mut on_second: impl FnMut(&Snapshot),
 ) -> Result<(), RecordError> {
     let mut through = vec![0; inbox.workers];
-    let (mut finished, mut lost) = (0, 0);
+    let (mut finished, mut lost, mut end) = (0, 0, 0);
     while finished + lost < inbox.workers {
         // Cannot fail before that: every worker that is neither finished nor lost holds a sender.
         let Ok(message) = inbox.from.recv() else { break };
@@ -237,15 +163,17 @@ pub fn run(
             Message::Lost => lost += 1,
             Message::Batch(batch) => {
                 finished += usize::from(batch.last.is_some());
+                end = end.max(batch.through);
                 through[batch.worker] = if batch.last.is_some() { u64::MAX } else { batch.through };
                 recorder.merge(batch);
-                let behind = through.iter().copied().min().unwrap_or(0).min(recorder.end());
+                let behind = through.iter().copied().min().unwrap_or(0).min(end);
                 while recorder.next() < behind {
                     on_second(&recorder.close_next()?);
                 }
             }
         }
     }
+    // A lost worker holds up the others' last seconds no longer.
     while recorder.next() < recorder.end() {
         on_second(&recorder.close_next()?);
     }

@@ -69,8 +69,9 @@ impl WorkerRecorder {
 
     /// Hands over what is left: the worker has come to its end.
     pub fn finish(mut self) {
-        let end = self.first + OPEN;
-        let seconds = self.take_before(end);
+        let seconds = self.take_before(self.first + OPEN);
+        // The current second counts if it has something to say: a run that ends at 60.000 s has sixty seconds.
+        let end = seconds.last().map_or(0, |(last, _)| last + 1).max(self.first - 1);
         self.finished = true;
         self.send(seconds, end, Some(self.tallies.breakdown()));
     }

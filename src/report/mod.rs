@@ -1,3 +1,23 @@
 //! Reports: formats what analysis found, computes nothing.
 
 pub mod plan;
+mod progress;
+mod quantity;
+mod table;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use progress::{Moment, line, panel};
+pub use text::text;
+
+use crate::analysis::Summary;
+
+/// The content of `summary.json`.
+///
+/// # Errors
+/// Never for a summary made by [`crate::analysis::analyse`]; the encoder's type demands it.
+pub fn json(summary: &Summary) -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(summary).map(|text| text + "\n")
+}

@@ -1,0 +1,62 @@
+//! What a layer, a stage or a kind was asked, and what it did.
+
+use hdrhistogram::Histogram;
+
+use crate::journey::Kind;
+use crate::record::{Counts, Row, histogram};
+
+use super::stats::quantile_seconds;
+use super::summary::{Flow, Quantiles};
+
+/// Seconds in which envelopes are judged and peaks are taken. Windows start at multiples of it; a last, shorter one is left out.
+pub(super) const WINDOW: usize = 5;
+
+/// The seconds of the plan: up to the last in which anything became due. What comes after only drains.
+pub(super) fn planned_seconds(rows: &[Row]) -> usize {
+    let planned = |row: &Row| row.kinds.values().any(|kind| kind.counts.planned > 0);
+    rows.iter().rposition(planned).map_or(0, |last| last + 1)
+}
+
+/// The counts of the kinds that `of` chooses, over some rows.
+pub(super) fn counts(rows: &[Row], of: impl Fn(Kind) -> bool) -> Counts {
+    let mut sum = Counts::default();
+    let chosen = rows.iter().flat_map(|row| &row.kinds).filter(|(kind, _)| of(**kind));
+    chosen.for_each(|(_, row)| sum += &row.counts);
+    sum
+}
+
+/// The latencies of the kinds that `of` chooses, over some rows: from due, in service, send lag.
+pub(super) fn latencies(rows: &[Row], of: impl Fn(Kind) -> bool) -> [Histogram<u64>; 3] {
+    let [mut due, mut service, mut lag] = [histogram(), histogram(), histogram()];
+    for (_, row) in rows.iter().flat_map(|row| &row.kinds).filter(|(kind, _)| of(**kind)) {
+        row.latencies.due.add_to(&mut due);
+        row.latencies.service.add_to(&mut service);
+        row.latencies.lag.add_to(&mut lag);
+    }
+    [due, service, lag]
+}
+
+/// The flow of the kinds that `of` chooses.
+pub(super) fn flow(rows: &[Row], of: impl Fn(Kind) -> bool + Copy) -> Flow {
+    let counts = counts(rows, of);
+    let seconds = planned_seconds(rows).max(1) as f64;
+    let [due, service, lag] = latencies(rows, of);
+    let offered = counts.planned as f64 / seconds;
+    let windows = rows.chunks_exact(WINDOW);
+    let peak = windows.map(|window| self::counts(window, of).planned as f64 / WINDOW as f64);
+    Flow {
+        offered_per_second: offered,
+        peak_offered_per_second: peak.fold(offered, f64::max),
+        achieved_per_second: counts.released as f64 / seconds,
+        goodput_per_second: counts.ok as f64 / seconds,
+        due: quantiles(&due),
+        service: quantiles(&service),
+        lag: quantiles(&lag),
+        counts,
+    }
+}
+
+fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
+    let at = |quantile| quantile_seconds(histogram, quantile);
+    Quantiles { p50_seconds: at(0.5), p90_seconds: at(0.9), p99_seconds: at(0.99), p999_seconds: at(0.999) }
+}

@@ -1,0 +1,205 @@
+//! A layer against its promise.
+//!
+//! **Demand** is judged in windows of 5 s: the tier of a window is the smallest of base, burst and reserve that covers its offered rate. A
+//! burst that lasts longer than the profile allows counts as reserve from then on. Demand above the reserve is beyond the promise.
+//!
+//! **The SLO** is judged in the same windows. A share can only be judged of enough operations (100 for a p99), so consecutive windows
+//! are pooled, in order of time, until they hold enough for both the quantile and the share of errors; what is left over at the end joins
+//! the last pool. Pooling never looks at results, so it favours nobody. In a whole recording with too few operations one that is out of
+//! place decides nothing, two fail; without them the layer is untested, which is no pass.
+//!
+//! Goodput is compared with those operations whose time is up. At the end of a window some are rightly still under way, and more so
+//! where the rate rises: an operation under way counts as bad once it is older than the latency limit. Seconds are whole, so it has
+//! until the next full one.
+
+use crate::journey::Kind;
+use crate::profile::{Layer, LayerEnvelope};
+use crate::record::{Counts, Row};
+
+use super::flow::{WINDOW, counts, latencies};
+use super::stats::{allowance, longer_than, quantile_seconds, share, smallest_sample};
+use super::summary::{Breach, Finding, Judgement, Tier};
+
+/// Some consecutive windows, pooled.
+struct Pool {
+    at: u64,
+    windows: usize,
+    counts: Counts,
+    /// Operations that are still under way and late when the pool ends.
+    overdue: u64,
+    due: hdrhistogram::Histogram<u64>,
+}
+
+impl Pool {
+    fn join(&mut self, later: Self) {
+        self.windows += later.windows;
+        self.counts += &later.counts;
+        self.overdue = later.overdue;
+        let both = self.due.add(&later.due);
+        debug_assert!(both.is_ok(), "histograms of recordings have one shape");
+    }
+
+    /// Operations of which it is known whether they were good in time.
+    fn known(&self) -> u64 {
+        self.counts.measured() + self.counts.shed + self.overdue
+    }
+
+    fn breach(&self, promise: &LayerEnvelope) -> Option<Breach> {
+        let slo = &promise.slo;
+        let bad = self.counts.failed.total() + self.counts.shed + self.overdue;
+        if bad > allowance(slo.errors, self.known()) {
+            return Some(Breach::Errors { observed: share(bad, self.known()), allowed: slo.errors });
+        }
+        let late = longer_than(&self.due, slo.limit);
+        (late > allowance(1.0 - slo.quantile, self.due.len())).then(|| Breach::Latency {
+            observed_seconds: quantile_seconds(&self.due, slo.quantile).unwrap_or(0.0),
+            limit_seconds: slo.limit.as_secs_f64(),
+        })
+    }
+}
+
+/// Judges a layer.
+pub(super) fn judge(rows: &[Row], layer: Layer, promise: &LayerEnvelope) -> Judgement {
+    let of = |kind: Kind| kind.layer() == layer && !kind.is_part();
+    let rates: Vec<f64> =
+        rows.chunks_exact(WINDOW).map(|window| counts(window, of).planned as f64 / WINDOW as f64).collect();
+    let tiers = tiers(&rates, promise);
+    let required = rates.iter().copied().fold(0.0, f64::max);
+    let headroom = 1.0 - required / promise.reserve;
+
+    let needed = smallest_sample(1.0 - promise.slo.quantile).max(smallest_sample(promise.slo.errors));
+    let pools = pools(windows(rows, of, promise), needed);
+    let met = pools.iter().filter(|pool| pool.breach(promise).is_none());
+    let goodput = met.map(|pool| pool.counts.ok as f64 / (pool.windows * WINDOW) as f64);
+    let slowest = pools.iter().filter_map(|pool| quantile_seconds(&pool.due, promise.slo.quantile));
+    Judgement {
+        finding: finding(&pools, &tiers, needed, promise),
+        tier: tiers.iter().copied().flatten().max(),
+        required_per_second: required,
+        sustained_per_second: goodput.reduce(f64::max).filter(|rate| *rate > 0.0),
+        worst_quantile_seconds: slowest.reduce(f64::max),
+        headroom,
+        headroom_short: headroom < promise.headroom,
+    }
+}
+
+fn finding(pools: &[Pool], tiers: &[Option<Tier>], needed: u64, promise: &LayerEnvelope) -> Finding {
+    let beyond =
+        tiers.iter().position(|tier| *tier == Some(Tier::Beyond)).map(|window| (window * WINDOW) as u64);
+    let broken = pools.iter().find_map(|pool| Some((pool.at, pool.breach(promise)?)));
+    let operations = pools.iter().map(Pool::known).sum();
+    match (broken, beyond) {
+        // What breaks only once the demand is beyond the promise breaks no promise.
+        (Some((at_seconds, breach)), beyond) if beyond.is_none_or(|beyond| at_seconds < beyond) => {
+            Finding::Fail { at_seconds, breach }
+        }
+        (_, Some(at_seconds)) => Finding::Exceeded { at_seconds },
+        _ if operations < needed => Finding::Untested { operations, needed },
+        _ => Finding::Pass,
+    }
+}
+
+/// The tier of every window; `None` where nothing was asked.
+fn tiers(rates: &[f64], promise: &LayerEnvelope) -> Vec<Option<Tier>> {
+    let mut above_base = 0;
+    let tier = |&rate: &f64| {
+        above_base = if rate > promise.base { above_base + WINDOW } else { 0 };
+        let too_long = above_base as f64 > promise.burst_for.as_secs_f64();
+        match rate {
+            0.0 => None,
+            _ if rate <= promise.base => Some(Tier::Base),
+            _ if rate <= promise.burst && !too_long => Some(Tier::Burst),
+            _ if rate <= promise.reserve => Some(Tier::Reserve),
+            _ => Some(Tier::Beyond),
+        }
+    };
+    rates.iter().map(tier).collect()
+}
+
+/// The windows in which something was known, each a pool of its own.
+fn windows(rows: &[Row], of: impl Fn(Kind) -> bool + Copy, promise: &LayerEnvelope) -> Vec<Pool> {
+    let grace = promise.slo.limit.as_secs_f64().ceil() as usize;
+    let mut open = 0;
+    let mut windows = Vec::new();
+    for (number, window) in rows.chunks_exact(WINDOW).enumerate() {
+        let end = (number + 1) * WINDOW;
+        let counts = counts(window, of);
+        open += counts.planned;
+        open -= counts.shed + counts.settled();
+        let in_time = self::counts(&rows[end.saturating_sub(grace)..end], of).planned;
+        let [due, ..] = latencies(window, of);
+        let at = (number * WINDOW) as u64;
+        windows.push(Pool { at, windows: 1, counts, overdue: open.saturating_sub(in_time), due });
+    }
+    windows.retain(|window| window.known() > 0);
+    windows
+}
+
+/// Joins windows until each pool knows enough.
+fn pools(windows: Vec<Pool>, needed: u64) -> Vec<Pool> {
+    let mut pools: Vec<Pool> = Vec::new();
+    for window in windows {
+        match pools.last_mut() {
+            Some(last) if last.known() < needed => last.join(window),
+            _ => pools.push(window),
+        }
+    }
+    if pools.len() > 1
+        && pools.last().is_some_and(|last| last.known() < needed)
+        && let (Some(rest), Some(last)) = (pools.pop(), pools.last_mut())
+    {
+        last.join(rest);
+    }
+    pools
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::profile::Slo;
+    use crate::record::histogram;
+
+    fn promise() -> LayerEnvelope {
+        LayerEnvelope {
+            base: 10.0,
+            burst: 20.0,
+            burst_for: Duration::from_secs(10),
+            reserve: 40.0,
+            slo: Slo { quantile: 0.99, limit: Duration::from_millis(250), errors: 0.01 },
+            headroom: 0.2,
+        }
+    }
+
+    #[test]
+    fn a_burst_that_lasts_too_long_counts_as_reserve() {
+        use Tier::{Base, Beyond, Burst, Reserve};
+        let rates = [0.0, 5.0, 15.0, 15.0, 15.0, 5.0, 15.0, 30.0, 41.0];
+        let expected = [
+            None,
+            Some(Base),
+            Some(Burst),
+            Some(Burst),
+            Some(Reserve),
+            Some(Base),
+            Some(Burst),
+            Some(Reserve),
+            Some(Beyond),
+        ];
+        assert_eq!(tiers(&rates, &promise()), expected);
+    }
+
+    #[test]
+    fn windows_are_pooled_until_they_know_enough() {
+        let window = |at: u64, ok: u64| {
+            let mut due = histogram();
+            due.saturating_record_n(1000, ok);
+            Pool { at, windows: 1, counts: Counts { ok, ..Counts::default() }, overdue: 0, due }
+        };
+        let pools =
+            pools([60, 60, 200, 30, 30].iter().zip(0..).map(|(&ok, at)| window(at, ok)).collect(), 100);
+        let seen: Vec<_> = pools.iter().map(|pool| (pool.at, pool.windows, pool.known())).collect();
+        assert_eq!(seen, [(0, 2, 120), (2, 3, 260)]);
+    }
+}

@@ -1,0 +1,280 @@
+//! What analysis finds. Times in seconds, rates per second, shares 0..1.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::journey::{Cause, Kind};
+use crate::plan::Stage;
+use crate::profile::Layer;
+use crate::record::{Breakdown, Counts, Manifest};
+
+use super::Verdict;
+
+/// All that is known about a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// Names the format of the file.
+    #[serde(rename = "$schema")]
+    pub schema: &'static str,
+    /// What it comes to.
+    pub verdict: Verdict,
+    /// What was run.
+    pub manifest: Manifest,
+    /// Where the recording lies. Not part of the file: equal runs have equal summaries wherever they lie.
+    #[serde(skip)]
+    pub directory: Option<PathBuf>,
+    /// Seconds that were recorded.
+    pub recorded_seconds: u64,
+    /// Whether the run ended properly.
+    pub finished: bool,
+    /// Journeys and operations without a known end.
+    pub unsettled: u64,
+    /// What is missing from the recording.
+    pub notes: Vec<String>,
+    /// Whether the generator kept up.
+    pub generator: Generator,
+    /// Each layer against its promise, in funnel order.
+    pub layers: Vec<LayerSummary>,
+    /// The layer nearest to its limit.
+    pub nearest: Option<Layer>,
+    /// What became of journeys.
+    pub journeys: Counts,
+    /// Each stage, in funnel order.
+    pub stages: Vec<StageSummary>,
+    /// Each kind of operation that occurred, in funnel order.
+    pub kinds: Vec<KindSummary>,
+    /// What the processes of each layer used; the generator first.
+    pub resources: Vec<ResourceSummary>,
+    /// Peers outside the allowed networks that answers named; none was contacted.
+    pub foreign_peers: u64,
+    /// Who the operations were for.
+    pub breakdown: Breakdown,
+}
+
+/// Whether the generator kept up with its own plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Generator {
+    /// Why the generator was the limit; empty for a valid run.
+    pub faults: Vec<Fault>,
+    /// Operations released of those that were released or shed; 1 where there was none.
+    pub sent_share: f64,
+    /// 99th percentile of `started - due` over all operations.
+    pub lag_p99_seconds: Option<f64>,
+    /// Mean time between two operations of the plan.
+    pub mean_gap_seconds: Option<f64>,
+    /// Operations that failed for the generator's own fault, of all that ended.
+    pub local_error_share: f64,
+    /// CPU of the generator in its busiest 5 s, in cores a worker; `None` without samples.
+    pub cpu_cores_per_worker: Option<f64>,
+}
+
+/// A reason why the generator, not the target, was the limit. The figures of such a run are lower bounds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Fault {
+    /// Too much could not be let go.
+    Shed {
+        /// Share that was let go.
+        sent_share: f64,
+    },
+    /// Operations left too late.
+    Lag {
+        /// 99th percentile of the send lag.
+        p99_seconds: f64,
+    },
+    /// Operations failed for want of ports, descriptors or memory.
+    LocalErrors {
+        /// Their share.
+        share: f64,
+    },
+    /// The workers had no CPU to spare.
+    Cpu {
+        /// Cores a worker in the busiest 5 s.
+        cores_per_worker: f64,
+    },
+}
+
+/// Offered, achieved and good operations of a layer, stage or kind.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Flow {
+    /// What became of its operations.
+    pub counts: Counts,
+    /// Mean offered rate while operations became due.
+    pub offered_per_second: f64,
+    /// Highest offered rate of a window of 5 s.
+    pub peak_offered_per_second: f64,
+    /// Mean rate of releases over the same time.
+    pub achieved_per_second: f64,
+    /// Mean rate of good operations over the same time.
+    pub goodput_per_second: f64,
+    /// From the intended moment to the end.
+    pub due: Quantiles,
+    /// From the first byte to the end.
+    pub service: Quantiles,
+    /// From the intended moment to the first byte.
+    pub lag: Quantiles,
+}
+
+/// Quantiles of a latency; `None` where nothing ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Quantiles {
+    /// Median.
+    pub p50_seconds: Option<f64>,
+    /// 90th percentile.
+    pub p90_seconds: Option<f64>,
+    /// 99th percentile.
+    pub p99_seconds: Option<f64>,
+    /// 99.9th percentile.
+    pub p999_seconds: Option<f64>,
+}
+
+/// A layer against its promise.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LayerSummary {
+    /// Which.
+    pub layer: Layer,
+    /// What it was asked and what it did.
+    pub flow: Flow,
+    /// How it did against its promise; `None` where the target promises nothing.
+    pub judgement: Option<Judgement>,
+}
+
+/// How a layer did against its promise.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Judgement {
+    /// The finding.
+    pub finding: Finding,
+    /// Highest tier that the demand reached; `None` without demand.
+    pub tier: Option<Tier>,
+    /// Highest offered rate of a window.
+    pub required_per_second: f64,
+    /// Highest goodput of a window that met the SLO. At least this much is sustained: more was never asked.
+    pub sustained_per_second: Option<f64>,
+    /// The SLO's quantile of the latency from due, in the slowest judged window.
+    pub worst_quantile_seconds: Option<f64>,
+    /// 1 - required / reserve.
+    pub headroom: f64,
+    /// Whether that is less than the profile demands.
+    pub headroom_short: bool,
+}
+
+/// What became of a promise.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Finding {
+    /// It was kept.
+    Pass,
+    /// It was broken.
+    Fail {
+        /// Beginning of the first window that broke it.
+        at_seconds: u64,
+        /// How.
+        breach: Breach,
+    },
+    /// It was kept as far as it goes, and the demand went beyond it.
+    Exceeded {
+        /// Beginning of the first window beyond the reserve rate.
+        at_seconds: u64,
+    },
+    /// Too few operations to judge it.
+    Untested {
+        /// How many there were in whole windows.
+        operations: u64,
+        /// How many it takes.
+        needed: u64,
+    },
+}
+
+/// How a promise was broken.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "by")]
+pub enum Breach {
+    /// Too many operations were longer than the limit.
+    Latency {
+        /// The SLO's quantile.
+        observed_seconds: f64,
+        /// Its limit.
+        limit_seconds: f64,
+    },
+    /// Too many operations failed, were shed, or did not come back.
+    Errors {
+        /// Their share.
+        observed: f64,
+        /// What is allowed.
+        allowed: f64,
+    },
+}
+
+/// A rate that a layer promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tier {
+    /// Kept for ever.
+    Base,
+    /// Kept for a while.
+    Burst,
+    /// Survived with everything switched on.
+    Reserve,
+    /// More than is promised.
+    Beyond,
+}
+
+impl Tier {
+    /// The name used in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Burst => "burst",
+            Self::Reserve => "reserve",
+            Self::Beyond => "beyond",
+        }
+    }
+}
+
+/// One stage.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StageSummary {
+    /// Which.
+    pub stage: Stage,
+    /// What it was asked and what it did.
+    pub flow: Flow,
+}
+
+/// One kind of operation, or of part of an operation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KindSummary {
+    /// Which.
+    pub kind: Kind,
+    /// What it was asked and what it did.
+    pub flow: Flow,
+    /// Self-check by Little's law: mean number in flight / (rate x mean time), near 1 for a sound recording. `None` where too few were in
+    /// flight to tell.
+    pub littles_ratio: Option<f64>,
+    /// Payload bytes received.
+    pub bytes_in: u64,
+    /// Payload bytes sent.
+    pub bytes_out: u64,
+    /// Requests that the protocol sent again.
+    pub retransmits: u64,
+    /// The most frequent cause of failure.
+    pub main_cause: Option<Cause>,
+}
+
+/// What the processes of one layer used.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ResourceSummary {
+    /// The layer; `None` is the generator.
+    pub layer: Option<Layer>,
+    /// How many processes.
+    pub processes: usize,
+    /// Mean CPU, in cores.
+    pub cpu_cores: f64,
+    /// CPU in the busiest 5 s, in cores.
+    pub peak_cpu_cores: f64,
+    /// Highest sum of resident memory, in bytes.
+    pub peak_rss_bytes: u64,
+    /// Highest sum of open descriptors.
+    pub peak_descriptors: u64,
+}

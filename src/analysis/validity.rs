@@ -1,0 +1,62 @@
+//! Who was the limit: the target, or the generator?
+//!
+//! `domain.md` section 3 voids a run whose send-lag p99 is over 1 ms and over 10 % of the mean gap between operations. That rule is for a
+//! generator alone on its machine. A rehearsal shares two cores with its own testbed, and at thousands of operations a second 10 % of
+//! the gap is below what any scheduler keeps, so the plain rule would void every one of them. A lag matters when it can change a
+//! verdict: where the target has an envelope, the p99 must also be over 10 % of its tightest latency limit. Latency from due
+//! contains the lag anyway, so what is tolerated is counted against the target, never hidden. Without an envelope the plain rule holds.
+
+use crate::journey::Cause;
+use crate::record::{Recording, WorldName};
+
+use super::flow::{counts, latencies, planned_seconds};
+use super::stats::{quantile_seconds, share};
+use super::summary::{Fault, Generator, ResourceSummary};
+
+const SENT_AT_LEAST: f64 = 0.999;
+const LAG_SECONDS: f64 = 0.001;
+const LAG_SHARE: f64 = 0.1;
+const LOCAL_ERRORS: f64 = 0.001;
+const CORES_PER_WORKER: f64 = 0.8;
+
+/// Judges the generator.
+pub(super) fn generator(recording: &Recording, resources: &[ResourceSummary]) -> Generator {
+    let rows = &recording.rows;
+    let whole = |kind: crate::journey::Kind| !kind.is_part();
+    let operations = counts(rows, whole);
+    let mut journeys = crate::record::Counts::default();
+    rows.iter().for_each(|row| journeys += &row.journeys);
+    let shed = [&operations, &journeys].map(|counts| share(counts.shed, counts.released + counts.shed));
+    let sent_share = 1.0 - shed[0].max(shed[1]);
+    let [_, _, lag] = latencies(rows, whole);
+    let lag_p99 = quantile_seconds(&lag, 0.99);
+    let gap = (operations.planned > 0).then(|| planned_seconds(rows) as f64 / operations.planned as f64);
+    let local = share(operations.failed.of(Cause::Local), operations.measured());
+    let cpu = resources
+        .iter()
+        .find(|used| used.layer.is_none())
+        .map(|used| used.peak_cpu_cores / recording.manifest.workers.max(1) as f64);
+
+    let limits = recording.manifest.envelope.layers.values().map(|promise| promise.slo.limit.as_secs_f64());
+    let tightest = limits.fold(f64::INFINITY, f64::min);
+    let matters = |lag: f64| tightest.is_infinite() || lag > LAG_SHARE * tightest;
+    let too_late =
+        |lag: f64| lag > LAG_SECONDS && gap.is_some_and(|gap| lag > LAG_SHARE * gap) && matters(lag);
+    // In virtual time the generator's CPU bounds nothing but the patience of whoever waits for the result.
+    let live = recording.manifest.world == WorldName::Live;
+    let faults = [
+        (sent_share < SENT_AT_LEAST).then_some(Fault::Shed { sent_share }),
+        lag_p99.filter(|&lag| too_late(lag)).map(|p99_seconds| Fault::Lag { p99_seconds }),
+        (local > LOCAL_ERRORS).then_some(Fault::LocalErrors { share: local }),
+        cpu.filter(|&cores| live && cores > CORES_PER_WORKER)
+            .map(|cores_per_worker| Fault::Cpu { cores_per_worker }),
+    ];
+    Generator {
+        faults: faults.into_iter().flatten().collect(),
+        sent_share,
+        lag_p99_seconds: lag_p99,
+        mean_gap_seconds: gap,
+        local_error_share: local,
+        cpu_cores_per_worker: cpu,
+    }
+}

@@ -1,0 +1,91 @@
+//! The report of a synthetic recording, to the character.
+
+use std::time::Duration;
+
+use super::*;
+use crate::analysis::analyse;
+use crate::profile::Layer;
+use crate::record::synthetic::{operations, record, recording, stream};
+use crate::record::{Recording, Resources, Snapshot, Totals};
+
+/// Compares with a golden file; `BLESS=1` writes it.
+fn assert_golden(name: &str, text: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/report/golden").join(name);
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(&path).unwrap(), "{name}");
+    let wide = text.lines().find(|line| line.chars().count() > 100);
+    assert!(wide.is_none() || name == "line.txt", "{name} is wider than 100 columns: {wide:?}");
+}
+
+fn synthetic() -> Recording {
+    let dir = tempfile::tempdir().unwrap();
+    let sample = |layer, pid| {
+        move |second| Resources {
+            second,
+            layer,
+            pid,
+            cpu_seconds: second as f64 * 0.25,
+            rss_bytes: 40 << 20,
+            descriptors: 60 + second,
+        }
+    };
+    let samples = (0..10).map(sample(None, 1)).chain((0..10).map(sample(Some(Layer::Index), 2))).collect();
+    record(dir.path(), vec![stream(&operations(11, 10, 30), 10)], samples).unwrap();
+    let mut recording = Recording::read(dir.path()).unwrap();
+    recording.directory = Some("runs/listing-day-7".into());
+    recording
+}
+
+#[test]
+fn the_report_of_a_run() {
+    let summary = analyse(&synthetic());
+    assert_golden("run.txt", &text(&summary, false));
+    assert_golden(
+        "summary.json.head",
+        &json(&summary).unwrap().lines().take(4).collect::<Vec<_>>().join("\n"),
+    );
+}
+
+#[test]
+fn the_report_of_a_broken_promise() {
+    let mut recording = synthetic();
+    let envelope = &mut recording.manifest.envelope.layers;
+    envelope.remove(&Layer::Metadata);
+    envelope.get_mut(&Layer::Index).unwrap().slo.limit = Duration::from_millis(20);
+    let tracker = envelope.get_mut(&Layer::Tracker).unwrap();
+    (tracker.base, tracker.burst, tracker.reserve) = (10.0, 20.0, 25.0);
+    envelope.get_mut(&Layer::Seedbox).unwrap().slo.quantile = 0.9999;
+    recording.finished = false;
+    recording.unsettled = 3;
+    recording.notes = vec!["the run did not end properly: its record stops after 11 s".to_owned()];
+    assert_golden("broken.txt", &text(&analyse(&recording), false));
+}
+
+#[test]
+fn colours_change_nothing_but_the_marks() {
+    let summary = analyse(&recording(&operations(1, 5, 5), 5));
+    let colored = text(&summary, true);
+    assert!(colored.starts_with("\u{1b}["));
+    let mut plain = colored;
+    for code in ["\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m", "\u{1b}[0m"] {
+        plain = plain.replace(code, "");
+    }
+    assert_eq!(plain, text(&summary, false));
+}
+
+#[test]
+fn progress_on_a_terminal_and_in_a_pipe() {
+    let recording = synthetic();
+    let snapshots: Vec<_> = recording.rows.iter().map(Snapshot::of).collect();
+    let mut totals = Totals::default();
+    snapshots[..4].iter().for_each(|snapshot| totals.add(snapshot));
+    let moment = Moment {
+        length: Duration::from_secs(60),
+        scenario: Duration::from_secs(6010),
+        phase: "listing".to_owned(),
+    };
+    assert_golden("panel.txt", &panel(&snapshots[3], &totals, &moment));
+    assert_golden("line.txt", &line(&snapshots[3], &totals, &moment));
+}

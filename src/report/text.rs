@@ -1,0 +1,296 @@
+//! The report on a terminal: the verdict first, then what it rests on. At most 100 columns.
+
+use crate::analysis::{Breach, Fault, Finding, Flow, Judgement, LayerSummary, Summary, Verdict};
+use crate::journey::Cause;
+use crate::profile::{LayerEnvelope, Slo};
+use crate::scenario::VariantName;
+
+use super::quantity::{bytes, percent, rate, seconds, three_digits};
+use super::table::{Align, table};
+
+const GREEN: &str = "\u{1b}[32m";
+const RED: &str = "\u{1b}[31m";
+const YELLOW: &str = "\u{1b}[33m";
+const PLAIN: &str = "\u{1b}[0m";
+
+/// The whole report; with ANSI colours where `color`.
+#[must_use]
+pub fn text(summary: &Summary, color: bool) -> String {
+    let sections = [
+        verdict(summary),
+        layers(summary),
+        stages(summary),
+        latencies(summary),
+        generator(summary),
+        resources(summary),
+        rest(summary),
+    ];
+    let text = sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n");
+    if color { colored(&text) } else { text }
+}
+
+/// Colours the mark at the beginning of a line.
+fn colored(text: &str) -> String {
+    let line = |line: &str| {
+        let tint = match line.chars().next() {
+            Some('✓') => GREEN,
+            Some('✗') => RED,
+            Some('?') => YELLOW,
+            _ => return format!("{line}\n"),
+        };
+        let end = line.find(' ').unwrap_or(line.len());
+        format!("{tint}{}{PLAIN}{}\n", &line[..end], &line[end..])
+    };
+    text.lines().map(line).collect()
+}
+
+fn verdict(summary: &Summary) -> String {
+    let mark = match summary.verdict {
+        Verdict::Pass => '✓',
+        Verdict::Inconclusive => '?',
+        _ => '✗',
+    };
+    let run = &summary.manifest;
+    let mode = if run.isolated { ", isolated" } else { "" };
+    let mut text = format!(
+        "{mark} {}: {}\n  {} ({}{mode}) on {}, {} world, seed {}, {} worker(s), {} s recorded\n",
+        summary.verdict.name().to_uppercase(),
+        summary.verdict.meaning(),
+        run.scenario,
+        variant(run.variant),
+        run.target,
+        run.world.name(),
+        run.seed,
+        run.workers,
+        summary.recorded_seconds,
+    );
+    for fault in &summary.generator.faults {
+        text += &format!("✗ generator: {}; rates below are \"at least\"\n", fault_text(fault));
+    }
+    for layer in &summary.layers {
+        let finding = layer.judgement.as_ref().map(|judgement| &judgement.finding);
+        let promise = summary.manifest.envelope.layers.get(&layer.layer);
+        if let (Some(finding), Some(promise)) = (finding, promise)
+            && let Some(why) = broken(finding, promise)
+        {
+            text += &format!("✗ {}: {why}\n", layer.layer.name());
+        }
+    }
+    if summary.unsettled > 0 {
+        text += &format!("? {} journeys and operations have no known end\n", summary.unsettled);
+    }
+    for note in &summary.notes {
+        text += &format!("? {note}\n");
+    }
+    text
+}
+
+fn fault_text(fault: &Fault) -> String {
+    match fault {
+        Fault::Shed { sent_share } => format!("only {} of the plan was sent", percent(*sent_share)),
+        Fault::Lag { p99_seconds } => format!("p99 of the send lag is {}", seconds(Some(*p99_seconds))),
+        Fault::LocalErrors { share } => format!("{} of operations failed for its own fault", percent(*share)),
+        Fault::Cpu { cores_per_worker } => {
+            format!("{} of a core per worker at the peak", percent(*cores_per_worker))
+        }
+    }
+}
+
+fn layers(summary: &Summary) -> String {
+    let head = ["", "layer", "tier", "required", "sustained", "worst / SLO", "headroom", "note"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let at_least = if summary.generator.faults.is_empty() { "" } else { "≥ " };
+    for layer in &summary.layers {
+        let promise = summary.manifest.envelope.layers.get(&layer.layer);
+        let slo = promise.map(|promise| &promise.slo);
+        rows.push(match (&layer.judgement, slo) {
+            (Some(judgement), Some(slo)) => layer_row(layer, judgement, slo, at_least),
+            _ => without_promise(layer),
+        });
+    }
+    use Align::{Left, Right};
+    let mut text = table(&[Left, Left, Left, Right, Right, Right, Right, Left], &rows);
+    if let Some(nearest) = summary.nearest {
+        text += &format!("  nearest to its limit: {}\n", nearest.name());
+    }
+    text
+}
+
+fn layer_row(layer: &LayerSummary, judgement: &Judgement, slo: &Slo, at_least: &str) -> Vec<String> {
+    let (mark, note) = match &judgement.finding {
+        Finding::Pass if judgement.headroom_short => ('✓', "headroom is short".to_owned()),
+        Finding::Pass => ('✓', String::new()),
+        Finding::Fail { breach: Breach::Latency { .. }, .. } => ('✗', "too slow".to_owned()),
+        Finding::Fail { breach: Breach::Errors { .. }, .. } => ('✗', "too many errors".to_owned()),
+        Finding::Exceeded { .. } => ('✗', "beyond reserve".to_owned()),
+        Finding::Untested { operations, needed } => ('?', format!("{operations} of {needed} needed")),
+    };
+    vec![
+        mark.to_string(),
+        layer.layer.name().to_owned(),
+        judgement.tier.map_or("-", |tier| tier.name()).to_owned(),
+        rate(judgement.required_per_second),
+        judgement.sustained_per_second.map_or("-".to_owned(), |good| format!("{at_least}{}", rate(good))),
+        format!(
+            "{} {} / {}",
+            quantile_name(slo.quantile),
+            seconds(judgement.worst_quantile_seconds),
+            seconds(Some(slo.limit.as_secs_f64()))
+        ),
+        percent(judgement.headroom),
+        note,
+    ]
+}
+
+fn without_promise(layer: &LayerSummary) -> Vec<String> {
+    let required = rate(layer.flow.peak_offered_per_second);
+    let cells = ["", layer.layer.name(), "-", &required, "-", "-", "-", "no envelope"];
+    cells.map(str::to_owned).to_vec()
+}
+
+/// How a promise was broken, with what was seen and what was promised.
+fn broken(finding: &Finding, promise: &LayerEnvelope) -> Option<String> {
+    Some(match finding {
+        Finding::Pass | Finding::Untested { .. } => return None,
+        Finding::Exceeded { at_seconds } => {
+            format!("at {at_seconds} s the demand was beyond the reserve of {}", rate(promise.reserve))
+        }
+        Finding::Fail { at_seconds, breach: Breach::Latency { observed_seconds, limit_seconds } } => format!(
+            "at {at_seconds} s {} {} > {}",
+            quantile_name(promise.slo.quantile),
+            seconds(Some(*observed_seconds)),
+            seconds(Some(*limit_seconds))
+        ),
+        Finding::Fail { at_seconds, breach: Breach::Errors { observed, allowed } } => {
+            format!("at {at_seconds} s errors {} > {}", percent(*observed), percent(*allowed))
+        }
+    })
+}
+
+/// `p99`, `p99.9`.
+fn quantile_name(quantile: f64) -> String {
+    format!("p{}", (quantile * 1e5).round() / 1e3)
+}
+
+fn stages(summary: &Summary) -> String {
+    let head =
+        ["", "stage", "planned", "offered", "peak", "achieved", "good", "shed", "failed", "cut", "causes"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for stage in &summary.stages {
+        let Flow { counts, offered_per_second, peak_offered_per_second, .. } = &stage.flow;
+        rows.push(vec![
+            String::new(),
+            stage.stage.name().to_owned(),
+            counts.planned.to_string(),
+            rate(*offered_per_second),
+            rate(*peak_offered_per_second),
+            rate(stage.flow.achieved_per_second),
+            rate(stage.flow.goodput_per_second),
+            counts.shed.to_string(),
+            counts.failed.total().to_string(),
+            counts.cut.to_string(),
+            causes(counts.failed.iter()),
+        ]);
+    }
+    use Align::{Left, Right};
+    table(&[Left, Left, Right, Right, Right, Right, Right, Right, Right, Right, Left], &rows)
+}
+
+/// The two most frequent causes, as many as fit.
+fn causes(failures: impl Iterator<Item = (Cause, u64)>) -> String {
+    let mut failures: Vec<_> = failures.collect();
+    failures.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let named: Vec<_> = failures.iter().take(2).map(|(cause, _)| cause.name()).collect();
+    let more = if failures.len() > 2 { " ..." } else { "" };
+    named.join(" ") + more
+}
+
+fn latencies(summary: &Summary) -> String {
+    let head = ["", "latency", "p50", "p90", "p99", "p99.9", "service p50", "p99", "p99.9", "lag p99"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for stage in &summary.stages {
+        let Flow { due, service, lag, .. } = &stage.flow;
+        let figures = [
+            due.p50_seconds,
+            due.p90_seconds,
+            due.p99_seconds,
+            due.p999_seconds,
+            service.p50_seconds,
+            service.p99_seconds,
+            service.p999_seconds,
+            lag.p99_seconds,
+        ];
+        let name = [String::new(), stage.stage.name().to_owned()];
+        rows.push(name.into_iter().chain(figures.map(seconds)).collect());
+    }
+    let columns = [&[Align::Left; 2][..], &[Align::Right; 8]].concat();
+    table(&columns, &rows)
+}
+
+fn generator(summary: &Summary) -> String {
+    let seen = &summary.generator;
+    let cpu = seen.cpu_cores_per_worker.map_or("-".to_owned(), percent);
+    format!(
+        "  generator: sent {}, lag p99 {} (mean gap {}), own errors {}, CPU per worker {cpu}\n",
+        percent(seen.sent_share),
+        seconds(seen.lag_p99_seconds),
+        seconds(seen.mean_gap_seconds),
+        percent(seen.local_error_share),
+    )
+}
+
+fn resources(summary: &Summary) -> String {
+    if summary.resources.is_empty() {
+        return String::new();
+    }
+    let head = ["", "resources", "processes", "CPU", "CPU peak", "memory peak", "descriptors peak"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for used in &summary.resources {
+        rows.push(vec![
+            String::new(),
+            used.layer.map_or("generator", |layer| layer.name()).to_owned(),
+            used.processes.to_string(),
+            percent(used.cpu_cores),
+            percent(used.peak_cpu_cores),
+            bytes(used.peak_rss_bytes),
+            used.peak_descriptors.to_string(),
+        ]);
+    }
+    let columns = [&[Align::Left; 2][..], &[Align::Right; 5]].concat();
+    table(&columns, &rows)
+}
+
+fn rest(summary: &Summary) -> String {
+    let journeys = &summary.journeys;
+    let mut text = format!(
+        "  journeys: {} due, {} shed, {} done, {} gave up, {} cut\n",
+        journeys.planned,
+        journeys.shed,
+        journeys.ok,
+        journeys.failed.total(),
+        journeys.cut
+    );
+    let checks: Vec<_> = summary
+        .kinds
+        .iter()
+        .filter_map(|kind| Some(format!("{} {}", kind.kind.name(), three_digits(kind.littles_ratio?))))
+        .collect();
+    for line in checks.chunks(5) {
+        text += &format!("  Little's law (1 = sound): {}\n", line.join(", "));
+    }
+    if summary.foreign_peers > 0 {
+        text += &format!("  foreign peers: {}, none contacted\n", summary.foreign_peers);
+    }
+    if let Some(directory) = &summary.directory {
+        text += &format!("  files: {}\n", directory.display());
+    }
+    text
+}
+
+const fn variant(name: VariantName) -> &'static str {
+    match name {
+        VariantName::Conservative => "conservative",
+        VariantName::Baseline => "baseline",
+        VariantName::Breakout => "breakout",
+    }
+}
