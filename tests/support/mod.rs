@@ -1,0 +1,146 @@
+//! A small scenario, a target and a world to perform operations in.
+// Each test program compiles this file for itself and uses a part of it.
+#![allow(dead_code)]
+
+pub(crate) mod daemon;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use squall::drive::{JourneyId, OpId, World};
+use squall::journey::{Operation, Outcome, Peer, Reply, Visitor};
+use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
+use squall::plan::Stage;
+use squall::profile::{Access, Client, ContentItem, Envelope, HttpEndpoint, Index, Mix, Target};
+use squall::scenario::{
+    Attention, Audience, Catalogue, Channel, Cut, Funnel, Lag, Scenario, SideTraffic, Transition, Variant,
+    Variants,
+};
+use squall::unit::Tick;
+
+/// Longest time that any test waits for one operation.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A scenario whose numbers matter only where the live world looks: clients, access lines, side paths, patience.
+pub(crate) fn scenario(patience: Duration) -> Scenario {
+    let day = Duration::from_secs(86_400);
+    let lag = Lag { median: Duration::from_secs(1), p90: Duration::from_secs(2) };
+    let transition = Transition { conversion: 1.0, lag };
+    let variant = Variant { attention: 1.0, conversion: 1.0 };
+    let client = Client {
+        name: "test".to_owned(),
+        peer_id_prefix: *b"-SQ0001-",
+        user_agent: "squall-test/1".to_owned(),
+        numwant: 50,
+        dht: true,
+    };
+    Scenario {
+        name: "test".to_owned(),
+        title: "A test".to_owned(),
+        start: jiff::Timestamp::UNIX_EPOCH,
+        duration: day,
+        signals: Vec::new(),
+        audience: Audience { base: 1.0, regions: Vec::new() },
+        attention: Attention {
+            price: 0.0,
+            volume: 0.0,
+            mentions: 0.0,
+            listing_announce: 0.0,
+            listing_go_live: 0.0,
+            fear: 0.0,
+            concern: 0.0,
+            rise: lag.median,
+            relax: lag.median,
+            theta: 0.4,
+            branching: 0.0,
+            echo: lag.median,
+        },
+        funnel: Funnel {
+            assets: 1,
+            metadata: transition.clone(),
+            magnet_share: 0.0,
+            start: transition,
+            abort_share: 0.0,
+            seeding: lag,
+            session: lag,
+            announce_interval: lag.median,
+            retries: 0,
+            retry_after: lag.median,
+            patience,
+        },
+        content: Catalogue { classes: Vec::new(), zipf: 1.0 },
+        side: vec![SideTraffic {
+            name: "status".to_owned(),
+            path: "/status".to_owned(),
+            base: 0.0,
+            follows: Channel::Concern,
+            gain: 0.0,
+        }],
+        clients: Mix { members: vec![(client, 1.0)] },
+        access: Mix { members: vec![(Access { name: "fast".to_owned(), down: 1e9, up: 1e9 }, 1.0)] },
+        variants: Variants { conservative: variant, baseline: variant, breakout: variant },
+        cut: Cut { speed: 1.0, scale: 1.0, from: Duration::ZERO, until: day },
+    }
+}
+
+/// A target with one torrent, every layer of which is at `address` until a test says otherwise.
+pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
+    let server = HttpEndpoint { address, host: "fleet.test".to_owned() };
+    Target {
+        name: "test".to_owned(),
+        index: Index {
+            server: server.clone(),
+            page: "/p/{name}".to_owned(),
+            assets: vec!["/a.css".to_owned()],
+        },
+        metadata: server,
+        tracker: address,
+        dht: vec![address],
+        stand_in_port: None,
+        content: vec![ContentItem {
+            name: "a release".to_owned(),
+            info_hash,
+            torrent_path: "/release.torrent".to_owned(),
+        }],
+        envelope: Envelope::default(),
+        processes: Vec::new(),
+        authorization: None,
+    }
+}
+
+/// A visitor of the test scenario.
+pub(crate) fn visitor(seed: u64) -> Visitor {
+    Visitor { seed, client: 0, access: 0, region: 0, content: 0 }
+}
+
+/// A world against this target; only inside [`local`].
+pub(crate) fn world(target: Target, patience: Duration) -> LiveWorld {
+    let guard = Arc::new(Guard::new(&target).unwrap());
+    let (target, scenario) = (Arc::new(target), Arc::new(scenario(patience)));
+    LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 1 }).unwrap()
+}
+
+/// Runs a test as a worker runs: one thread, one runtime, a `LocalSet`.
+pub(crate) fn local<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let tasks = tokio::task::LocalSet::new();
+    tasks.block_on(&runtime, async { tokio::time::timeout(Duration::from_secs(60), test).await.unwrap() })
+}
+
+/// Performs one operation of visitor `n` and waits for its outcome.
+pub(crate) async fn perform(world: &mut LiveWorld, n: u64, operation: Operation) -> Outcome {
+    let id = OpId { journey: JourneyId(n), stage: Stage::Index };
+    world.perform(id, &visitor(n), operation);
+    let (of, outcome) = world.wait(Tick::MAX).await.unwrap();
+    assert_eq!(of, id);
+    outcome
+}
+
+/// The peers that an outcome named.
+pub(crate) fn peers(outcome: Outcome) -> Vec<Peer> {
+    match outcome.result {
+        Ok(Reply::Peers(peers)) => peers,
+        other => panic!("no peers but {other:?}"),
+    }
+}
