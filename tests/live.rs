@@ -1,7 +1,7 @@
 //! Whole rehearsals against the embedded testbed, and what happens when something dies in the middle.
 #![cfg(feature = "testbed")]
 
-mod support;
+mod program;
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use squall::journey::Kind;
 use squall::plan::Stage;
 use squall::record::Recording;
 
-use support::{Running, is_alive, processes, rows, squall, wait_for};
+use program::{Running, is_alive, processes, rows, squall, wait_for};
 
 const LONG: Duration = Duration::from_secs(120);
 
@@ -124,9 +124,9 @@ fn a_killed_run_leaves_no_process_and_still_reports() {
     let gone = || layers.iter().all(|(_, pid)| !is_alive(*pid)).then_some(());
     wait_for("end of every layer", Duration::from_secs(5), gone);
 
-    let output = support::run(&["report", &dir.path().display().to_string()]);
-    let text = support::stdout(&output);
-    assert!(text.contains("incomplete") && text.contains("tracker"), "{text}{}", support::stderr(&output));
+    let output = program::run(&["report", &dir.path().display().to_string()]);
+    let text = program::stdout(&output);
+    assert!(text.contains("incomplete") && text.contains("tracker"), "{text}{}", program::stderr(&output));
     let recording = Recording::read(dir.path()).unwrap();
     assert!(!recording.finished && recording.rows.len() >= 4);
 }

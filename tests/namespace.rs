@@ -3,7 +3,7 @@
 //! The test runs itself once more inside a namespace of its own (`unshare`), where the kernel's counters speak of nobody else.
 #![cfg(feature = "testbed")]
 
-mod support;
+mod program;
 
 use std::fs;
 use std::net::UdpSocket;
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use support::{Running, run, squall, stderr, stdout, wait_for};
+use program::{Running, run, squall, stderr, stdout, wait_for};
 
 const INSIDE: &str = "SQUALL_TEST_INSIDE_NAMESPACE";
 /// An address of TEST-NET-2 (RFC 5737): documentation only, nobody's.

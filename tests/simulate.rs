@@ -1,6 +1,6 @@
 //! Rehearsals in virtual time.
 
-mod support;
+mod program;
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::path::Path;
 use squall::journey::Kind;
 use squall::record::Recording;
 
-use support::{contents, run, stderr, stdout};
+use program::{contents, run, stderr, stdout};
 
 fn path(path: &Path) -> String {
     path.display().to_string()

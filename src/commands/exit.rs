@@ -3,64 +3,55 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::analysis::Verdict;
+
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The envelope held, or the verb did what it was asked.
-    Pass,
-    /// Something outside the scenario went wrong: disk, testbed, network set-up.
+    /// The verb did what it was asked.
+    Done,
+    /// Something outside the scenario went wrong: disk, testbed, machine.
     Trouble,
     /// A file or a flag is wrong.
     Input,
-    /// The envelope did not hold.
-    Failed,
-    /// The generator, not the target, was the limit: the run says nothing about the envelope.
-    Invalid,
-    /// The target may not be loaded.
-    Refused,
-    /// Too little was recorded to judge.
-    Inconclusive,
+    /// A rehearsal was judged, or the target refused.
+    Judged(Verdict),
     /// The run was interrupted; what was recorded until then is reported.
     Interrupted,
 }
 
 impl Exit {
-    /// Every code with its meaning, in order.
-    pub const ALL: [(Self, &'static str); 8] = [
-        (Self::Pass, "pass: the envelope held (or the verb did what it was asked)"),
-        (Self::Trouble, "trouble: disk, testbed or machine; the message says what"),
-        (Self::Input, "bad input: a file or a flag is wrong; every problem is listed"),
-        (Self::Failed, "the envelope did not hold"),
-        (Self::Invalid, "invalid: the generator was the limit, not the target"),
-        (Self::Refused, "refused: the target may not be loaded; no packet has left"),
-        (Self::Inconclusive, "inconclusive: too little was recorded to judge"),
-        (Self::Interrupted, "interrupted by a signal; what was recorded is reported"),
-    ];
-
     /// The number.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
-            Self::Pass => 0,
+            Self::Done => 0,
             Self::Trouble => 1,
             Self::Input => 2,
-            Self::Failed => 3,
-            Self::Invalid => 5,
-            Self::Refused => 6,
-            Self::Inconclusive => 7,
+            Self::Judged(verdict) => verdict.exit_code(),
+            // What shells report for a program that SIGINT ended.
             Self::Interrupted => 130,
         }
+    }
+
+    /// Every code with its meaning, in order.
+    #[must_use]
+    pub fn table() -> Vec<(u8, &'static str)> {
+        let mut table = vec![
+            (Self::Trouble.code(), "trouble: disk, testbed or machine; the message says what"),
+            (Self::Input.code(), "a file or a flag is wrong; every problem is listed"),
+            (Self::Interrupted.code(), "interrupted by a signal; what was recorded until then is reported"),
+        ];
+        table.extend(Verdict::ALL.map(|verdict| (verdict.exit_code(), verdict.meaning())));
+        table.sort_unstable();
+        table
     }
 
     /// The table for `--help`.
     #[must_use]
     pub fn help() -> String {
-        let mut text = String::from("Exit codes:\n");
-        for (exit, meaning) in Self::ALL {
-            text += &format!("  {:>3}  {meaning}\n", exit.code());
-        }
-        text += "  4 is kept for `regressed` (comparison with a baseline, to come).";
-        text
+        let line = |(code, meaning): &(u8, &str)| format!("  {code:>3}  {meaning}\n");
+        "Exit codes:\n".to_owned() + &Self::table().iter().map(line).collect::<String>()
     }
 }
 
@@ -97,8 +88,8 @@ mod tests {
 
     #[test]
     fn the_table_is_in_order_and_complete() {
-        let codes: Vec<u8> = Exit::ALL.iter().map(|(exit, _)| exit.code()).collect();
-        assert_eq!(codes, [0, 1, 2, 3, 5, 6, 7, 130]);
-        assert!(codes.iter().all(|code| Exit::help().contains(&format!("{code:>5}  "))));
+        let codes: Vec<u8> = Exit::table().iter().map(|(code, _)| *code).collect();
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 7, 130]);
+        assert_eq!(Exit::help().lines().count(), 1 + codes.len());
     }
 }

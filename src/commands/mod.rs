@@ -33,7 +33,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version are no errors; clap prints them where they belong.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Input.into() } else { Exit::Pass.into() };
+            return if error.use_stderr() { Exit::Input.into() } else { Exit::Done.into() };
         }
     };
     let colors = Colors::of(&cli);
@@ -71,7 +71,7 @@ fn dispatch(verb: Verb, colors: Colors) -> Result<ExitCode, Failure> {
         Verb::Check(args) => {
             let result = check(&args.files, colors.out);
             println!("{}", result.text.trim_end());
-            if result.ok { Exit::Pass } else { Exit::Input }
+            if result.ok { Exit::Done } else { Exit::Input }
         }
         Verb::Report(args) => report::report(&args, colors)?,
         #[cfg(feature = "testbed")]

@@ -23,7 +23,7 @@ pub(super) fn plan(args: &PlanArgs, colors: Colors) -> Result<Exit, Failure> {
         PlanFormat::Csv => format::csv(&overview).map_err(|error| trouble(&error))?,
     };
     println!("{}", text.trim_end());
-    Ok(Exit::Pass)
+    Ok(Exit::Done)
 }
 
 /// Columns of the terminal; 100 where there is none.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::analysis::{self, Summary, Verdict};
+use crate::analysis::{self, Summary};
 use crate::drive::Limits;
 use crate::journey::{Peer, Rules};
 use crate::plan::Plan;
@@ -71,10 +71,7 @@ impl Prepared {
     pub(super) fn manifest(&self, what: Recorded<'_>) -> Manifest {
         let names = |names: &mut dyn Iterator<Item = &String>| names.cloned().collect();
         let cut = &self.scenario.cut;
-        let seen = self.scenario.signals.iter().flat_map(|signal| {
-            let go_live = signal.go_live.map(|at| (format!("{} (go-live)", signal.name), at));
-            [Some((signal.name.clone(), signal.at)), go_live].into_iter().flatten()
-        });
+        let seen = self.scenario.signals.iter().flat_map(|signal| signal.moments());
         let signals = seen.filter(|(_, at)| *at < cut.until).filter_map(|(name, at)| {
             cut.tick_of(at).map(|tick| SignalMark { name, at_seconds: tick.as_secs_f64() })
         });
@@ -138,7 +135,7 @@ pub(super) fn judge(dir: &Path, format: ReportFormat, color: bool) -> Result<(Su
     let reading = format!("recording {}", dir.display());
     let recording = Recording::read(dir).map_err(|error| Failure::trouble(&reading, error))?;
     let summary = analysis::analyse(&recording);
-    let json = report::json(&summary);
+    let json = report::json(&summary).map_err(|error| Failure::trouble(&reading, error))?;
     let path = dir.join("summary.json");
     fs::write(&path, &json).map_err(|error| Failure::trouble(path.display(), error))?;
     let text = match format {
@@ -146,15 +143,4 @@ pub(super) fn judge(dir: &Path, format: ReportFormat, color: bool) -> Result<(Su
         ReportFormat::Json => json,
     };
     Ok((summary, text))
-}
-
-/// The exit code of a verdict.
-pub(super) const fn exit_of(verdict: Verdict) -> Exit {
-    match verdict {
-        Verdict::Pass => Exit::Pass,
-        Verdict::Fail | Verdict::Regressed => Exit::Failed,
-        Verdict::Invalid => Exit::Invalid,
-        Verdict::Refused => Exit::Refused,
-        Verdict::Inconclusive => Exit::Inconclusive,
-    }
 }

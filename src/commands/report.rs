@@ -2,7 +2,7 @@
 
 use super::cli::ReportArgs;
 use super::exit::{Exit, Failure};
-use super::rehearsal::{exit_of, judge};
+use super::rehearsal::judge;
 use super::Colors;
 
 /// Judges a recording again.
@@ -19,5 +19,5 @@ pub(super) fn report(args: &ReportArgs, colors: Colors) -> Result<Exit, Failure>
     }
     let (summary, text) = judge(&args.directory, args.output_format, colors.out)?;
     println!("{}", text.trim_end());
-    Ok(exit_of(summary.verdict))
+    Ok(Exit::Judged(summary.verdict))
 }

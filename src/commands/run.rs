@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use crate::analysis::Verdict;
 use crate::drive::{Limits, Stop, StopLevel, drive};
 use crate::journey::Rules;
 use crate::live::{self, Clock, Guard, LiveConfig, LiveWorld, Refusal};
@@ -16,7 +17,7 @@ use crate::record::{self, Host, Recorder, WorkerRecorder, WorldName};
 
 use super::cli::RunArgs;
 use super::exit::{Exit, Failure};
-use super::rehearsal::{Prepared, Recorded, directory, exit_of, judge, prepare};
+use super::rehearsal::{Prepared, Recorded, directory, judge, prepare};
 use super::screen::Screen;
 use super::threads::{join, runtime, spawn};
 use super::watch::{Interruption, Watch};
@@ -31,7 +32,7 @@ const HEAD_START: Duration = Duration::from_millis(200);
 /// See [`Exit`]: bad input, a refused target, or trouble with disk, testbed or machine.
 pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     let prepared = prepare(&args.cut, colors)?;
-    let screen = Screen::new(&args.out, &prepared.scenario, colors);
+    let screen = Screen::new(&args.out, &prepared.scenario);
     let fleet = Fleet::of(args, &prepared, &screen, colors)?;
     let target = Arc::new(fleet.target.clone());
     let guard = Arc::new(Guard::new(&target).map_err(refused)?);
@@ -61,7 +62,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     let (summary, text) = judge(&dir, args.out.output_format, colors.out)?;
     println!("{}", text.trim_end());
     match interrupted {
-        None => Ok(exit_of(summary.verdict)),
+        None => Ok(Exit::Judged(summary.verdict)),
         Some(Interruption::Signal) => Ok(Exit::Interrupted),
         Some(Interruption::Withdrawn(refusal)) => Err(refused(refusal)),
     }
@@ -206,7 +207,7 @@ fn work(
 }
 
 fn refused(refusal: Refusal) -> Failure {
-    Failure::new(Exit::Refused, format!("refused: {refusal}"))
+    Failure::new(Exit::Judged(Verdict::Refused), format!("refused: {refusal}"))
 }
 
 /// The seeds that an isolated transfer may ask without having asked a tracker.

@@ -2,15 +2,15 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::record::Snapshot;
+use crate::record::{Snapshot, Totals};
 use crate::report;
-use crate::scenario::{Cut, Scenario};
+use crate::scenario::Scenario;
 use crate::unit::Tick;
 
-use super::Colors;
 use super::cli::OutArgs;
 
 /// Seconds between two lines in a pipe.
@@ -20,7 +20,7 @@ const EVERY: u64 = 5;
 pub(super) struct Screen {
     kind: Kind,
     scenario: Arc<Scenario>,
-    color: bool,
+    totals: Totals,
 }
 
 enum Kind {
@@ -30,7 +30,7 @@ enum Kind {
 }
 
 impl Screen {
-    pub(super) fn new(args: &OutArgs, scenario: &Arc<Scenario>, colors: Colors) -> Self {
+    pub(super) fn new(args: &OutArgs, scenario: &Arc<Scenario>) -> Self {
         let kind = if args.quiet {
             Kind::Quiet
         } else if std::io::stderr().is_terminal() {
@@ -41,7 +41,7 @@ impl Screen {
         } else {
             Kind::Lines
         };
-        Self { kind, scenario: Arc::clone(scenario), color: colors.err }
+        Self { kind, scenario: Arc::clone(scenario), totals: Totals::default() }
     }
 
     /// Says something once.
@@ -55,28 +55,27 @@ impl Screen {
 
     /// Shows the second that has just been closed.
     pub(super) fn show(&mut self, second: &Snapshot) {
-        let progress = self.progress(second.second);
+        self.totals.add(second);
+        let moment = self.moment(second.second);
         match &self.kind {
             Kind::Quiet => {}
-            Kind::Lines if second.second % EVERY == 0 => eprintln!("{}", report::progress_line(&progress, second)),
+            Kind::Lines if second.second % EVERY == 0 => eprintln!("{}", report::line(second, &self.totals, &moment)),
             Kind::Lines => {}
-            Kind::Panel(bar) => bar.set_message(report::panel(&progress, second, self.color)),
+            Kind::Panel(bar) => bar.set_message(report::panel(second, &self.totals, &moment)),
         }
     }
 
-    fn progress(&self, second: u64) -> report::Progress {
-        let cut: &Cut = &self.scenario.cut;
-        let scenario_time = cut.scenario_at(Tick(second * 1_000_000_000)).min(cut.until);
-        let passed = |signal: &&crate::scenario::Signal| signal.go_live.unwrap_or(signal.at) <= scenario_time;
-        report::Progress {
-            second,
-            length: cut.length(),
-            scenario_time,
-            phase: self.scenario.signals.iter().rev().find(passed).map_or_else(
-                || "before the first signal".to_owned(),
-                |signal| format!("after {}", signal.name),
-            ),
-        }
+    fn moment(&self, second: u64) -> report::Moment {
+        let cut = &self.scenario.cut;
+        let scenario = cut.scenario_at(Tick(second * 1_000_000_000)).min(cut.until);
+        let signals = self.scenario.signals.iter().flat_map(|signal| signal.moments());
+        let last = signals.filter(|(_, at)| *at <= scenario).max_by_key(|(_, at)| *at);
+        let phase = if Duration::from_secs(second) >= cut.length() {
+            "draining".to_owned()
+        } else {
+            last.map_or_else(|| "before the first signal".to_owned(), |(name, _)| format!("after {name}"))
+        };
+        report::Moment { length: cut.length(), scenario, phase }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::record::{self, Recorder, WorldName};
 
 use super::cli::SimulateArgs;
 use super::exit::{Exit, Failure};
-use super::rehearsal::{Recorded, directory, exit_of, judge, prepare};
+use super::rehearsal::{Recorded, directory, judge, prepare};
 use super::screen::Screen;
 use super::Colors;
 
@@ -43,7 +43,7 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
     let Some(mut observer) = workers.pop() else {
         return Err(Failure::new(Exit::Trouble, "the recorder has no worker"));
     };
-    let screen = Screen::new(&args.out, &prepared.scenario, colors);
+    let screen = Screen::new(&args.out, &prepared.scenario);
     let recording = std::thread::spawn(move || {
         let mut screen = screen;
         record::run(recorder, inbox, |second| screen.show(second))
@@ -59,7 +59,7 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
     recorded.map_err(|error| Failure::trouble(dir.display(), error))?;
     let (summary, text) = judge(&dir, args.out.output_format, colors.out)?;
     println!("{}", text.trim_end());
-    Ok(exit_of(summary.verdict))
+    Ok(Exit::Judged(summary.verdict))
 }
 
 /// The model to simulate, and its file.

@@ -42,7 +42,7 @@ pub(super) fn testbed(args: &TestbedArgs, colors: Colors) -> Result<Exit, Failur
     eprintln!("testbed ready; it ends with Ctrl-C");
     super::watch::until_signal()?;
     testbed.stop();
-    Ok(Exit::Pass)
+    Ok(Exit::Done)
 }
 
 /// Writes a file that others wait for: it is whole as soon as it is there.

@@ -1,1 +1,35 @@
 //! The live world: sockets and the clock.
+//!
+//! One [`LiveWorld`] per worker thread performs operations with the real protocols: HTTP/1.1, UDP trackers (BEP 15), DHT lookups
+//! (BEP 5) and the peer wire (BEP 3, 9, 10). Protocol logic is pure where it can be (`bencode`, `metainfo`, `tracker`, `krpc`,
+//! `lookup`, `wire`, `session`, `shaper`); what touches a socket goes through `guard`, the only file that opens one.
+
+mod announce;
+mod authorize;
+mod bencode;
+mod clock;
+mod dht;
+#[cfg(test)]
+mod fixture;
+mod guard;
+mod http;
+mod krpc;
+mod lookup;
+mod metainfo;
+mod meter;
+mod peer;
+mod perform;
+mod proc;
+mod queue;
+mod session;
+mod shaper;
+mod tracker;
+mod udp;
+mod wire;
+mod world;
+
+pub use authorize::{authorize, watch};
+pub use clock::{Alarm, Clock};
+pub use guard::{Guard, Refusal};
+pub use proc::{ResourceSample, Sampler};
+pub use world::{LiveConfig, LiveWorld};

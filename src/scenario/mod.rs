@@ -7,6 +7,7 @@ mod cut;
 mod load;
 #[doc(hidden)]
 pub mod sample;
+mod signal;
 mod spec;
 mod types;
 mod values;

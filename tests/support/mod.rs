@@ -1,104 +1,146 @@
-//! What tests of the whole program share.
+//! A small scenario, a target and a world to perform operations in.
+// Each test program compiles this file for itself and uses a part of it.
 #![allow(dead_code)]
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+pub(crate) mod daemon;
 
-/// The program under test.
-pub fn squall() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).env("NO_COLOR", "1").stdin(Stdio::null());
-    command
-}
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Runs the program to its end.
-pub fn run(arguments: &[&str]) -> Output {
-    squall().args(arguments).output().unwrap()
-}
+use squall::drive::{JourneyId, OpId, World};
+use squall::journey::{Operation, Outcome, Peer, Reply, Visitor};
+use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
+use squall::plan::Stage;
+use squall::profile::{Access, Client, ContentItem, Envelope, HttpEndpoint, Index, Mix, Target};
+use squall::scenario::{
+    Attention, Audience, Catalogue, Channel, Cut, Funnel, Lag, Scenario, SideTraffic, Transition, Variant,
+    Variants,
+};
+use squall::unit::Tick;
 
-pub fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
+/// Longest time that any test waits for one operation.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Waits until `look` finds what it looks for; bounded, and says what it waited for.
-pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < limit, "no {what} after {limit:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// A started program that is killed with the test.
-pub struct Running(pub Child);
-
-impl Running {
-    pub fn start(command: &mut Command) -> Self {
-        Self(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-    }
-
-    pub fn pid(&self) -> rustix::process::Pid {
-        rustix::process::Pid::from_child(&self.0)
-    }
-
-    /// Its exit code and what it printed, once it has ended.
-    pub fn finish(mut self, limit: Duration) -> (Option<i32>, String, String) {
-        let status = wait_for("end of the program", limit, || self.0.try_wait().unwrap());
-        let read = |stream: Option<&mut dyn std::io::Read>| {
-            let mut text = String::new();
-            stream.unwrap().read_to_string(&mut text).unwrap();
-            text
-        };
-        let out = read(self.0.stdout.as_mut().map(|stream| stream as &mut dyn std::io::Read));
-        let err = read(self.0.stderr.as_mut().map(|stream| stream as &mut dyn std::io::Read));
-        (status.code(), out, err)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Whole rows that a recording's timeline has on disk by now, its header not counted.
-pub fn rows(dir: &Path) -> usize {
-    let text = std::fs::read_to_string(dir.join("timeline.jsonl")).unwrap_or_default();
-    text.lines().count().saturating_sub(1)
-}
-
-/// The processes that a target profile names, as (layer, pid).
-pub fn processes(profile: &str) -> Vec<(String, i32)> {
-    let profile: toml::Table = profile.parse().unwrap();
-    let process = |entry: &toml::Value| {
-        let layer = entry["layer"].as_str().unwrap().to_owned();
-        (layer, i32::try_from(entry["pid"].as_integer().unwrap()).unwrap())
+/// A scenario whose numbers matter only where the live world looks: clients, access lines, side paths, patience.
+pub(crate) fn scenario(patience: Duration) -> Scenario {
+    let day = Duration::from_secs(86_400);
+    let lag = Lag { median: Duration::from_secs(1), p90: Duration::from_secs(2) };
+    let transition = Transition { conversion: 1.0, lag };
+    let variant = Variant { attention: 1.0, conversion: 1.0 };
+    let client = Client {
+        name: "test".to_owned(),
+        peer_id_prefix: *b"-SQ0001-",
+        user_agent: "squall-test/1".to_owned(),
+        numwant: 50,
+        dht: true,
     };
-    profile["process"].as_array().unwrap().iter().map(process).collect()
+    Scenario {
+        name: "test".to_owned(),
+        title: "A test".to_owned(),
+        start: jiff::Timestamp::UNIX_EPOCH,
+        duration: day,
+        signals: Vec::new(),
+        audience: Audience { base: 1.0, regions: Vec::new() },
+        attention: Attention {
+            price: 0.0,
+            volume: 0.0,
+            mentions: 0.0,
+            listing_announce: 0.0,
+            listing_go_live: 0.0,
+            fear: 0.0,
+            concern: 0.0,
+            rise: lag.median,
+            relax: lag.median,
+            theta: 0.4,
+            branching: 0.0,
+            echo: lag.median,
+        },
+        funnel: Funnel {
+            assets: 1,
+            metadata: transition.clone(),
+            magnet_share: 0.0,
+            start: transition,
+            abort_share: 0.0,
+            seeding: lag,
+            session: lag,
+            announce_interval: lag.median,
+            retries: 0,
+            retry_after: lag.median,
+            patience,
+        },
+        content: Catalogue { classes: Vec::new(), zipf: 1.0 },
+        side: vec![SideTraffic {
+            name: "status".to_owned(),
+            path: "/status".to_owned(),
+            base: 0.0,
+            follows: Channel::Concern,
+            gain: 0.0,
+        }],
+        clients: Mix { members: vec![(client, 1.0)] },
+        access: Mix { members: vec![(Access { name: "fast".to_owned(), down: 1e9, up: 1e9 }, 1.0)] },
+        variants: Variants { conservative: variant, baseline: variant, breakout: variant },
+        cut: Cut { speed: 1.0, scale: 1.0, from: Duration::ZERO, until: day },
+    }
 }
 
-/// Whether a process is there and no zombie.
-pub fn is_alive(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+/// A target with one torrent, every layer of which is at `address` until a test says otherwise.
+pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
+    let server = HttpEndpoint { address, host: "fleet.test".to_owned() };
+    Target {
+        name: "test".to_owned(),
+        index: Index {
+            server: server.clone(),
+            page: "/p/{name}".to_owned(),
+            assets: vec!["/a.css".to_owned()],
+        },
+        metadata: server,
+        tracker: address,
+        dht: vec![address],
+        stand_in_port: None,
+        content: vec![ContentItem {
+            name: "a release".to_owned(),
+            info_hash,
+            torrent_path: "/release.torrent".to_owned(),
+        }],
+        envelope: Envelope::default(),
+        processes: Vec::new(),
+        authorization: None,
+    }
 }
 
-/// Every file below a directory with its bytes, by path from there.
-pub fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found: Vec<(PathBuf, Vec<u8>)> = std::fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| (path.file_name().unwrap().into(), std::fs::read(&path).unwrap()))
-        .collect();
-    found.sort();
-    found
+/// A visitor of the test scenario.
+pub(crate) fn visitor(seed: u64) -> Visitor {
+    Visitor { seed, client: 0, access: 0, region: 0, content: 0 }
+}
+
+/// A world against this target; only inside [`local`].
+pub(crate) fn world(target: Target, patience: Duration) -> LiveWorld {
+    let guard = Arc::new(Guard::new(&target).unwrap());
+    let (target, scenario) = (Arc::new(target), Arc::new(scenario(patience)));
+    LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 1 }).unwrap()
+}
+
+/// Runs a test as a worker runs: one thread, one runtime, a `LocalSet`.
+pub(crate) fn local<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let tasks = tokio::task::LocalSet::new();
+    tasks.block_on(&runtime, async { tokio::time::timeout(Duration::from_secs(60), test).await.unwrap() })
+}
+
+/// Performs one operation of visitor `n` and waits for its outcome.
+pub(crate) async fn perform(world: &mut LiveWorld, n: u64, operation: Operation) -> Outcome {
+    let id = OpId { journey: JourneyId(n), stage: Stage::Index };
+    world.perform(id, &visitor(n), operation);
+    let (of, outcome) = world.wait(Tick::MAX).await.unwrap();
+    assert_eq!(of, id);
+    outcome
+}
+
+/// The peers that an outcome named.
+pub(crate) fn peers(outcome: Outcome) -> Vec<Peer> {
+    match outcome.result {
+        Ok(Reply::Peers(peers)) => peers,
+        other => panic!("no peers but {other:?}"),
+    }
 }

@@ -1,0 +1,129 @@
+//! Against a tracker that plays a script: what it answers to the n-th datagram.
+
+use tokio::net::UdpSocket;
+use tokio::task::LocalSet;
+
+use super::super::fixture::target;
+use super::*;
+use crate::journey::Outcome;
+use crate::plan::AnnounceEvent;
+
+const ANNOUNCE: Announce = Announce {
+    info_hash: [7; 20],
+    peer_id: [1; 20],
+    downloaded: 0,
+    left: 9,
+    uploaded: 0,
+    event: AnnounceEvent::Started,
+    key: 2,
+    numwant: -1,
+    port: 6881,
+};
+
+/// One answer: its action, whether the transaction id is right, and the rest.
+type Answer = (u32, bool, &'static [u8]);
+
+const ID: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 42];
+const ONE_PEER: &[u8] = &[0, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 1, 127, 0, 0, 1, 0x1a, 0xe1];
+
+/// Announces once against the script; returns the peers, the meter's outcome and the datagrams that the tracker saw.
+async fn play(script: &'static [&'static [Answer]]) -> (Result<Vec<Peer>, Cause>, Outcome, Vec<Vec<u8>>) {
+    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let guard = Arc::new(Guard::new(&target(address)).unwrap());
+    let run = async {
+        let tracker = tokio::task::spawn_local(async move {
+            let mut seen = Vec::new();
+            for answers in script {
+                let mut buffer = [0; 200];
+                let (length, from) = server.recv_from(&mut buffer).await.unwrap();
+                seen.push(buffer[..length].to_vec());
+                for (action, right, rest) in *answers {
+                    let mut id = buffer[12..16].to_vec();
+                    id[0] ^= u8::from(!right);
+                    server.send_to(&[&action.to_be_bytes(), &id[..], rest].concat(), from).await.unwrap();
+                }
+            }
+            seen
+        });
+        let clock = Clock::start();
+        let announcer = Announcer::open(&guard, clock, address, 1, Duration::from_millis(20)).unwrap();
+        let meter = Meter::new(clock);
+        let peers = announcer.announce(&ANNOUNCE, &meter).await;
+        (peers, meter.outcome(None), tracker.await.unwrap())
+    };
+    tokio::time::timeout(Duration::from_secs(10), LocalSet::new().run_until(run)).await.unwrap()
+}
+
+#[tokio::test]
+async fn connect_then_announce() {
+    let (peers, outcome, seen) = play(&[&[(0, true, ID)], &[(1, true, ONE_PEER)]]).await;
+    assert_eq!(peers, Ok(vec!["127.0.0.1:6881".parse().unwrap()]));
+    assert_eq!((outcome.bytes_out, outcome.bytes_in, outcome.retransmits), (16 + 98, 16 + 26, 0));
+    assert_eq!(seen[1][..8], *ID);
+}
+
+#[tokio::test]
+async fn silence_brings_retransmissions_with_the_same_connection_id() {
+    let (peers, outcome, seen) = play(&[&[], &[], &[(0, true, ID)], &[], &[(1, true, ONE_PEER)]]).await;
+    assert_eq!(peers.unwrap().len(), 1);
+    assert_eq!(outcome.retransmits, 3);
+    assert_eq!(seen.iter().map(Vec::len).collect::<Vec<_>>(), [16, 16, 16, 98, 98]);
+    assert_eq!(seen[3], seen[4], "the same announce again");
+    assert_ne!(seen[1][12..], seen[2][12..], "each connect is a transaction of its own");
+}
+
+#[tokio::test]
+async fn wrong_transactions_and_late_duplicates_are_ignored() {
+    let (peers, outcome, _) = play(&[
+        &[(0, false, ID), (0, true, ID), (0, true, ID), (0, true, ID)],
+        &[(1, false, ONE_PEER), (0, false, ID), (1, true, ONE_PEER), (1, true, ONE_PEER)],
+    ])
+    .await;
+    assert_eq!((peers.unwrap().len(), outcome.retransmits), (1, 0));
+}
+
+#[tokio::test]
+async fn errors_and_broken_answers_have_their_cause() {
+    assert_eq!(play(&[&[(3, true, b"go away")]]).await.0, Err(Cause::Rejected));
+    assert_eq!(play(&[&[(0, true, ID)], &[(3, true, b"unregistered")]]).await.0, Err(Cause::Rejected));
+    assert_eq!(play(&[&[(0, true, ID)], &[(0, true, ID)]]).await.0, Err(Cause::Malformed), "wrong action");
+    assert_eq!(play(&[&[(0, true, ID)], &[(1, true, b"")]]).await.0, Err(Cause::Malformed), "too short");
+    assert_eq!(play(&[&[(0, true, b"1234")]]).await.0, Err(Cause::Malformed), "too short");
+}
+
+#[tokio::test]
+async fn a_connection_id_is_shared_until_it_is_a_minute_old() {
+    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let guard = Arc::new(Guard::new(&target(address)).unwrap());
+    let run = async {
+        let tracker = tokio::task::spawn_local(async move {
+            let mut lengths = Vec::new();
+            while lengths.len() < 2 * SOCKETS + 1 + 2 {
+                let mut buffer = [0; 200];
+                let (length, from) = server.recv_from(&mut buffer).await.unwrap();
+                lengths.push(length);
+                let (action, rest) = if length == 16 { (0_u32, ID) } else { (1, ONE_PEER) };
+                let answer = [&action.to_be_bytes(), &buffer[12..16], rest].concat();
+                server.send_to(&answer, from).await.unwrap();
+            }
+            lengths
+        });
+        let announcer = Announcer::open(&guard, Clock::start(), address, 1, RETRANSMIT).unwrap();
+        for _ in 0..=SOCKETS {
+            announcer.announce(&ANNOUNCE, &Meter::new(announcer.clock)).await.unwrap();
+        }
+        for connection in announcer.connections.borrow_mut().iter_mut().flatten() {
+            connection.since = Tick::ZERO;
+        }
+        // The clock of a day later: every id is stale.
+        let later = Announcer { clock: Clock::started_ago(Duration::from_secs(86_400)), ..announcer };
+        later.announce(&ANNOUNCE, &Meter::new(later.clock)).await.unwrap();
+        tracker.await.unwrap()
+    };
+    let lengths =
+        tokio::time::timeout(Duration::from_secs(10), LocalSet::new().run_until(run)).await.unwrap();
+    let connects = lengths.iter().filter(|&&length| length == 16).count();
+    assert_eq!(connects, SOCKETS + 1, "{lengths:?}");
+}

@@ -1,0 +1,42 @@
+//! Targets for tests.
+
+use std::net::SocketAddr;
+
+use crate::profile::{Authorization, ContentItem, Envelope, HttpEndpoint, Index, Target};
+
+/// A target all of whose layers answer at `address`.
+pub(super) fn target(address: SocketAddr) -> Target {
+    let server = HttpEndpoint { address, host: "fleet.test".to_owned() };
+    Target {
+        name: "fixture".to_owned(),
+        index: Index {
+            server: server.clone(),
+            page: "/page/{name}".to_owned(),
+            assets: vec!["/style.css".to_owned()],
+        },
+        metadata: server,
+        tracker: address,
+        dht: vec![address],
+        stand_in_port: None,
+        content: vec![ContentItem {
+            name: "release".to_owned(),
+            info_hash: [7; 20],
+            torrent_path: "/release.torrent".to_owned(),
+        }],
+        envelope: Envelope::default(),
+        processes: Vec::new(),
+        authorization: None,
+    }
+}
+
+/// Leave for `network`, from the start of time until far away, with the token `agreed`.
+pub(super) fn authorization(network: &str) -> Authorization {
+    Authorization {
+        networks: vec![network.parse().unwrap()],
+        ceiling: 100.0,
+        from: jiff::Timestamp::UNIX_EPOCH,
+        until: jiff::Timestamp::MAX,
+        contact: "ops@fleet.test".to_owned(),
+        token: "agreed".to_owned(),
+    }
+}

@@ -1,0 +1,316 @@
+//! The guard: the only file that opens sockets, and what they may be aimed at.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UdpSocket};
+
+use crate::journey::Cause;
+use crate::profile::{Authorization, Target};
+
+/// Why a target is not loaded. The message names the address, the profile and the way out.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// An address that nothing permits.
+    #[error(
+        "{address} of target `{target}` lies outside loopback and outside every network that its profile authorises; \
+         aim at loopback, or let the owner of {address} add it to `authorization.networks` of the profile"
+    )]
+    Outside {
+        /// The address.
+        address: SocketAddr,
+        /// Name of the profile.
+        target: String,
+    },
+    /// An authorization that cannot be valid.
+    #[error("the authorization of target `{target}` is not complete: {missing}; complete it in the profile")]
+    Incomplete {
+        /// Name of the profile.
+        target: String,
+        /// What is missing.
+        missing: &'static str,
+    },
+    /// Too early or too late.
+    #[error(
+        "the authorization of target `{target}` is valid from {from} until {until}, and it is {now}; \
+         run inside the window or have its owner ({contact}) move it"
+    )]
+    Window {
+        /// Name of the profile.
+        target: String,
+        /// First moment of the window.
+        from: jiff::Timestamp,
+        /// Last moment of the window.
+        until: jiff::Timestamp,
+        /// The moment of the check.
+        now: jiff::Timestamp,
+        /// Whom to call.
+        contact: String,
+    },
+    /// A host that does not agree.
+    #[error(
+        "{address} of target `{target}` does not prove that it agrees to be loaded: {reason}; \
+         serve the profile's token at http://{address}/.well-known/squall-authorization"
+    )]
+    Unproven {
+        /// The address.
+        address: SocketAddr,
+        /// Name of the profile.
+        target: String,
+        /// What was found instead of the token.
+        reason: String,
+    },
+}
+
+/// Which addresses may be contacted: loopback, and the networks of the target's valid authorization until it is withdrawn.
+#[derive(Debug)]
+pub struct Guard {
+    target: String,
+    free: Vec<IpNet>,
+    authorised: Vec<IpNet>,
+    withdrawn: AtomicBool,
+}
+
+impl Guard {
+    /// The guard of a run against this target.
+    ///
+    /// # Errors
+    /// The target's authorization is incomplete or outside its window, or an address of the target is not allowed.
+    pub fn new(target: &Target) -> Result<Self, Refusal> {
+        let loopback = vec![network(Ipv4Addr::LOCALHOST.into(), 8), network(Ipv6Addr::LOCALHOST.into(), 128)];
+        Self::with_free(target, loopback, jiff::Timestamp::now())
+    }
+
+    /// As [`Guard::new`], with other networks in the place of loopback: a test has only loopback addresses to be strict about.
+    pub(super) fn with_free(
+        target: &Target,
+        free: Vec<IpNet>,
+        now: jiff::Timestamp,
+    ) -> Result<Self, Refusal> {
+        let authorised = match &target.authorization {
+            Some(authorization) => {
+                check_authorization(&target.name, authorization, now)?;
+                authorization.networks.clone()
+            }
+            None => Vec::new(),
+        };
+        let guard = Self { target: target.name.clone(), free, authorised, withdrawn: AtomicBool::new(false) };
+        guard.check_target(target)?;
+        Ok(guard)
+    }
+
+    /// Whether this address may be contacted.
+    ///
+    /// # Errors
+    /// [`Refusal::Outside`] where not.
+    pub fn check(&self, address: SocketAddr) -> Result<(), Refusal> {
+        if self.allows(address) {
+            return Ok(());
+        }
+        Err(Refusal::Outside { address, target: self.target.clone() })
+    }
+
+    /// Whether every address that the profile names may be contacted.
+    ///
+    /// # Errors
+    /// [`Refusal::Outside`] for the first that may not.
+    pub fn check_target(&self, target: &Target) -> Result<(), Refusal> {
+        addresses(target).try_for_each(|address| self.check(address))
+    }
+
+    /// Whether this address may be contacted, for those who count instead of stopping.
+    pub(super) fn allows(&self, address: SocketAddr) -> bool {
+        self.is_free(address)
+            || (contains(&self.authorised, address.ip()) && !self.withdrawn.load(Ordering::Relaxed))
+    }
+
+    /// Whether this address needs nobody's leave.
+    pub(super) fn is_free(&self, address: SocketAddr) -> bool {
+        contains(&self.free, address.ip())
+    }
+
+    /// From now on only what needs no leave may be contacted.
+    pub(super) fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::Relaxed);
+    }
+
+    /// Opens a TCP connection.
+    ///
+    /// # Errors
+    /// [`Cause::Foreign`] before a packet leaves where the address is not allowed, else what [`cause`] makes of the failure.
+    pub(super) async fn connect(&self, address: SocketAddr) -> Result<Connection, Cause> {
+        if !self.allows(address) {
+            return Err(Cause::Foreign);
+        }
+        let stream = TcpStream::connect(address).await.map_err(|error| cause(&error))?;
+        stream.set_nodelay(true).map_err(|error| cause(&error))?;
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).map_err(|error| cause(&error))?;
+        Ok(Connection(stream))
+    }
+
+    /// Opens a UDP socket on a free port, for addresses of the same family and kind as `towards`.
+    ///
+    /// # Errors
+    /// The system's, where it gives no socket.
+    pub(super) fn bind(self: &Arc<Self>, towards: SocketAddr) -> io::Result<Datagrams> {
+        let local: IpAddr = match (towards, towards.ip().is_loopback()) {
+            (SocketAddr::V4(_), true) => Ipv4Addr::LOCALHOST.into(),
+            (SocketAddr::V4(_), false) => Ipv4Addr::UNSPECIFIED.into(),
+            (SocketAddr::V6(_), true) => Ipv6Addr::LOCALHOST.into(),
+            (SocketAddr::V6(_), false) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = std::net::UdpSocket::bind(SocketAddr::new(local, 0))?;
+        socket.set_nonblocking(true)?;
+        // Thousands of answers can arrive between two turns of the worker; the system caps this at its own limit.
+        socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
+        Ok(Datagrams { socket: UdpSocket::from_std(socket)?, guard: Arc::clone(self) })
+    }
+}
+
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Every address that the profile names.
+pub(super) fn addresses(target: &Target) -> impl Iterator<Item = SocketAddr> {
+    [target.index.server.address, target.metadata.address, target.tracker]
+        .into_iter()
+        .chain(target.dht.iter().copied())
+}
+
+/// Whether an authorization may be used at all, now.
+pub(super) fn check_authorization(
+    target: &str,
+    authorization: &Authorization,
+    now: jiff::Timestamp,
+) -> Result<(), Refusal> {
+    let incomplete = |missing| Err(Refusal::Incomplete { target: target.to_owned(), missing });
+    if authorization.contact.trim().is_empty() {
+        return incomplete("it names no contact");
+    }
+    if authorization.token.trim().is_empty() {
+        return incomplete("it names no token");
+    }
+    // NaN is no ceiling either.
+    if authorization.ceiling.is_nan() || authorization.ceiling <= 0.0 {
+        return incomplete("it names no ceiling");
+    }
+    if authorization.networks.iter().any(|network| network.prefix_len() == 0) {
+        return incomplete("its networks are the whole internet");
+    }
+    if now < authorization.from || now > authorization.until {
+        return Err(Refusal::Window {
+            target: target.to_owned(),
+            from: authorization.from,
+            until: authorization.until,
+            now,
+            contact: authorization.contact.clone(),
+        });
+    }
+    Ok(())
+}
+
+fn network(address: IpAddr, prefix: u8) -> IpNet {
+    IpNet::new_assert(address, prefix).trunc()
+}
+
+fn contains(networks: &[IpNet], address: IpAddr) -> bool {
+    // ::ffff:192.0.2.1 reaches 192.0.2.1.
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
+}
+
+/// What a failed system call means for an operation.
+pub(super) fn cause(error: &io::Error) -> Cause {
+    use io::ErrorKind as K;
+    match error.kind() {
+        K::ConnectionRefused => Cause::Refused,
+        K::TimedOut | K::HostUnreachable => Cause::Timeout,
+        K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::UnexpectedEof | K::NotConnected => {
+            Cause::Closed
+        }
+        // No port, no descriptor, no buffer, no route: nothing that the target could change.
+        _ => Cause::Local,
+    }
+}
+
+/// A TCP connection to an allowed address.
+///
+/// Closing it sends FIN and then resets it (zero linger): the target reads a clean end, and no TIME_WAIT holds one of the
+/// generator's 28,000 ports for a minute. That state belongs to the visitors' machines, which here are all one.
+#[derive(Debug)]
+pub(super) struct Connection(TcpStream);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Fails only where the connection is gone already.
+        let _ = socket2::SockRef::from(&self.0).shutdown(std::net::Shutdown::Write);
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+/// A UDP socket that sends to allowed addresses only.
+#[derive(Debug)]
+pub(super) struct Datagrams {
+    socket: UdpSocket,
+    guard: Arc<Guard>,
+}
+
+impl Datagrams {
+    /// Sends one datagram.
+    ///
+    /// # Errors
+    /// [`Cause::Foreign`] before a packet leaves where the address is not allowed, else what [`cause`] makes of the failure.
+    pub(super) async fn send(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Cause> {
+        if !self.guard.allows(to) {
+            return Err(Cause::Foreign);
+        }
+        self.socket.send_to(bytes, to).await.map(|_| ()).map_err(|error| cause(&error))
+    }
+
+    /// Waits until there is something to receive.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Receives one datagram where one is there.
+    pub(super) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.socket.try_recv_from(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::super::fixture::{authorization, target};
+use super::*;
+
+const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
+
+fn guard() -> Guard {
+    Guard::new(&target(LOOPBACK)).unwrap()
+}
+
+fn at(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn loopback_is_free_and_everything_else_is_not() {
+    let guard = guard();
+    for free in ["127.0.0.1:1", "127.255.255.254:9", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
+        assert_eq!(guard.check(at(free)), Ok(()), "{free}");
+    }
+    for outside in
+        ["126.255.255.255:1", "128.0.0.0:1", "0.0.0.0:80", "[::]:80", "[::2]:80", "[::ffff:8.8.8.8]:53"]
+    {
+        let refusal = guard.check(at(outside)).unwrap_err();
+        assert!(matches!(refusal, Refusal::Outside { .. }), "{outside}");
+        assert!(refusal.to_string().contains("`fixture`"), "{refusal}");
+    }
+}
+
+#[test]
+fn every_address_of_a_target_counts() {
+    let outside = at("192.0.2.1:80");
+    let change: [fn(&mut Target, SocketAddr); 4] = [
+        |target, address| target.index.server.address = address,
+        |target, address| target.metadata.address = address,
+        |target, address| target.tracker = address,
+        |target, address| target.dht.push(address),
+    ];
+    for change in change {
+        let mut target = target(LOOPBACK);
+        change(&mut target, outside);
+        assert!(matches!(Guard::new(&target), Err(Refusal::Outside { address, .. }) if address == outside));
+        target.authorization = Some(authorization("192.0.2.0/24"));
+        assert!(Guard::new(&target).is_ok());
+        assert!(Guard::new(&target).unwrap().check(at("192.0.3.1:80")).is_err());
+    }
+}
+
+#[test]
+fn an_authorization_needs_contact_token_ceiling_bounds_and_its_window() {
+    let change: [fn(&mut Authorization); 7] = [
+        |it| it.contact = " ".to_owned(),
+        |it| it.token = String::new(),
+        |it| it.ceiling = 0.0,
+        |it| it.ceiling = f64::NAN,
+        |it| it.networks.push("0.0.0.0/0".parse().unwrap()),
+        |it| it.until = jiff::Timestamp::UNIX_EPOCH,
+        |it| it.from = jiff::Timestamp::MAX,
+    ];
+    for change in change {
+        let mut target = target(at("192.0.2.1:80"));
+        let mut leave = authorization("192.0.2.0/24");
+        change(&mut leave);
+        target.authorization = Some(leave);
+        assert!(matches!(Guard::new(&target), Err(Refusal::Incomplete { .. } | Refusal::Window { .. })));
+    }
+}
+
+#[test]
+fn a_withdrawn_authorization_leaves_loopback_only() {
+    let mut target = target(at("192.0.2.1:80"));
+    target.authorization = Some(authorization("192.0.2.0/24"));
+    let guard = Guard::new(&target).unwrap();
+    guard.withdraw();
+    assert!(guard.check(at("192.0.2.1:80")).is_err());
+    assert!(guard.check(LOOPBACK).is_ok());
+}
+
+#[tokio::test]
+async fn sockets_refuse_what_the_guard_refuses() {
+    let guard = Arc::new(guard());
+    assert_eq!(guard.connect(at("192.0.2.1:80")).await.unwrap_err(), Cause::Foreign);
+    let socket = guard.bind(LOOPBACK).unwrap();
+    assert_eq!(socket.send(b"x", at("192.0.2.1:80")).await, Err(Cause::Foreign));
+}
+
+#[tokio::test]
+async fn a_closed_connection_ends_cleanly_and_leaves_no_port_behind() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let guard = guard();
+    let mut ours = guard.connect(listener.local_addr().unwrap()).await.unwrap();
+    let port = ours.0.local_addr().unwrap().port();
+    let (mut theirs, _) = listener.accept().await.unwrap();
+    ours.write_all(b"hello").await.unwrap();
+    drop(ours);
+    let mut read = Vec::new();
+    assert_eq!(theirs.read_to_end(&mut read).await.unwrap(), 5, "a clean end, not a reset");
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let local = format!(" 0100007F:{port:04X} ");
+    assert!(!sockets.lines().any(|line| line.contains(&local) && line.contains(" 06 ")), "TIME_WAIT");
+}
+
+#[tokio::test]
+async fn nothing_listens() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_eq!(guard().connect(port).await.unwrap_err(), Cause::Refused);
+}
+
+proptest! {
+    #[test]
+    fn no_address_outside_loopback_passes(bits in any::<u32>(), port in any::<u16>()) {
+        let address = SocketAddr::from((Ipv4Addr::from_bits(bits), port));
+        prop_assert_eq!(guard().allows(address), address.ip().is_loopback());
+    }
+}

@@ -1,0 +1,212 @@
+//! KRPC, the DHT's messages (BEP 5), as a visitor needs them: two queries out, their answers in.
+//!
+//! Queries are templates: they have one form, and every part of it but the token has a fixed length. Nodes learn by `ro` (BEP 43)
+//! not to ask back, since visitors answer no queries.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+use crate::journey::{Cause, Peer};
+
+use super::bencode;
+use super::tracker::{compact_v4, compact_v6};
+
+/// A node id or an info-hash: both live in one space.
+pub(super) type Id = [u8; 20];
+
+/// Bytes of a token that are still kept; nodes use 4 to 20.
+const MAX_TOKEN: usize = 64;
+/// Longest message that is looked at for its transaction id.
+const MAX_ID_SEARCH: usize = 8 << 10;
+
+/// A node as another one names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) id: Id,
+    pub(super) address: SocketAddr,
+}
+
+/// The answer to a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) id: Id,
+    pub(super) nodes: Vec<Node>,
+    pub(super) peers: Vec<Peer>,
+    pub(super) token: Option<Vec<u8>>,
+}
+
+/// A `get_peers` query.
+pub(super) fn get_peers(transaction: u32, own: &Id, info_hash: &Id) -> Vec<u8> {
+    let mut query = Vec::with_capacity(128);
+    query.extend(b"d1:ad2:id20:");
+    query.extend(own);
+    query.extend(b"9:info_hash20:");
+    query.extend(info_hash);
+    query.extend(b"e1:q9:get_peers2:roi1e1:t4:");
+    query.extend(transaction.to_be_bytes());
+    query.extend(b"1:y1:qe");
+    query
+}
+
+/// An `announce_peer` query for a peer that listens on `port`.
+pub(super) fn announce_peer(transaction: u32, own: &Id, info_hash: &Id, port: u16, token: &[u8]) -> Vec<u8> {
+    let mut query = Vec::with_capacity(192);
+    query.extend(b"d1:ad2:id20:");
+    query.extend(own);
+    query.extend(b"12:implied_porti0e9:info_hash20:");
+    query.extend(info_hash);
+    query.extend(format!("4:porti{port}e5:token{}:", token.len()).into_bytes());
+    query.extend(token);
+    query.extend(b"e1:q13:announce_peer2:roi1e1:t4:");
+    query.extend(transaction.to_be_bytes());
+    query.extend(b"1:y1:qe");
+    query
+}
+
+/// The transaction id of an answer to one of our queries: ids of another length are not ours.
+pub(super) fn transaction(datagram: &[u8]) -> Option<u32> {
+    let datagram = datagram.get(..datagram.len().min(MAX_ID_SEARCH))?;
+    let id = bencode::field(datagram, b"t")?.strip_prefix(b"4:")?;
+    id.try_into().ok().map(u32::from_be_bytes)
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, with = "serde_bytes")]
+    y: &'a [u8],
+    #[serde(borrow)]
+    r: Option<Response<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Response<'a> {
+    #[serde(borrow, with = "serde_bytes")]
+    id: &'a [u8],
+    #[serde(borrow, default, with = "serde_bytes")]
+    nodes: Option<&'a [u8]>,
+    #[serde(borrow, default, with = "serde_bytes")]
+    nodes6: Option<&'a [u8]>,
+    #[serde(borrow, default, with = "serde_bytes")]
+    token: Option<&'a [u8]>,
+    #[serde(borrow, default)]
+    values: Vec<&'a serde_bytes::Bytes>,
+}
+
+/// Reads an answer.
+///
+/// # Errors
+/// [`Cause::Rejected`] for a KRPC error, [`Cause::Malformed`] for anything that is no answer.
+pub(super) fn read(datagram: &[u8]) -> Result<Answer, Cause> {
+    let message: Message<'_> = bencode::decode(datagram).ok_or(Cause::Malformed)?;
+    match (message.y, message.r) {
+        (b"r", Some(response)) => answer(&response).ok_or(Cause::Malformed),
+        (b"e", _) => Err(Cause::Rejected),
+        _ => Err(Cause::Malformed),
+    }
+}
+
+fn answer(response: &Response<'_>) -> Option<Answer> {
+    let mut nodes = compact_nodes::<26>(response.nodes.unwrap_or_default(), compact_v4)?;
+    nodes.extend(compact_nodes::<38>(response.nodes6.unwrap_or_default(), compact_v6)?);
+    let peers = response.values.iter().map(|value| peer(value)).collect::<Option<Vec<_>>>()?;
+    let token = response.token.map(<[u8]>::to_vec);
+    if token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN) {
+        return None;
+    }
+    Some(Answer { id: response.id.try_into().ok()?, nodes, peers, token })
+}
+
+fn peer(value: &[u8]) -> Option<Peer> {
+    let one = if value.len() == 6 { compact_v4(value) } else { compact_v6(value) };
+    one?.pop()
+}
+
+fn compact_nodes<const N: usize>(list: &[u8], address: fn(&[u8]) -> Option<Vec<Peer>>) -> Option<Vec<Node>> {
+    let (nodes, rest) = list.as_chunks::<N>();
+    let node = |bytes: &[u8; N]| {
+        let (id, place) = bytes.split_first_chunk()?;
+        Some(Node { id: *id, address: address(place)?.pop()? })
+    };
+    if rest.is_empty() { nodes.iter().map(node).collect() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use bt_bencode::Value;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OWN: &Id = b"abcdefghij0123456789";
+    const HASH: &Id = b"mnopqrstuvwxyz123456";
+
+    #[test]
+    fn queries_are_those_of_the_specification_with_ro() {
+        let query = get_peers(u32::from_be_bytes(*b"abcd"), OWN, HASH);
+        let expected = "d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz123456e1:q9:get_peers2:roi1e1:t4:abcd1:y1:qe";
+        assert_eq!(String::from_utf8(query).unwrap(), expected);
+        let query = announce_peer(u32::from_be_bytes(*b"abcd"), OWN, HASH, 6881, b"aoeusnth");
+        let expected = "d1:ad2:id20:abcdefghij012345678912:implied_porti0e9:info_hash20:mnopqrstuvwxyz1234564:porti6881e\
+                        5:token8:aoeusnthe1:q13:announce_peer2:roi1e1:t4:abcd1:y1:qe";
+        assert_eq!(String::from_utf8(query).unwrap(), expected);
+    }
+
+    #[test]
+    fn answers_are_read_strictly() {
+        let peers =
+            b"d1:rd2:id20:abcdefghij01234567895:token8:aoeusnth6:valuesl6:axje.u6:idhtnmee1:t4:aaaa1:y1:re";
+        let answer = read(peers).unwrap();
+        assert_eq!(
+            answer.peers,
+            ["97.120.106.101:11893".parse().unwrap(), "105.100.104.116:28269".parse().unwrap()]
+        );
+        assert_eq!((answer.token.as_deref(), answer.nodes.len()), (Some(&b"aoeusnth"[..]), 0));
+        assert_eq!(transaction(peers), Some(u32::from_be_bytes(*b"aaaa")));
+        let nodes = b"d1:rd2:id20:abcdefghij01234567895:nodes26:mnopqrstuvwxyz123456\x7f\0\0\x01\x1a\xe1e1:t4:aaaa1:y1:re";
+        assert_eq!(
+            read(nodes).unwrap().nodes,
+            [Node { id: *HASH, address: "127.0.0.1:6881".parse().unwrap() }]
+        );
+        assert_eq!(read(b"d1:eli201e4:Oopse1:t4:aaaa1:y1:ee"), Err(Cause::Rejected));
+        for broken in [
+            &b"d1:rd2:id19:abcdefghij012345678e1:t4:aaaa1:y1:re"[..],
+            b"d1:rd2:id20:abcdefghij01234567895:nodes25:mnopqrstuvwxyz123456\x7f\0\0\x01\x1ae1:t4:aaaa1:y1:re",
+            b"d1:rd2:id20:abcdefghij01234567896:valuesl5:axje.ee1:t4:aaaa1:y1:re",
+            b"d1:t4:aaaa1:y1:re",
+            b"d1:t4:aaaa1:y1:qe",
+            b"d1:rd2:id20:abcdefghij0123456789e1:t4:aaaa1:y1:re ",
+        ] {
+            assert_eq!(read(broken), Err(Cause::Malformed), "{}", String::from_utf8_lossy(broken));
+        }
+        assert_eq!(transaction(b"d1:t2:aa1:y1:re"), None, "not an id of ours");
+    }
+
+    proptest! {
+        #[test]
+        fn queries_are_bencode(id in any::<Id>(), hash in any::<Id>(), transaction in any::<u32>(), port in any::<u16>(),
+                               token in prop::collection::vec(any::<u8>(), 0..30)) {
+            for query in [get_peers(transaction, &id, &hash), announce_peer(transaction, &id, &hash, port, &token)] {
+                let value: Value = bt_bencode::from_slice(&query).unwrap();
+                prop_assert_eq!(bt_bencode::to_vec(&value).unwrap(), query.clone(), "canonical");
+                prop_assert_eq!(super::transaction(&query), Some(transaction));
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = (read(&bytes), transaction(&bytes));
+        }
+
+        #[test]
+        fn arbitrary_answers_never_panic(nodes in prop::collection::vec(any::<u8>(), 0..80),
+                                         values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..4)) {
+            let values: String = values.iter().map(|value| format!("{}:{}", value.len(), "v".repeat(value.len()))).collect();
+            let mut message = format!("d1:rd2:id20:abcdefghij01234567895:nodes{}:", nodes.len()).into_bytes();
+            message.extend(&nodes);
+            message.extend(format!("6:valuesl{values}ee1:t4:aaaa1:y1:re").into_bytes());
+            let fits = nodes.len() % 26 == 0;
+            prop_assert!(fits || read(&message).is_err());
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What is counted while an operation is under way. It outlives the operation's future, so that an operation that is given up
+//! still tells what it did.
+
+use std::cell::{Cell, RefCell};
+
+use crate::journey::{Cause, Outcome, Part, Reply};
+use crate::unit::Tick;
+
+use super::Clock;
+
+/// Bytes are counted above the transport: HTTP bodies, whole datagrams, whole peer-wire messages.
+#[derive(Debug)]
+pub(super) struct Meter {
+    clock: Clock,
+    created: Tick,
+    started: Cell<Option<Tick>>,
+    bytes_in: Cell<u64>,
+    bytes_out: Cell<u64>,
+    foreign: Cell<u32>,
+    retransmits: Cell<u32>,
+    parts: RefCell<Vec<Part>>,
+    overdue: Cell<Cause>,
+}
+
+impl Meter {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            created: clock.now(),
+            started: Cell::new(None),
+            bytes_in: Cell::new(0),
+            bytes_out: Cell::new(0),
+            foreign: Cell::new(0),
+            retransmits: Cell::new(0),
+            parts: RefCell::default(),
+            overdue: Cell::new(Cause::Timeout),
+        }
+    }
+
+    /// The first byte, or the first attempt to connect, goes out now. Only the first call counts.
+    pub(super) fn start(&self) {
+        if self.started.get().is_none() {
+            self.started.set(Some(self.clock.now()));
+        }
+    }
+
+    pub(super) fn sent(&self, bytes: usize) {
+        self.bytes_out.set(self.bytes_out.get() + bytes as u64);
+    }
+
+    pub(super) fn received(&self, bytes: usize) {
+        self.bytes_in.set(self.bytes_in.get() + bytes as u64);
+    }
+
+    pub(super) fn foreign(&self, peers: u32) {
+        self.foreign.set(self.foreign.get().saturating_add(peers));
+    }
+
+    pub(super) fn retransmitted(&self) {
+        self.retransmits.set(self.retransmits.get() + 1);
+    }
+
+    pub(super) fn part(&self, part: Part) {
+        self.parts.borrow_mut().push(part);
+    }
+
+    /// What it means if patience ends now: [`Cause::Timeout`] unless the target is known to say no by silence (a choking peer).
+    pub(super) fn set_overdue(&self, cause: Cause) {
+        self.overdue.set(cause);
+    }
+
+    /// The outcome of an operation that ended now; `None` says that patience ended first.
+    pub(super) fn outcome(&self, result: Option<Result<Reply, Cause>>) -> Outcome {
+        Outcome {
+            started: self.started.get().unwrap_or(self.created),
+            ended: self.clock.now(),
+            result: result.unwrap_or(Err(self.overdue.get())),
+            bytes_in: self.bytes_in.get(),
+            bytes_out: self.bytes_out.get(),
+            foreign: self.foreign.get(),
+            retransmits: self.retransmits.get(),
+            parts: self.parts.take(),
+        }
+    }
+}

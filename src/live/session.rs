@@ -1,0 +1,324 @@
+//! One peer connection as a pure state machine: messages in, bytes to send out. No socket, no clock.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use sha1::{Digest, Sha1};
+
+use crate::journey::Cause;
+
+use super::metainfo::{Layout, MAX_METADATA};
+use super::wire::{self, BLOCK, Message};
+
+/// Requests under way at a time: 512 KiB in flight fill a fast line at 5 ms.
+const PIPELINE: u32 = 32;
+/// How far requests may run ahead of the first block that is missing: bounds what waits to be hashed to 1 MiB.
+const WINDOW: u32 = 2 * PIPELINE;
+
+/// What the peer has told, and what is being fetched from it.
+#[derive(Debug)]
+pub(super) struct Session {
+    info_hash: [u8; 20],
+    layout: Option<Rc<Layout>>,
+    choked: bool,
+    /// A choke discards requests, but blocks sent before it may still come: from then on unknown blocks are no breach.
+    ever_choked: bool,
+    interested: bool,
+    bitfield: Vec<u8>,
+    metadata: Option<MetadataFetch>,
+    no_metadata: bool,
+    piece: Option<PieceFetch>,
+}
+
+#[derive(Debug)]
+struct MetadataFetch {
+    bytes: Vec<u8>,
+    missing: Vec<bool>,
+}
+
+#[derive(Debug)]
+struct PieceFetch {
+    index: u32,
+    length: u32,
+    hash: [u8; 20],
+    blocks: Vec<Block>,
+    in_flight: u32,
+    /// Blocks before this one are hashed.
+    hashed: u32,
+    hasher: Sha1,
+    early: BTreeMap<u32, Vec<u8>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Block {
+    Unasked,
+    Asked,
+    Here,
+}
+
+impl Session {
+    /// A session after the handshakes; `layout` where it is known already. `extended`: the peer speaks the extension protocol.
+    pub(super) fn new(info_hash: [u8; 20], layout: Option<Rc<Layout>>, extended: bool) -> Self {
+        Self {
+            info_hash,
+            layout,
+            choked: true,
+            ever_choked: false,
+            interested: false,
+            bitfield: Vec::new(),
+            metadata: None,
+            no_metadata: !extended,
+            piece: None,
+        }
+    }
+
+    /// The layout, once known.
+    pub(super) fn layout(&self) -> Option<&Rc<Layout>> {
+        self.layout.as_ref()
+    }
+
+    /// Whether the peer can be asked for pieces.
+    pub(super) fn is_ready(&self) -> bool {
+        self.layout.is_some() && !self.choked && self.bitfield.iter().any(|&byte| byte != 0)
+    }
+
+    /// Whether blocks of a piece are to come.
+    pub(super) fn is_fetching(&self) -> bool {
+        self.piece.is_some()
+    }
+
+    /// Whether it is the peer that makes us wait, by choking or by not having what we want.
+    pub(super) fn is_held_back(&self) -> bool {
+        self.choked || self.piece.as_ref().is_some_and(|piece| !self.has(piece.index))
+    }
+
+    /// # Errors
+    /// [`Cause::Rejected`] where the layout can come neither from the peer nor from elsewhere.
+    pub(super) fn check_metadata(&self) -> Result<(), Cause> {
+        if self.layout.is_none() && self.no_metadata { Err(Cause::Rejected) } else { Ok(()) }
+    }
+
+    /// Takes a message in and appends to `out` what it calls for.
+    ///
+    /// # Errors
+    /// [`Cause::Malformed`], [`Cause::Incorrect`] for a bad hash, [`Cause::Rejected`] for refused metadata.
+    pub(super) fn handle(&mut self, message: Message<'_>, out: &mut Vec<u8>) -> Result<(), Cause> {
+        match message {
+            Message::KeepAlive | Message::Other => Ok(()),
+            Message::Choke => {
+                self.choke();
+                Ok(())
+            }
+            Message::Unchoke => {
+                self.choked = false;
+                Ok(())
+            }
+            Message::Have(piece) => self.have(piece, out),
+            Message::Bitfield(bits) => {
+                self.bitfield = bits.to_vec();
+                self.check_bitfield()?;
+                self.show_interest(out);
+                Ok(())
+            }
+            Message::Block { piece, begin, data } => self.block(piece, begin, data),
+            Message::Extensions { ut_metadata, metadata_size } => {
+                self.extensions(ut_metadata, metadata_size, out)
+            }
+            Message::MetadataBlock { block, data } => self.metadata_block(block, data),
+            Message::MetadataReject => {
+                self.no_metadata = true;
+                self.check_metadata()
+            }
+        }
+    }
+
+    fn choke(&mut self) {
+        self.choked = true;
+        self.ever_choked = true;
+        if let Some(piece) = &mut self.piece {
+            piece.in_flight = 0;
+            piece
+                .blocks
+                .iter_mut()
+                .filter(|block| **block == Block::Asked)
+                .for_each(|it| *it = Block::Unasked);
+        }
+    }
+
+    fn have(&mut self, piece: u32, out: &mut Vec<u8>) -> Result<(), Cause> {
+        let limit = self.layout.as_ref().map_or(MAX_METADATA as u32 / 20, |layout| layout.pieces());
+        if piece >= limit {
+            return Err(Cause::Malformed);
+        }
+        let byte = piece as usize / 8;
+        if self.bitfield.len() <= byte {
+            self.bitfield.resize(byte + 1, 0);
+        }
+        if let Some(bits) = self.bitfield.get_mut(byte) {
+            *bits |= 0x80 >> (piece % 8);
+        }
+        self.show_interest(out);
+        Ok(())
+    }
+
+    fn has(&self, piece: u32) -> bool {
+        self.bitfield.get(piece as usize / 8).is_some_and(|bits| bits & (0x80 >> (piece % 8)) != 0)
+    }
+
+    /// A bitfield has one bit for each piece, padded to whole bytes. Grown from `have` messages it may be shorter.
+    fn check_bitfield(&self) -> Result<(), Cause> {
+        let fits = self
+            .layout
+            .as_ref()
+            .is_none_or(|layout| self.bitfield.len() <= (layout.pieces() as usize).div_ceil(8));
+        if fits { Ok(()) } else { Err(Cause::Malformed) }
+    }
+
+    fn show_interest(&mut self, out: &mut Vec<u8>) {
+        if !self.interested && self.bitfield.iter().any(|&byte| byte != 0) {
+            self.interested = true;
+            wire::interested(out);
+        }
+    }
+
+    fn extensions(&mut self, id: u8, size: Option<u64>, out: &mut Vec<u8>) -> Result<(), Cause> {
+        if self.layout.is_some() || self.metadata.is_some() {
+            return Ok(());
+        }
+        let (Some(size), true) = (size.filter(|&size| size > 0), id != 0) else {
+            self.no_metadata = true;
+            return self.check_metadata();
+        };
+        let size = usize::try_from(size).ok().filter(|&size| size <= MAX_METADATA).ok_or(Cause::Malformed)?;
+        let blocks = size.div_ceil(BLOCK as usize);
+        for block in 0..blocks {
+            wire::metadata_request(out, id, block as u32);
+        }
+        self.metadata = Some(MetadataFetch { bytes: vec![0; size], missing: vec![true; blocks] });
+        Ok(())
+    }
+
+    fn metadata_block(&mut self, block: u32, data: &[u8]) -> Result<(), Cause> {
+        if self.layout.is_some() {
+            return Ok(());
+        }
+        let fetch = self.metadata.as_mut().ok_or(Cause::Malformed)?;
+        let missing = fetch.missing.get_mut(block as usize).ok_or(Cause::Malformed)?;
+        let begin = block as usize * BLOCK as usize;
+        let end = (begin + BLOCK as usize).min(fetch.bytes.len());
+        let space = fetch.bytes.get_mut(begin..end).ok_or(Cause::Malformed)?;
+        if space.len() != data.len() {
+            return Err(Cause::Malformed);
+        }
+        space.copy_from_slice(data);
+        *missing = false;
+        if !fetch.missing.contains(&true) {
+            self.layout = Some(Rc::new(Layout::from_info(&fetch.bytes, &self.info_hash)?));
+            self.metadata = None;
+            self.check_bitfield()?;
+        }
+        Ok(())
+    }
+
+    /// Begins to fetch a piece.
+    ///
+    /// # Errors
+    /// [`Cause::Local`] where the torrent has no such piece.
+    pub(super) fn fetch(&mut self, index: u32) -> Result<(), Cause> {
+        let (length, hash) =
+            self.layout.as_ref().and_then(|layout| layout.piece(index)).ok_or(Cause::Local)?;
+        self.piece = Some(PieceFetch {
+            index,
+            length,
+            hash,
+            blocks: vec![Block::Unasked; length.div_ceil(BLOCK) as usize],
+            in_flight: 0,
+            hashed: 0,
+            hasher: Sha1::new(),
+            early: BTreeMap::new(),
+        });
+        Ok(())
+    }
+
+    /// Bytes of the block that should be asked for next, where one should.
+    pub(super) fn wanted(&self) -> Option<u32> {
+        let piece = self.piece.as_ref().filter(|piece| !self.choked && self.has(piece.index))?;
+        let block = piece.next_unasked().filter(|&block| block < piece.hashed + WINDOW)?;
+        if piece.in_flight >= PIPELINE {
+            return None;
+        }
+        Some(piece.block_length(block))
+    }
+
+    /// Asks for the block that [`Session::wanted`] speaks of.
+    pub(super) fn ask(&mut self, out: &mut Vec<u8>) {
+        let Some(piece) = &mut self.piece else { return };
+        let Some(block) = piece.next_unasked() else { return };
+        wire::request(out, piece.index, block * BLOCK, piece.block_length(block));
+        piece.in_flight += 1;
+        if let Some(state) = piece.blocks.get_mut(block as usize) {
+            *state = Block::Asked;
+        }
+    }
+
+    fn block(&mut self, index: u32, begin: u32, data: &[u8]) -> Result<(), Cause> {
+        let stray = if self.ever_choked { Ok(()) } else { Err(Cause::Malformed) };
+        let Some(piece) = self.piece.as_mut().filter(|piece| piece.index == index) else { return stray };
+        let block = begin / BLOCK;
+        let Some(state) = piece.blocks.get_mut(block as usize) else { return Err(Cause::Malformed) };
+        let before = *state;
+        if before == Block::Here || (before == Block::Unasked && self.ever_choked) {
+            return stray;
+        }
+        if before == Block::Unasked || begin % BLOCK != 0 {
+            return Err(Cause::Malformed);
+        }
+        *state = Block::Here;
+        if data.len() != piece.block_length(block) as usize {
+            return Err(Cause::Malformed);
+        }
+        piece.in_flight -= 1;
+        piece.hash(block, data);
+        Ok(())
+    }
+
+    /// Whether the piece is whole and right; forgets it then.
+    ///
+    /// # Errors
+    /// [`Cause::Incorrect`] where its hash is not the torrent's.
+    pub(super) fn finished(&mut self) -> Result<bool, Cause> {
+        let Some(piece) = self.piece.take_if(|piece| piece.hashed as usize == piece.blocks.len()) else {
+            return Ok(false);
+        };
+        if <[u8; 20]>::from(piece.hasher.finalize()) == piece.hash { Ok(true) } else { Err(Cause::Incorrect) }
+    }
+}
+
+impl PieceFetch {
+    fn next_unasked(&self) -> Option<u32> {
+        let from = self.hashed as usize;
+        let offset = self.blocks.get(from..)?.iter().position(|&block| block == Block::Unasked)?;
+        u32::try_from(from + offset).ok()
+    }
+
+    fn block_length(&self, block: u32) -> u32 {
+        (self.length - block * BLOCK).min(BLOCK)
+    }
+
+    /// Hashes as it comes, so that a piece is never held whole; blocks out of order wait.
+    fn hash(&mut self, block: u32, data: &[u8]) {
+        if block != self.hashed {
+            self.early.insert(block, data.to_vec());
+            return;
+        }
+        self.hasher.update(data);
+        self.hashed += 1;
+        while let Some(data) = self.early.remove(&self.hashed) {
+            self.hasher.update(data);
+            self.hashed += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+use proptest::prelude::*;
+
+use super::super::metainfo::info_of;
+use super::*;
+
+const ALL: Message<'_> = Message::Bitfield(&[0xff]);
+
+/// Three pieces: two of 40,000 bytes (three blocks each) and a short one.
+fn content() -> Vec<u8> {
+    (0..90_000_u32).map(|n| (n * 7 / 3) as u8).collect()
+}
+
+fn known() -> (Session, Vec<u8>) {
+    let content = content();
+    let (info, hash) = info_of(&content, 40_000);
+    let layout = Layout::from_info(&info, &hash).unwrap();
+    (Session::new(hash, Some(Rc::new(layout)), true), content)
+}
+
+/// A session that may ask for piece 0.
+fn fetching() -> (Session, Vec<u8>) {
+    let (mut session, content) = known();
+    handle(&mut session, Message::Bitfield(&[0xe0])).unwrap();
+    handle(&mut session, Message::Unchoke).unwrap();
+    session.fetch(0).unwrap();
+    (session, content)
+}
+
+fn handle(session: &mut Session, message: Message<'_>) -> Result<Vec<u8>, Cause> {
+    let mut out = Vec::new();
+    session.handle(message, &mut out).map(|()| out)
+}
+
+/// Every request that the session makes now: where its block begins.
+fn asked(session: &mut Session) -> Vec<u32> {
+    let mut out = Vec::new();
+    while session.wanted().is_some() {
+        session.ask(&mut out);
+    }
+    out.chunks(17).map(|request| u32::from_be_bytes(request[9..13].try_into().unwrap())).collect()
+}
+
+fn block(content: &[u8], begin: u32) -> Message<'_> {
+    let end = (begin + BLOCK).min(40_000) as usize;
+    Message::Block { piece: 0, begin, data: &content[begin as usize..end] }
+}
+
+#[test]
+fn ready_means_unchoked_with_something_to_give() {
+    let (mut session, _) = known();
+    assert!(session.is_held_back());
+    assert_eq!(handle(&mut session, Message::Have(1)).unwrap(), [0, 0, 0, 1, 2], "interested");
+    assert_eq!(handle(&mut session, Message::Have(2)).unwrap(), [0; 0], "once");
+    assert!(!session.is_ready());
+    handle(&mut session, Message::Unchoke).unwrap();
+    assert!(session.is_ready() && !session.is_held_back());
+    handle(&mut session, Message::Choke).unwrap();
+    assert!(!session.is_ready());
+}
+
+#[test]
+fn a_piece_is_fetched_in_any_order_and_checked() {
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        let (mut session, content) = fetching();
+        assert_eq!(asked(&mut session), [0, BLOCK, 2 * BLOCK]);
+        for n in order {
+            assert_eq!(session.finished(), Ok(false));
+            handle(&mut session, block(&content, n * BLOCK)).unwrap();
+        }
+        assert_eq!(session.finished(), Ok(true));
+        assert!(!session.is_fetching());
+    }
+}
+
+#[test]
+fn a_changed_byte_is_incorrect() {
+    let (mut session, mut content) = fetching();
+    asked(&mut session);
+    content[39_999] ^= 1;
+    for n in 0..3 {
+        handle(&mut session, block(&content, n * BLOCK)).unwrap();
+    }
+    assert_eq!(session.finished(), Err(Cause::Incorrect));
+}
+
+#[test]
+fn blocks_that_were_not_asked_for_are_malformed() {
+    let data = &[0; BLOCK as usize][..];
+    for (piece, begin, data) in
+        [(0, 0, &data[1..]), (0, 1, data), (1, 0, data), (0, 3 * BLOCK, data), (0, u32::MAX, data)]
+    {
+        let (mut session, _) = fetching();
+        asked(&mut session);
+        assert_eq!(handle(&mut session, Message::Block { piece, begin, data }), Err(Cause::Malformed));
+    }
+    let (mut session, content) = fetching();
+    assert_eq!(handle(&mut session, block(&content, 0)), Err(Cause::Malformed), "before it was asked for");
+    asked(&mut session);
+    handle(&mut session, block(&content, 0)).unwrap();
+    assert_eq!(handle(&mut session, block(&content, 0)), Err(Cause::Malformed), "twice");
+}
+
+#[test]
+fn a_choke_discards_requests_and_they_are_made_again() {
+    let (mut session, content) = fetching();
+    asked(&mut session);
+    handle(&mut session, block(&content, 0)).unwrap();
+    handle(&mut session, Message::Choke).unwrap();
+    assert!(session.is_held_back());
+    assert_eq!(asked(&mut session), [0; 0]);
+    handle(&mut session, block(&content, BLOCK)).unwrap();
+    handle(&mut session, Message::Unchoke).unwrap();
+    assert_eq!(asked(&mut session), [BLOCK, 2 * BLOCK], "the stray block did not count");
+    handle(&mut session, block(&content, BLOCK)).unwrap();
+    handle(&mut session, block(&content, 2 * BLOCK)).unwrap();
+    assert_eq!(session.finished(), Ok(true));
+}
+
+#[test]
+fn a_piece_that_the_peer_lacks_is_waited_for() {
+    let (mut session, _) = known();
+    handle(&mut session, Message::Bitfield(&[0x40])).unwrap();
+    handle(&mut session, Message::Unchoke).unwrap();
+    session.fetch(0).unwrap();
+    assert!(session.wanted().is_none() && session.is_held_back());
+    handle(&mut session, Message::Have(0)).unwrap();
+    assert_eq!(asked(&mut session).len(), 3);
+    assert_eq!(session.fetch(3), Err(Cause::Local), "no such piece");
+}
+
+#[test]
+fn metadata_is_fetched_checked_and_bounded() {
+    let (info, hash) = info_of(&vec![1; 1_700_000], 1_700);
+    let fetch = |hash| {
+        let mut session = Session::new(hash, None, true);
+        handle(&mut session, ALL).unwrap();
+        let size = Some(info.len() as u64);
+        let out = handle(&mut session, Message::Extensions { ut_metadata: 3, metadata_size: size }).unwrap();
+        assert_eq!(out.windows(11).filter(|it| it == b"d8:msg_type").count(), 2, "two blocks of 16 KiB");
+        session
+    };
+    let (first, second) = info.split_at(BLOCK as usize);
+    let mut session = fetch(hash);
+    handle(&mut session, Message::MetadataBlock { block: 1, data: second }).unwrap();
+    assert!(session.layout().is_none());
+    let cut = Message::MetadataBlock { block: 0, data: &first[1..] };
+    assert_eq!(handle(&mut session, cut), Err(Cause::Malformed));
+    handle(&mut session, Message::MetadataBlock { block: 0, data: first }).unwrap();
+    assert_eq!(session.layout().unwrap().pieces(), 1_000);
+
+    let mut session = fetch([0; 20]);
+    handle(&mut session, Message::MetadataBlock { block: 0, data: first }).unwrap();
+    let whole = Message::MetadataBlock { block: 1, data: second };
+    assert_eq!(handle(&mut session, whole), Err(Cause::Incorrect));
+
+    let offers =
+        [(0, Some(9), Cause::Rejected), (3, None, Cause::Rejected), (3, Some(1 << 40), Cause::Malformed)];
+    for (ut_metadata, metadata_size, cause) in offers {
+        let mut session = Session::new(hash, None, true);
+        assert_eq!(handle(&mut session, Message::Extensions { ut_metadata, metadata_size }), Err(cause));
+    }
+    assert_eq!(handle(&mut fetch(hash), Message::MetadataReject), Err(Cause::Rejected));
+    assert_eq!(Session::new(hash, None, false).check_metadata(), Err(Cause::Rejected), "no extensions");
+}
+
+#[test]
+fn bitfields_and_haves_beyond_the_torrent_are_malformed() {
+    let (mut session, _) = known();
+    assert_eq!(handle(&mut session, Message::Bitfield(&[0xff, 0])), Err(Cause::Malformed));
+    assert_eq!(handle(&mut session, Message::Have(3)), Err(Cause::Malformed));
+    let mut unknown = Session::new([0; 20], None, true);
+    assert_eq!(handle(&mut unknown, Message::Have(u32::MAX)), Err(Cause::Malformed));
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_peer_says_never_panics(
+        steps in prop::collection::vec((0_u8..9, any::<u32>(), prop::collection::vec(any::<u8>(), 0..40)), 0..60),
+        layout in any::<bool>(),
+    ) {
+        let (mut session, content) = if layout { fetching() } else { (Session::new([0; 20], None, true), content()) };
+        for (kind, number, data) in &steps {
+            let small = number % 4;
+            let message = match kind {
+                0 => Message::Choke,
+                1 => Message::Unchoke,
+                2 => Message::Have(*number),
+                3 => Message::Bitfield(data),
+                4 => block(&content, small * BLOCK % 40_000),
+                5 => Message::Block { piece: small, begin: *number, data },
+                6 => Message::Extensions { ut_metadata: small as u8, metadata_size: Some(u64::from(*number) % 50_000) },
+                7 => Message::MetadataBlock { block: small, data },
+                _ => Message::MetadataReject,
+            };
+            let _ = handle(&mut session, message);
+            let _ = asked(&mut session);
+            let _ = session.finished();
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The live world of one worker.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use tokio::task::AbortHandle;
+
+use crate::drive::{JourneyId, OpId, World};
+use crate::journey::{Operation, Outcome, Visitor};
+use crate::profile::Target;
+use crate::scenario::Scenario;
+use crate::unit::Tick;
+
+use super::announce::{Announcer, RETRANSMIT};
+use super::clock::Alarm;
+use super::dht::{Dht, QueryTimes};
+use super::meter::Meter;
+use super::perform::{Connections, Shared};
+use super::queue::Queue;
+use super::{Clock, Guard};
+
+/// What a worker's world is made from.
+#[derive(Clone, Debug)]
+pub struct LiveConfig {
+    /// The fleet under load.
+    pub target: Arc<Target>,
+    /// Who loads it.
+    pub scenario: Arc<Scenario>,
+    /// What may be contacted.
+    pub guard: Arc<Guard>,
+    /// The run clock.
+    pub clock: Clock,
+    /// Number of the worker: keeps the transaction ids of workers apart.
+    pub worker: u32,
+}
+
+/// The live world of one worker: real sockets, the real clock.
+///
+/// Each operation is a task on the worker's own thread; outcomes come through a queue of that thread. Dropping the world ends all of
+/// them. Patience (`funnel.patience`) bounds every operation.
+#[derive(Debug)]
+pub struct LiveWorld {
+    shared: Rc<Shared>,
+    alarm: Alarm,
+    outcomes: Rc<Queue<(OpId, Outcome)>>,
+    journeys: HashMap<JourneyId, Journey>,
+}
+
+/// What a journey holds in the world until it is released.
+#[derive(Debug, Default)]
+struct Journey {
+    connections: Rc<RefCell<Connections>>,
+    tasks: SmallVec<[(OpId, AbortHandle); 2]>,
+}
+
+impl Drop for Journey {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(|(_, task)| task.abort());
+    }
+}
+
+impl LiveWorld {
+    /// Opens the worker's sockets. Runs inside a tokio current-thread runtime (I/O and time enabled) and a `LocalSet`.
+    ///
+    /// # Errors
+    /// The system's, where it gives no socket or timer.
+    pub fn new(config: LiveConfig) -> io::Result<Self> {
+        let LiveConfig { target, scenario, guard, clock, worker } = config;
+        let announcer = Announcer::open(&guard, clock, target.tracker, worker, RETRANSMIT)?;
+        let dht = Dht::open(&guard, clock, target.dht.clone(), worker, QueryTimes::USUAL)?;
+        let shared = Rc::new(Shared::new(target, scenario, guard, clock, announcer, dht));
+        Ok(Self { shared, alarm: clock.alarm()?, outcomes: Rc::default(), journeys: HashMap::new() })
+    }
+
+    /// The next outcome of a journey that is not released.
+    fn settle(&mut self) -> Option<(OpId, Outcome)> {
+        while let Some(settled) = self.outcomes.try_pop() {
+            if let Some(settled) = self.keep(settled) {
+                return Some(settled);
+            }
+        }
+        None
+    }
+
+    fn keep(&mut self, (id, outcome): (OpId, Outcome)) -> Option<(OpId, Outcome)> {
+        let journey = self.journeys.get_mut(&id.journey)?;
+        journey.tasks.retain(|(of, _)| *of != id);
+        Some((id, outcome))
+    }
+}
+
+impl World for LiveWorld {
+    fn now(&self) -> Tick {
+        self.shared.clock.now()
+    }
+
+    fn perform(&mut self, id: OpId, visitor: &Visitor, operation: Operation) {
+        let journey = self.journeys.entry(id.journey).or_default();
+        let shared = Rc::clone(&self.shared);
+        let connections = Rc::clone(&journey.connections);
+        let outcomes = Rc::clone(&self.outcomes);
+        let visitor = *visitor;
+        let task = tokio::task::spawn_local(async move {
+            let meter = Meter::new(shared.clock);
+            let patience = shared.scenario.funnel.patience;
+            let work = shared.perform(&visitor, operation, &connections, &meter);
+            let result = tokio::time::timeout(patience, work).await.ok();
+            outcomes.push((id, meter.outcome(result)));
+        });
+        journey.tasks.push((id, task.abort_handle()));
+    }
+
+    fn release(&mut self, journey: JourneyId) {
+        self.journeys.remove(&journey);
+    }
+
+    /// Outcomes first, so that they are taken even where the worker is late; a worker that is late gives its sockets a turn in between.
+    async fn wait(&mut self, until: Tick) -> Option<(OpId, Outcome)> {
+        loop {
+            if let Some(settled) = self.settle() {
+                return Some(settled);
+            }
+            if self.now() >= until {
+                tokio::task::yield_now().await;
+                return self.settle();
+            }
+            let outcomes = Rc::clone(&self.outcomes);
+            tokio::select! {
+                biased;
+                settled = outcomes.pop() => {
+                    if let Some(settled) = self.keep(settled) {
+                        return Some(settled);
+                    }
+                }
+                () = self.alarm.until(until) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Daemons by other authors: found, started, waited for, ended.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// A child process that ends with the test. It is ended by its own id.
+pub(crate) struct Daemon {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Daemon {
+    /// Starts a daemon.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Self { child, lines }
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert_ne!(self.lines.read_line(&mut line).unwrap(), 0, "the daemon ended");
+        line.trim_end().to_owned()
+    }
+}
+
+/// Whether a test that needs `what` can run. Says so where not, and fails where it must.
+pub(crate) fn installed(what: &str, there: bool) -> bool {
+    if !there {
+        assert!(std::env::var_os("SQUALL_REQUIRE_DAEMONS").is_none(), "{what} is not installed");
+        println!("skipped: {what} is not installed");
+    }
+    there
+}
+
+/// Debian's own Python with libtorrent.
+pub(crate) fn libtorrent_installed() -> bool {
+    let import =
+        Command::new("/usr/bin/python3").args(["-c", "import libtorrent"]).stderr(Stdio::null()).status();
+    installed("python3-libtorrent", import.is_ok_and(|status| status.success()))
+}
+
+/// A script of `tests/third_party` in Debian's own Python.
+pub(crate) fn python(script: &str) -> Command {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/third_party").join(script);
+    let mut command = Command::new("/usr/bin/python3");
+    command.arg("-u").arg(path);
+    command
+}
+
+/// A port of loopback that is free for TCP and UDP at this moment.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = tcp.local_addr().unwrap().port();
+        if std::net::UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], port))).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// An info-hash in hexadecimal.
+pub(crate) fn hash(hex: &str) -> [u8; 20] {
+    assert_eq!(hex.len(), 40, "{hex}");
+    std::array::from_fn(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap())
+}
