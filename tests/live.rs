@@ -75,7 +75,7 @@ fn a_layer_that_stands_still_shows_in_its_latency_and_nowhere_else() {
     let dir = tempfile::tempdir().unwrap();
     let run = rehearsal(dir.path(), 14);
     wait_for("recording under way", LONG, || (rows(dir.path()) >= 4).then_some(()));
-    let profile = std::fs::read_to_string(dir.path().join("target.toml")).unwrap();
+    let profile = std::fs::read_to_string(dir.path().join("sources/target.toml")).unwrap();
     let (_, pid) = processes(&profile).into_iter().find(|(layer, _)| layer == "metadata").unwrap();
     let pid = Pid::from_raw(pid).unwrap();
     kill_process(pid, Signal::STOP).unwrap();
@@ -105,9 +105,14 @@ fn a_layer_that_stands_still_shows_in_its_latency_and_nowhere_else() {
         assert_eq!(row.journeys.shed, 0);
     }
     // The other stages went on while it stood still.
-    for row in recording.rows.iter().filter(|row| (stopped as u64..stopped as u64 + 2).contains(&row.second)) {
+    for row in recording.rows.iter().filter(|row| (stopped as u64..stopped as u64 + 2).contains(&row.second))
+    {
         for kind in [Kind::Page, Kind::Announce, Kind::Piece] {
-            assert!(row.kinds.get(&kind).is_some_and(|row| row.counts.ok > 0), "{kind:?} in second {}", row.second);
+            assert!(
+                row.kinds.get(&kind).is_some_and(|row| row.counts.ok > 0),
+                "{kind:?} in second {}",
+                row.second
+            );
         }
     }
 }
@@ -117,7 +122,7 @@ fn a_killed_run_leaves_no_process_and_still_reports() {
     let dir = tempfile::tempdir().unwrap();
     let run = rehearsal(dir.path(), 60);
     wait_for("recording under way", LONG, || (rows(dir.path()) >= 4).then_some(()));
-    let layers = processes(&std::fs::read_to_string(dir.path().join("target.toml")).unwrap());
+    let layers = processes(&std::fs::read_to_string(dir.path().join("sources/target.toml")).unwrap());
     assert!(layers.len() >= 5 && layers.iter().all(|(_, pid)| is_alive(*pid)), "{layers:?}");
     kill_process(run.pid(), Signal::KILL).unwrap();
     assert_eq!(run.finish(LONG).0, None, "killed by the signal");

@@ -52,11 +52,8 @@ fn nothing_leaves() {
         println!("skipped: no network namespace to be had (unshare, iproute2)");
         return;
     };
-    let output = command
-        .args(["--exact", "inside", "--ignored", "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
+    let output =
+        command.args(["--exact", "inside", "--ignored", "--nocapture"]).env(INSIDE, "1").output().unwrap();
     assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
     assert!(stdout(&output).contains("1 passed"), "{}", stdout(&output));
 }
@@ -68,8 +65,7 @@ fn inside() {
     assert!(Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap().success());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("testbed.toml");
-    let _fleet =
-        Running::start(squall().args(["testbed", "scenarios/listing-day.toml", "--out"]).arg(&path));
+    let _fleet = Running::start(squall().args(["testbed", "scenarios/listing-day.toml", "--out"]).arg(&path));
     let profile =
         wait_for("profile of the testbed", Duration::from_secs(60), || fs::read_to_string(&path).ok());
 
@@ -103,16 +99,29 @@ fn outside_peers_are_counted_and_left_alone(dir: &Path, profile: &str) {
     fs::write(&path, table.to_string()).unwrap();
     let before = sent();
     let output = run(&[
-        "run", "scenarios/listing-day.toml", "--window", "6h..18h", "--speed", "5400", "--target",
-        &path.display().to_string(), "--out", &out.display().to_string(),
+        "run",
+        "scenarios/listing-day.toml",
+        "--window",
+        "6h..18h",
+        "--speed",
+        "5400",
+        "--target",
+        &path.display().to_string(),
+        "--out",
+        &out.display().to_string(),
     ]);
     assert!(sent().0 > before.0 + 1000, "the counters count");
     assert_eq!(sent().1, before.1, "something tried to leave: {}", stdout(&output));
     let recording = squall::record::Recording::read(&out).unwrap();
-    let announces = || recording.rows.iter().filter_map(|row| row.kinds.get(&squall::journey::Kind::Announce));
+    let announces =
+        || recording.rows.iter().filter_map(|row| row.kinds.get(&squall::journey::Kind::Announce));
     let foreign: u64 = announces().map(|row| row.traffic.foreign).sum();
     let failed: u64 = announces().map(|row| row.counts.failed.of(squall::journey::Cause::Foreign)).sum();
-    assert!(foreign > 10 && failed > 10, "{foreign} foreign peers, {failed} announces failed\n{}", stdout(&output));
+    assert!(
+        foreign > 10 && failed > 10,
+        "{foreign} foreign peers, {failed} announces failed\n{}",
+        stdout(&output)
+    );
 }
 
 /// A tracker (BEP 15) all of whose peers are elsewhere.

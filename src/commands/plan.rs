@@ -1,9 +1,9 @@
 //! `squall plan`.
 
+use super::Colors;
 use super::cli::{PlanArgs, PlanFormat};
 use super::exit::{Exit, Failure};
 use super::rehearsal::prepare;
-use super::Colors;
 use crate::report::plan as format;
 
 /// Points of the curves: more than a terminal has columns, so that a chart never has to invent any.

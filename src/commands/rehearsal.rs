@@ -15,9 +15,9 @@ use crate::record::{Host, Manifest, Recording, SignalMark, WorldName};
 use crate::report;
 use crate::scenario::{self, CutFlags, Scenario, VariantName};
 
+use super::Colors;
 use super::cli::{CutArgs, OutArgs, ReportFormat};
 use super::exit::{Exit, Failure};
-use super::Colors;
 
 /// A scenario that is ready to be driven.
 pub(super) struct Prepared {
@@ -34,8 +34,8 @@ pub(super) struct Prepared {
 /// # Errors
 /// [`Exit::Input`] with every problem of the files.
 pub(super) fn prepare(args: &CutArgs, colors: Colors) -> Result<Prepared, Failure> {
-    let loaded =
-        scenario::load(&args.file).map_err(|problems| Failure::new(Exit::Input, problems.render(colors.err)))?;
+    let loaded = scenario::load(&args.file)
+        .map_err(|problems| Failure::new(Exit::Input, problems.render(colors.err)))?;
     let mut scenario = loaded.scenario;
     let flags = CutFlags { speed: args.speed, scale: args.scale, window: args.window.clone() };
     scenario.cut = scenario
@@ -100,7 +100,9 @@ impl Prepared {
 
     /// Copies for the run directory: the scenario and the profiles that it names, as they were read.
     pub(super) fn sources(&self) -> Vec<(String, String)> {
-        let name = |path: &Path| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let name = |path: &Path| {
+            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        };
         self.files.iter().map(|file| (name(&file.path), file.text.clone())).collect()
     }
 }
@@ -121,7 +123,10 @@ pub(super) fn directory(args: &OutArgs, scenario: &str, mark: &str) -> PathBuf {
     args.out.clone().unwrap_or_else(|| {
         let base = Path::new("runs").join(format!("{scenario}-{mark}"));
         // Two runs in one second: count on.
-        (1..).map(|n| if n == 1 { base.clone() } else { base.with_file_name(format!("{scenario}-{mark}-{n}")) })
+        (1..)
+            .map(
+                |n| if n == 1 { base.clone() } else { base.with_file_name(format!("{scenario}-{mark}-{n}")) },
+            )
             .find(|path| !path.exists())
             .unwrap_or(base)
     })

@@ -1,9 +1,9 @@
 //! `squall report`.
 
+use super::Colors;
 use super::cli::ReportArgs;
 use super::exit::{Exit, Failure};
 use super::rehearsal::judge;
-use super::Colors;
 
 /// Judges a recording again.
 ///

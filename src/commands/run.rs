@@ -15,13 +15,13 @@ use crate::problem::{Report, SourceFile};
 use crate::profile::Target;
 use crate::record::{self, Host, Recorder, WorkerRecorder, WorldName};
 
+use super::Colors;
 use super::cli::RunArgs;
 use super::exit::{Exit, Failure};
 use super::rehearsal::{Prepared, Recorded, directory, judge, prepare};
 use super::screen::Screen;
 use super::threads::{join, runtime, spawn};
 use super::watch::{Interruption, Watch};
-use super::Colors;
 
 /// Time that workers get between the start signal and the first arrival.
 const HEAD_START: Duration = Duration::from_millis(200);
@@ -40,7 +40,8 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
 
     let workers = args.workers.map_or_else(default_workers, |workers| workers as usize);
     let started_at = jiff::Timestamp::now();
-    let dir = directory(&args.out, &prepared.scenario.name, &started_at.strftime("%Y%m%dT%H%M%SZ").to_string());
+    let dir =
+        directory(&args.out, &prepared.scenario.name, &started_at.strftime("%Y%m%dT%H%M%SZ").to_string());
     let manifest = prepared.manifest(Recorded {
         world: WorldName::Live,
         workers,
@@ -139,7 +140,15 @@ fn drive_live(
     stop: &Stop,
 ) -> Result<Option<Interruption>, Failure> {
     let (observers, resources, inbox) = record::channel(workers);
-    let recording = spawn("recorder", move || record::run(recorder, inbox, |second| screen.show(second)))?;
+    let on_trouble = stop.clone();
+    let recording = spawn("recorder", move || {
+        let recorded = record::run(recorder, inbox, |second| screen.show(second));
+        if recorded.is_err() {
+            // Load that nobody records is load for nothing.
+            on_trouble.raise(StopLevel::Now);
+        }
+        recorded
+    })?;
 
     let rules = prepared.rules(args.out.isolated, seeds(target));
     let limits = Limits {
@@ -168,7 +177,9 @@ fn drive_live(
             worker: i as u32,
         };
         let (rules, limits, stop) = (rules.clone(), limits.clone(), stop.clone());
-        threads.push(spawn(&format!("worker-{i}"), move || work(shard, config, &rules, &limits, &stop, observer))?);
+        threads.push(spawn(&format!("worker-{i}"), move || {
+            work(shard, config, &rules, &limits, &stop, observer)
+        })?);
     }
     let mut failure = None;
     for thread in threads {
@@ -198,7 +209,8 @@ fn work(
     let runtime = runtime()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        let mut world = LiveWorld::new(config).map_err(|error| Failure::trouble("starting a worker", error))?;
+        let mut world =
+            LiveWorld::new(config).map_err(|error| Failure::trouble("starting a worker", error))?;
         drive(shard, &mut world, rules, limits, stop, &mut |event| observer.observe(event)).await;
         Ok(())
     })?;

@@ -36,7 +36,9 @@ impl Screen {
         } else if std::io::stderr().is_terminal() {
             let bar = ProgressBar::new_spinner();
             // The template is a constant without fields to get wrong; the default style is what is left if it were not.
-            bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.set_style(
+                ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
             Kind::Panel(bar)
         } else {
             Kind::Lines
@@ -59,7 +61,9 @@ impl Screen {
         let moment = self.moment(second.second);
         match &self.kind {
             Kind::Quiet => {}
-            Kind::Lines if second.second % EVERY == 0 => eprintln!("{}", report::line(second, &self.totals, &moment)),
+            Kind::Lines if second.second % EVERY == 0 => {
+                eprintln!("{}", report::line(second, &self.totals, &moment))
+            }
             Kind::Lines => {}
             Kind::Panel(bar) => bar.set_message(report::panel(second, &self.totals, &moment)),
         }

@@ -7,11 +7,11 @@ use crate::model::{ModelTarget, ModelWorld, complete};
 use crate::problem::{Report, SourceFile};
 use crate::record::{self, Recorder, WorldName};
 
+use super::Colors;
 use super::cli::SimulateArgs;
 use super::exit::{Exit, Failure};
 use super::rehearsal::{Recorded, directory, judge, prepare};
 use super::screen::Screen;
-use super::Colors;
 
 /// The model that `--model` replaces.
 const BUILT_IN: &str = include_str!("../../profiles/model.toml");
@@ -55,7 +55,8 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
         observer.observe(event);
     }));
     observer.finish();
-    let recorded = recording.join().map_err(|_| Failure::new(Exit::Trouble, "the recorder's thread panicked"))?;
+    let recorded =
+        recording.join().map_err(|_| Failure::new(Exit::Trouble, "the recorder's thread panicked"))?;
     recorded.map_err(|error| Failure::trouble(dir.display(), error))?;
     let (summary, text) = judge(&dir, args.out.output_format, colors.out)?;
     println!("{}", text.trim_end());

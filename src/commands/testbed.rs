@@ -8,9 +8,9 @@ use squall_harness::{Content, Options, Testbed};
 
 use crate::scenario::{self, Scenario};
 
+use super::Colors;
 use super::cli::TestbedArgs;
 use super::exit::{Exit, Failure};
-use super::Colors;
 
 /// Starts the embedded testbed with the scenario's catalogue: one item per rank, in order.
 ///
@@ -24,7 +24,8 @@ pub(super) fn start(scenario: &Scenario, seed: u64) -> Result<Testbed, Failure> 
         .enumerate()
         .map(|(rank, size)| Content { name: format!("item-{:02}", rank + 1), size })
         .collect();
-    Testbed::start(&Options { program, content, seed }).map_err(|error| Failure::new(Exit::Trouble, format!("error: {error}")))
+    Testbed::start(&Options { program, content, seed })
+        .map_err(|error| Failure::new(Exit::Trouble, format!("error: {error}")))
 }
 
 /// Runs the testbed alone until a signal or the end of standard input, its profile on standard output.
@@ -32,12 +33,14 @@ pub(super) fn start(scenario: &Scenario, seed: u64) -> Result<Testbed, Failure> 
 /// # Errors
 /// As [`start`]; bad input where the scenario is.
 pub(super) fn testbed(args: &TestbedArgs, colors: Colors) -> Result<Exit, Failure> {
-    let loaded =
-        scenario::load(&args.file).map_err(|problems| Failure::new(Exit::Input, problems.render(colors.err)))?;
+    let loaded = scenario::load(&args.file)
+        .map_err(|problems| Failure::new(Exit::Input, problems.render(colors.err)))?;
     let testbed = start(&loaded.scenario, args.seed)?;
     match &args.out {
         None => println!("{}", testbed.profile().trim_end()),
-        Some(path) => publish(path, &testbed.profile()).map_err(|error| Failure::trouble(path.display(), error))?,
+        Some(path) => {
+            publish(path, &testbed.profile()).map_err(|error| Failure::trouble(path.display(), error))?
+        }
     }
     eprintln!("testbed ready; it ends with Ctrl-C");
     super::watch::until_signal()?;

@@ -41,9 +41,8 @@ impl Watch {
     ) -> Result<Self, Failure> {
         let (done, until) = oneshot::channel();
         let (target_, guard, stop) = (Arc::clone(target), Arc::clone(guard), stop.clone());
-        let signals = spawn("signals", move || {
-            runtime()?.block_on(interruption(&target_, &guard, &stop, until))
-        })?;
+        let signals =
+            spawn("signals", move || runtime()?.block_on(interruption(&target_, &guard, &stop, until)))?;
         let (sampling, ended) = mpsc::channel();
         let sampler = Sampler::new(target);
         let sampler = spawn("sampler", move || sample(&sampler, clock, &sink, &ended))?;
@@ -62,7 +61,8 @@ impl Watch {
 /// Samples the processes once a second until `ended` says so, and once more then.
 fn sample(sampler: &Sampler, clock: Clock, sink: &ResourceSink, ended: &mpsc::Receiver<()>) {
     loop {
-        let last = !matches!(ended.recv_timeout(Duration::from_secs(1)), Err(mpsc::RecvTimeoutError::Timeout));
+        let last =
+            !matches!(ended.recv_timeout(Duration::from_secs(1)), Err(mpsc::RecvTimeoutError::Timeout));
         let second = clock.now().second();
         for sample in sampler.sample() {
             sink.send(Resources {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::problem::{
-    Description, FileKind, Name, PositiveDuration, Report, Reported, SourceFile, Table, bounded, describe, read,
+    Description, FileKind, Name, PositiveDuration, Report, Reported, SourceFile, Table, bounded, describe,
+    read,
 };
 use crate::profile::{Envelope, Layer};
 
@@ -64,14 +65,15 @@ fn model(table: &mut Table<'_>) -> Result<ModelTarget, Reported> {
     let name = table.required::<Name>("name", "Name in reports.");
     let round_trip =
         table.or("round_trip", "Network time of a request and its answer together.", Duration::ZERO);
-    let layers = table.table_of_defaults("layer", "The queues; a layer without one is never the limit.", |table| {
-        // Every layer is read before the first that is wrong ends the reading.
-        let layers = Layer::ALL.map(|layer| {
-            let queue = table.optional_table(layer.name(), "The queue of this layer.", capacity);
-            queue.map(|queue| queue.map(|queue| (layer, queue)))
+    let layers =
+        table.table_of_defaults("layer", "The queues; a layer without one is never the limit.", |table| {
+            // Every layer is read before the first that is wrong ends the reading.
+            let layers = Layer::ALL.map(|layer| {
+                let queue = table.optional_table(layer.name(), "The queue of this layer.", capacity);
+                queue.map(|queue| queue.map(|queue| (layer, queue)))
+            });
+            layers.into_iter().collect::<Result<Vec<_>, Reported>>()
         });
-        layers.into_iter().collect::<Result<Vec<_>, Reported>>()
-    });
     let envelope = Envelope::read(table);
     Ok(ModelTarget {
         name: name?.0.0,

@@ -177,12 +177,10 @@ impl Plan {
     }
 
     fn marks(&self) -> Vec<SignalMark> {
-        let mark = |name: String, at: std::time::Duration| SignalMark { name, at_seconds: at.as_secs_f64() };
-        let mut marks = Vec::new();
-        for signal in &self.scenario().signals {
-            marks.push(mark(signal.name.clone(), signal.at));
-            marks.extend(signal.go_live.map(|at| mark(format!("{} goes live", signal.name), at)));
-        }
+        let moments = self.scenario().signals.iter().flat_map(|signal| signal.moments());
+        let mark =
+            |(name, at): (String, std::time::Duration)| SignalMark { name, at_seconds: at.as_secs_f64() };
+        let mut marks: Vec<_> = moments.map(mark).collect();
         marks.sort_by(|a, b| a.at_seconds.total_cmp(&b.at_seconds));
         marks
     }

@@ -94,11 +94,17 @@ pub fn is_alive(pid: i32) -> bool {
 
 /// Every file below a directory with its bytes, by path from there.
 pub fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found: Vec<(PathBuf, Vec<u8>)> = std::fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .map(|path| (path.file_name().unwrap().into(), std::fs::read(&path).unwrap()))
-        .collect();
+    fn collect(root: &Path, dir: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
+        for path in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                collect(root, &path, found);
+            } else {
+                found.push((path.strip_prefix(root).unwrap().into(), std::fs::read(&path).unwrap()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    collect(dir, dir, &mut found);
     found.sort();
     found
 }
