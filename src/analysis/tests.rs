@@ -153,7 +153,8 @@ fn a_generator_that_sheds_fails_by_itself_or_has_no_cpu_voids_the_run() {
     }));
     assert!(matches!(judged(&shed, 20).generator.faults[..], [Fault::Shed { .. }]));
 
-    let local = |due: u64| (0, 5, if due.is_multiple_of(5000) { Settled::Failed(Cause::Local) } else { Settled::Ok });
+    let local =
+        |due: u64| (0, 5, if due.is_multiple_of(5000) { Settled::Failed(Cause::Local) } else { Settled::Ok });
     assert!(matches!(judged(&pages(20, 90, local), 20).generator.faults[..], [Fault::LocalErrors { .. }]));
 
     let mut busy = recording(&pages(20, 90, |_| (0, 5, Settled::Ok)), 20);
