@@ -14,7 +14,7 @@
 
 use crate::journey::Kind;
 use crate::profile::{Layer, LayerEnvelope};
-use crate::record::{Counts, Row};
+use crate::record::{Counts, Distribution, Row};
 
 use super::flow::{WINDOW, counts, latencies};
 use super::stats::{allowance, longer_than, quantile_seconds, share, smallest_sample};
@@ -35,8 +35,7 @@ impl Pool {
         self.windows += later.windows;
         self.counts += &later.counts;
         self.overdue = later.overdue;
-        let both = self.due.add(&later.due);
-        debug_assert!(both.is_ok(), "histograms of recordings have one shape");
+        Distribution::of(&later.due).add_to(&mut self.due);
     }
 
     /// Operations of which it is known whether they were good in time.

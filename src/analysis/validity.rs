@@ -6,8 +6,8 @@
 //! verdict: where the target has an envelope, the p99 must also be over 10 % of its tightest latency limit. Latency from due
 //! contains the lag anyway, so what is tolerated is counted against the target, never hidden. Without an envelope the plain rule holds.
 
-use crate::journey::Cause;
-use crate::record::{Recording, WorldName};
+use crate::journey::{Cause, Kind};
+use crate::record::{Counts, Recording, WorldName};
 
 use super::flow::{counts, latencies, planned_seconds};
 use super::stats::{quantile_seconds, share};
@@ -22,9 +22,9 @@ const CORES_PER_WORKER: f64 = 0.8;
 /// Judges the generator.
 pub(super) fn generator(recording: &Recording, resources: &[ResourceSummary]) -> Generator {
     let rows = &recording.rows;
-    let whole = |kind: crate::journey::Kind| !kind.is_part();
+    let whole = |kind: Kind| !kind.is_part();
     let operations = counts(rows, whole);
-    let mut journeys = crate::record::Counts::default();
+    let mut journeys = Counts::default();
     rows.iter().for_each(|row| journeys += &row.journeys);
     let shed = [&operations, &journeys].map(|counts| share(counts.shed, counts.released + counts.shed));
     let sent_share = 1.0 - shed[0].max(shed[1]);

@@ -13,7 +13,8 @@
 //!
 //! Invariants: at the end planned = released + shed and released = ok + failed + cut, for journeys and for every kind; at any earlier
 //! second the left side is never the smaller one. The writer and the reader check them with the same code.
-//! Adding is all that merging does, so workers, shards and machines merge alike. Nothing here reads a clock.
+//! What was appended survives the death of the process, not that of the machine: files are not synced. The two latest seconds are still open in
+//! the workers. Adding is all that merging does, so workers, shards and machines merge alike. Nothing here reads a clock.
 
 mod breakdown;
 mod error;

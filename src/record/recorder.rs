@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use crate::journey::Kind;
 
@@ -31,7 +31,7 @@ pub struct Inbox {
 
 /// Where samples of processes are handed in, from any thread.
 #[derive(Clone)]
-pub struct ResourceSink(Sender<Message>);
+pub struct ResourceSink(SyncSender<Message>);
 
 impl ResourceSink {
     /// Hands in one sample. After the recorder has ended it goes nowhere.
@@ -40,10 +40,16 @@ impl ResourceSink {
     }
 }
 
-/// The recorders of `workers` workers, and the inbox that they report to. Unbounded: a slow disk must not hold up a worker.
+/// Seconds that a recorder may fall behind each worker.
+const BACKLOG: usize = 16;
+
+/// The recorders of `workers` workers, and the inbox that they report to.
+///
+/// A recorder that falls 16 s behind holds the workers up, because memory is bounded: in virtual time that is the brake on workers that
+/// are faster than the disk; in the live world it takes a disk that stands still, and shows as send lag, which voids the run.
 #[must_use]
 pub fn channel(workers: usize) -> (Vec<WorkerRecorder>, ResourceSink, Inbox) {
-    let (to, from) = mpsc::channel();
+    let (to, from) = mpsc::sync_channel(BACKLOG * workers.max(1));
     let recorders = (0..workers).map(|worker| WorkerRecorder::new(worker, to.clone())).collect();
     (recorders, ResourceSink(to), Inbox { from, workers })
 }

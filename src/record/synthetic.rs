@@ -155,12 +155,17 @@ pub(crate) fn record(
         &[("scenarios/listing-day.toml".to_owned(), "name = \"x\"\n".to_owned())],
     )?;
     let (workers, sink, inbox) = channel(streams.len());
-    samples.into_iter().for_each(|sample| sink.send(sample));
-    for (mut worker, events) in workers.into_iter().zip(streams) {
-        events.into_iter().for_each(|event| worker.observe(event));
-        worker.finish();
-    }
-    run(recorder, inbox, |_| {})
+    std::thread::scope(|scope| {
+        let recorder = scope.spawn(|| run(recorder, inbox, |_| {}));
+        samples.into_iter().for_each(|sample| sink.send(sample));
+        for (mut worker, events) in workers.into_iter().zip(streams) {
+            scope.spawn(move || {
+                events.into_iter().for_each(|event| worker.observe(event));
+                worker.finish();
+            });
+        }
+        recorder.join().unwrap()
+    })
 }
 
 /// Records one stream of these operations and reads it again.

@@ -1,7 +1,7 @@
 //! Counting on the hot path: one recorder a worker, nothing shared.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 
 use crate::drive::Event;
 use crate::unit::Tick;
@@ -38,12 +38,12 @@ pub struct WorkerRecorder {
     first: u64,
     open: VecDeque<Second>,
     tallies: Tallies,
-    to: Sender<Message>,
+    to: SyncSender<Message>,
     finished: bool,
 }
 
 impl WorkerRecorder {
-    pub(crate) fn new(worker: usize, to: Sender<Message>) -> Self {
+    pub(crate) fn new(worker: usize, to: SyncSender<Message>) -> Self {
         let open = (0..OPEN).map(|_| Second::default()).collect();
         Self { worker, first: 0, open, tallies: Tallies::default(), to, finished: false }
     }
