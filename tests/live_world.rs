@@ -1,5 +1,8 @@
 //! The live world through its public face, against small servers on loopback.
 
+// Clippy knows tests by their attribute, and helpers have none.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 mod support;
 
 use std::cell::RefCell;
@@ -69,7 +72,7 @@ async fn tracker(compact: &'static [u8]) -> SocketAddr {
 #[test]
 fn a_visit_keeps_its_connection_and_a_released_one_is_closed() {
     local(async {
-        let (address, log) = http(|path| ok(path)).await;
+        let (address, log) = http(ok).await;
         let mut world = world(target(address, [0; 20]), PATIENCE);
         let outcome = perform(&mut world, 1, Operation::Page).await;
         assert_eq!((outcome.result, outcome.bytes_in), (Ok(Reply::Done), "/p/a%20release".len() as u64));
@@ -115,6 +118,31 @@ fn patience_bounds_an_operation_and_a_release_silences_it() {
         assert_eq!(world.wait(until).await, None);
         assert!(world.now() >= until);
         assert_eq!(world.wait(Tick::ZERO).await, None, "what is past does not wait");
+    });
+}
+
+#[test]
+fn nothing_is_sent_beyond_the_ceiling_of_an_authorization() {
+    local(async {
+        // An authorised metadata server that is never asked: it makes the ceiling count for the tracker on loopback too.
+        let mut mine = target(tracker(b"").await, [0; 20]);
+        mine.metadata.address = "192.0.2.1:80".parse().unwrap();
+        mine.authorization = Some(squall::profile::Authorization {
+            networks: vec!["192.0.2.0/24".parse().unwrap()],
+            ceiling: 3.0,
+            from: jiff::Timestamp::UNIX_EPOCH,
+            until: jiff::Timestamp::MAX,
+            contact: "ops@fleet.test".to_owned(),
+            token: "agreed".to_owned(),
+        });
+        let mut world = world(mine, PATIENCE);
+        let mut sent = 0;
+        for n in 0..20 {
+            let outcome = perform(&mut world, n, ANNOUNCE).await;
+            sent += u64::from(outcome.result.is_ok());
+            assert!(outcome.result.is_ok() || (outcome.result, outcome.bytes_out) == (Err(Cause::Local), 0));
+        }
+        assert!(sent >= 3 && sent <= 3 * (world.now().second() + 1), "{sent}");
     });
 }
 

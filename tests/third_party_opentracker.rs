@@ -1,5 +1,8 @@
 //! The UDP announcer against opentracker.
 
+// Clippy knows tests by their attribute, and helpers have none.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
 mod support;
 
 use std::net::{SocketAddr, UdpSocket};

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tokio::net::{TcpStream, UdpSocket};
 
 use crate::journey::Cause;
 use crate::profile::{Authorization, Target};
+use crate::unit::Tick;
 
 /// Why a target is not loaded. The message names the address, the profile and the way out.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -77,6 +78,7 @@ pub struct Guard {
     free: Vec<IpNet>,
     authorised: Vec<IpNet>,
     withdrawn: AtomicBool,
+    ceiling: Option<Ceiling>,
 }
 
 impl Guard {
@@ -102,8 +104,17 @@ impl Guard {
             }
             None => Vec::new(),
         };
-        let guard = Self { target: target.name.clone(), free, authorised, withdrawn: AtomicBool::new(false) };
+        let mut guard = Self {
+            target: target.name.clone(),
+            free,
+            authorised,
+            withdrawn: AtomicBool::new(false),
+            ceiling: None,
+        };
         guard.check_target(target)?;
+        let needs_leave = addresses(target).any(|address| !guard.is_free(address));
+        let leave = target.authorization.as_ref().filter(|_| needs_leave);
+        guard.ceiling = leave.map(|leave| Ceiling { limit: leave.ceiling as u32, count: AtomicU64::new(0) });
         Ok(guard)
     }
 
@@ -135,6 +146,12 @@ impl Guard {
     /// Whether this address needs nobody's leave.
     pub(super) fn is_free(&self, address: SocketAddr) -> bool {
         contains(&self.free, address.ip())
+    }
+
+    /// Whether one more operation may begin: no more in any second of the run clock than the authorization's ceiling, over all workers.
+    /// Targets on loopback have no ceiling.
+    pub(super) fn admits(&self, now: Tick) -> bool {
+        self.ceiling.as_ref().is_none_or(|ceiling| ceiling.admits(now))
     }
 
     /// From now on only what needs no leave may be contacted.
@@ -175,6 +192,25 @@ impl Guard {
     }
 }
 
+/// Counts the operations of the present second. The one counter that workers share; without an authorization there is none.
+#[derive(Debug)]
+struct Ceiling {
+    limit: u32,
+    /// The second in the upper half, the operations in it in the lower.
+    count: AtomicU64,
+}
+
+impl Ceiling {
+    fn admits(&self, now: Tick) -> bool {
+        let second = now.second() << 32;
+        let one_more = |count: u64| match count.max(second) {
+            count if (count as u32) < self.limit => Some(count + 1),
+            _ => None,
+        };
+        self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+}
+
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Every address that the profile names.
@@ -198,8 +234,8 @@ pub(super) fn check_authorization(
         return incomplete("it names no token");
     }
     // NaN is no ceiling either.
-    if authorization.ceiling.is_nan() || authorization.ceiling <= 0.0 {
-        return incomplete("it names no ceiling");
+    if authorization.ceiling.is_nan() || authorization.ceiling < 1.0 {
+        return incomplete("it names no ceiling of at least 1 operation per second");
     }
     if authorization.networks.iter().any(|network| network.prefix_len() == 0) {
         return incomplete("its networks are the whole internet");

@@ -70,7 +70,8 @@ impl Shared {
         Self { target, scenario, guard, clock, announcer, dht, layouts: RefCell::default() }
     }
 
-    /// Performs one operation. An index that the target or the scenario does not have is [`Cause::Local`].
+    /// Performs one operation. An index that the target or the scenario does not have is [`Cause::Local`], and so is an operation beyond
+    /// the ceiling of the target's authorization.
     pub(super) async fn perform(
         &self,
         visitor: &Visitor,
@@ -78,6 +79,9 @@ impl Shared {
         connections: &RefCell<Connections>,
         meter: &Meter,
     ) -> Result<Reply, Cause> {
+        if !self.guard.admits(self.clock.now()) {
+            return Err(Cause::Local);
+        }
         let client = self.client(visitor).ok_or(Cause::Local)?;
         let item = self.item(visitor).ok_or(Cause::Local)?;
         match operation {

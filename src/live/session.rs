@@ -270,7 +270,7 @@ impl Session {
         if before == Block::Here || (before == Block::Unasked && self.ever_choked) {
             return stray;
         }
-        if before == Block::Unasked || begin % BLOCK != 0 {
+        if before == Block::Unasked || !begin.is_multiple_of(BLOCK) {
             return Err(Cause::Malformed);
         }
         *state = Block::Here;

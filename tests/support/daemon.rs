@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// A child process that ends with the test. It is ended by its own id.
+/// A child process that ends with the test: it is ended by its own id, and the scripts also end when their standard input does, which
+/// happens however the test ends.
 pub(crate) struct Daemon {
     child: Child,
     lines: BufReader<ChildStdout>,
@@ -21,7 +22,7 @@ impl Drop for Daemon {
 impl Daemon {
     /// Starts a daemon.
     pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Self { child, lines }
     }

@@ -1,4 +1,4 @@
-"""Starts libtorrent DHT nodes on loopback. Prints their ports on one line once they know each other, then waits to be ended.
+"""Starts libtorrent DHT nodes on loopback. Prints their ports on one line once they know each other, then waits for the end of standard input.
 
 usage: dht.py NODES
 """
@@ -42,5 +42,4 @@ while known < NODES:
     time.sleep(0.1)
     known = sum(it.status().dht_nodes >= min(NODES - 1, 4) for it in nodes)
 print(*ports)
-while True:
-    time.sleep(60)
+sys.stdin.read()

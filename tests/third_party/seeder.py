@@ -1,4 +1,4 @@
-"""Seeds one torrent with libtorrent on loopback. Prints "HASH PORT" once it seeds, then waits to be ended.
+"""Seeds one torrent with libtorrent on loopback. Prints "HASH PORT" once it seeds, then waits for the end of standard input.
 
 usage: seeder.py DIRECTORY   (leaves content and release.torrent there)
 """
@@ -36,5 +36,4 @@ handle = session.add_torrent({"ti": info, "save_path": directory})
 while not handle.status().is_seeding or session.listen_port() == 0:
     time.sleep(0.02)
 print(info.info_hash(), session.listen_port())
-while True:
-    time.sleep(60)
+sys.stdin.read()
