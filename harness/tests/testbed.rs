@@ -1,5 +1,8 @@
 //! The testbed from outside: every layer spoken to in bytes written by hand, and every way in which it has to end.
 
+// Clippy knows test functions, but not that everything here serves them.
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::io::{Read, Write};

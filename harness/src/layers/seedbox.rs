@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use futures_util::future::join_all;
+use futures_util::stream::{self, TryStreamExt};
 use librqbit::storage::{BoxStorageFactory, StorageFactory, StorageFactoryExt, TorrentStorage};
 use librqbit::{
     AddTorrent, AddTorrentOptions, ListenerMode, ListenerOptions, ManagedTorrentShared, Session,
@@ -46,6 +46,9 @@ const PENDING_HANDSHAKES: usize = 4096;
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(15 * 60);
 /// How long one announce may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Lookups that are under way at once when the seedbox announces itself to the DHT. Each asks every node at once, and the answers to
+/// more than a few would overflow a socket's default receive buffer.
+const LOOKUPS: usize = 2;
 /// Threads for peers; checking pieces uses as many.
 const WORKERS: usize = 2;
 
@@ -54,12 +57,10 @@ const WORKERS: usize = 2;
 pub(super) async fn run(assignment: Assignment) -> anyhow::Result<Never> {
     let session = session().await?;
     let port = session.listen_addr().context("the session does not listen")?.port();
-    for torrent in &assignment.torrents {
-        seed(&session, assignment.seed, torrent)
-            .await
-            .with_context(|| format!("seeding {}", torrent.name))?;
-    }
+    let torrents = stream::iter(assignment.torrents.iter().map(Ok));
+    torrents.try_for_each_concurrent(WORKERS, |torrent| seed(&session, assignment.seed, torrent)).await?;
     let presence = Presence::new(assignment, port)?;
+    anyhow::ensure!(presence.node.bootstrapped().await, "no node of the DHT answers");
     presence.announce().await?;
     ready(&[SocketAddrV4::new(OWN_ADDRESS, port)])?;
     presence.keep().await
@@ -99,7 +100,7 @@ async fn seed(session: &Arc<Session>, seed: u64, torrent: &Torrent) -> anyhow::R
     let added = session.add_torrent(AddTorrent::from_bytes(file), Some(options)).await?;
     let handle = added.into_handle().context("the session did not take the torrent")?;
     handle.wait_until_initialized().await?;
-    anyhow::ensure!(handle.stats().finished, "the content does not match its hashes");
+    anyhow::ensure!(handle.stats().finished, "the content of {} does not match its hashes", torrent.name);
     Ok(())
 }
 
@@ -192,11 +193,10 @@ impl Presence {
             hashes.iter().try_for_each(|hash| announcer.announce(connection, *hash, port, PATIENCE))
         });
         announced.await?.context("announcing to the tracker")?;
-        let hashes = self.hashes.iter().map(|hash| Id::from(*hash));
-        let lookups = hashes.map(|hash| self.node.announce_peer(hash, Some(port.get())));
-        for outcome in join_all(lookups).await {
-            outcome.context("announcing to the DHT")?;
-        }
-        Ok(())
+        let hashes = stream::iter(self.hashes.iter().map(|hash| Ok(Id::from(*hash))));
+        let announced = hashes.try_for_each_concurrent(LOOKUPS, async |hash| {
+            self.node.announce_peer(hash, Some(port.get())).await.map(drop)
+        });
+        announced.await.context("announcing to the DHT")
     }
 }
