@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use squall::commands::check;
+use squall::model::ModelTarget;
 use squall::problem::{FileKind, SourceFile};
 use squall::profile::{Target, parse_access, parse_clients};
 use squall::scenario;
@@ -85,6 +86,9 @@ fn read_as_everything(text: &str) {
         assert!(!report.is_empty());
         assert!(!report.render(true).is_empty());
     }
+    if let Err(report) = ModelTarget::of(file()) {
+        assert!(!report.is_empty());
+    }
     for problems in [parse_clients(text).err(), parse_access(text).err(), FileKind::of(text).err()] {
         assert!(problems.is_none_or(|problems| !problems.is_empty()));
     }
@@ -137,6 +141,7 @@ fn report_of(path: &Path, text: &str) -> Vec<String> {
         FileKind::Access => {
             parse_access(text).err().map(|problems| squall::problem::Report::of(file, problems))
         }
+        FileKind::Model => ModelTarget::of(file).err(),
     };
     report.map(|report| report.lines()).unwrap_or_default()
 }

@@ -20,7 +20,7 @@ use super::cli::RunArgs;
 use super::exit::{Exit, Failure};
 use super::rehearsal::{Prepared, Recorded, directory, judge, prepare};
 use super::screen::Screen;
-use super::threads::{join, runtime, spawn};
+use super::threads::{block_on, join, spawn};
 use super::watch::{Interruption, Watch};
 
 /// Time that workers get between the start signal and the first arrival.
@@ -36,7 +36,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     let fleet = Fleet::of(args, &prepared, &screen, colors)?;
     let target = Arc::new(fleet.target.clone());
     let guard = Arc::new(Guard::new(&target).map_err(refused)?);
-    runtime()?.block_on(live::authorize(&target, &guard)).map_err(refused)?;
+    block_on(live::authorize(&target, &guard))?.map_err(refused)?;
 
     let workers = args.workers.map_or_else(default_workers, |workers| workers as usize);
     let started_at = jiff::Timestamp::now();
@@ -206,14 +206,12 @@ fn work(
     stop: &Stop,
     mut observer: WorkerRecorder,
 ) -> Result<(), Failure> {
-    let runtime = runtime()?;
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
+    block_on(async {
         let mut world =
             LiveWorld::new(config).map_err(|error| Failure::trouble("starting a worker", error))?;
         drive(shard, &mut world, rules, limits, stop, &mut |event| observer.observe(event)).await;
         Ok(())
-    })?;
+    })??;
     observer.finish();
     Ok(())
 }

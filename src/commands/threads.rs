@@ -5,11 +5,17 @@ use std::thread;
 use super::exit::{Exit, Failure};
 
 /// A runtime for one thread.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::trouble("starting a runtime", error))
+}
+
+/// Runs a future that spawns local tasks, on a runtime of its own.
+pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = runtime()?;
+    Ok(tokio::task::LocalSet::new().block_on(&runtime, future))
 }
 
 /// A named thread.

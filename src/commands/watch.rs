@@ -13,7 +13,7 @@ use crate::profile::Target;
 use crate::record::{ResourceSink, Resources};
 
 use super::exit::Failure;
-use super::threads::{join, runtime, spawn};
+use super::threads::{block_on, join, spawn};
 
 /// Why a run ended before its plan.
 pub(super) enum Interruption {
@@ -41,8 +41,7 @@ impl Watch {
     ) -> Result<Self, Failure> {
         let (done, until) = oneshot::channel();
         let (target_, guard, stop) = (Arc::clone(target), Arc::clone(guard), stop.clone());
-        let signals =
-            spawn("signals", move || runtime()?.block_on(interruption(&target_, &guard, &stop, until)))?;
+        let signals = spawn("signals", move || block_on(interruption(&target_, &guard, &stop, until))?)?;
         let (sampling, ended) = mpsc::channel();
         let sampler = Sampler::new(target);
         let sampler = spawn("sampler", move || sample(&sampler, clock, &sink, &ended))?;
@@ -86,11 +85,10 @@ fn sample(sampler: &Sampler, clock: Clock, sink: &ResourceSink, ended: &mpsc::Re
 /// Signals cannot be listened for.
 #[cfg(feature = "testbed")]
 pub(super) fn until_signal() -> Result<(), Failure> {
-    runtime()?.block_on(async {
-        let mut signals = Signals::listen()?;
-        signals.next().await;
+    block_on(async {
+        Signals::listen()?.next().await;
         Ok(())
-    })
+    })?
 }
 
 /// The signals that ask a program to end: SIGINT and SIGTERM.
