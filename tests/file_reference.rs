@@ -6,22 +6,22 @@
 
 use std::fs;
 
+use squall::model::ModelTarget;
 use squall::problem::{Description, Presence};
 use squall::{profile, scenario};
 
 fn table(keys: &[Description]) -> String {
-    // The envelopes of all layers have the same keys.
-    let shown = |key: &&Description| {
-        key.path == "envelope.index"
-            || !key.path.starts_with("envelope.")
-            || key.path.starts_with("envelope.index.")
+    // The tables of all layers have the same keys.
+    let shown = |key: &&Description| match key.path.split('.').collect::<Vec<_>>()[..] {
+        ["envelope" | "layer", layer, ..] => layer == "index",
+        _ => true,
     };
     let rows: Vec<String> = keys.iter().filter(shown).map(row).collect();
     format!("| key | value | left out | meaning |\n|---|---|---|---|\n{}\n", rows.join("\n"))
 }
 
 fn row(key: &Description) -> String {
-    let path = key.path.replace("envelope.index", "envelope.LAYER");
+    let path = key.path.replace("envelope.index", "envelope.LAYER").replace("layer.index", "layer.LAYER");
     let left_out = match &key.presence {
         Presence::Required => "required".to_owned(),
         Presence::Optional => String::new(),
@@ -54,4 +54,5 @@ fn the_reference_of_profiles_is_what_is_read() {
     compare("profiles/README.md", "target", &profile::target_keys());
     compare("profiles/README.md", "clients", &profile::clients_keys());
     compare("profiles/README.md", "access", &profile::access_keys());
+    compare("profiles/README.md", "model", &ModelTarget::keys());
 }

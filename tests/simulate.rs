@@ -114,7 +114,7 @@ follows = "concern"
 
 const MODEL: &str = r#"squall = 1
 kind = "model"
-name = "eight servers"
+name = "eight-servers"
 round_trip = "0s"
 [layer.index]
 servers = 8

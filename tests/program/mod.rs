@@ -6,27 +6,27 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// The program under test.
-pub fn squall() -> Command {
+pub(crate) fn squall() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env("NO_COLOR", "1").stdin(Stdio::null());
     command
 }
 
 /// Runs the program to its end.
-pub fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     squall().args(arguments).output().unwrap()
 }
 
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Waits until `look` finds what it looks for; bounded, and says what it waited for.
-pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -38,19 +38,19 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option
 }
 
 /// A started program that is killed with the test.
-pub struct Running(pub Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         Self(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
-    pub fn pid(&self) -> rustix::process::Pid {
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
         rustix::process::Pid::from_child(&self.0)
     }
 
     /// Its exit code and what it printed, once it has ended.
-    pub fn finish(mut self, limit: Duration) -> (Option<i32>, String, String) {
+    pub(crate) fn finish(mut self, limit: Duration) -> (Option<i32>, String, String) {
         let status = wait_for("end of the program", limit, || self.0.try_wait().unwrap());
         let read = |stream: Option<&mut dyn std::io::Read>| {
             let mut text = String::new();
@@ -71,13 +71,13 @@ impl Drop for Running {
 }
 
 /// Whole rows that a recording's timeline has on disk by now, its header not counted.
-pub fn rows(dir: &Path) -> usize {
+pub(crate) fn rows(dir: &Path) -> usize {
     let text = std::fs::read_to_string(dir.join("timeline.jsonl")).unwrap_or_default();
     text.lines().count().saturating_sub(1)
 }
 
 /// The processes that a target profile names, as (layer, pid).
-pub fn processes(profile: &str) -> Vec<(String, i32)> {
+pub(crate) fn processes(profile: &str) -> Vec<(String, i32)> {
     let profile: toml::Table = profile.parse().unwrap();
     let process = |entry: &toml::Value| {
         let layer = entry["layer"].as_str().unwrap().to_owned();
@@ -87,13 +87,13 @@ pub fn processes(profile: &str) -> Vec<(String, i32)> {
 }
 
 /// Whether a process is there and no zombie.
-pub fn is_alive(pid: i32) -> bool {
+pub(crate) fn is_alive(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 /// Every file below a directory with its bytes, by path from there.
-pub fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub(crate) fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     fn collect(root: &Path, dir: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
         for path in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
             if path.is_dir() {
