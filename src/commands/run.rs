@@ -56,6 +56,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     let recorder = Recorder::create(&dir, &manifest, &sources)
         .map_err(|error| Failure::trouble(dir.display(), error))?;
 
+    screen.note(&format!("recording to {}", dir.display()));
     let stop = Stop::default();
     let interrupted = drive_live(args, &prepared, &target, &guard, recorder, workers, screen, &stop)
         .map_err(|error| Failure { message: format!("{}: {}", dir.display(), error.message), ..error })?;

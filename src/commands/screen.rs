@@ -61,7 +61,7 @@ impl Screen {
         let moment = self.moment(second.second);
         match &self.kind {
             Kind::Quiet => {}
-            Kind::Lines if second.second % EVERY == 0 => {
+            Kind::Lines if second.second.is_multiple_of(EVERY) => {
                 eprintln!("{}", report::line(second, &self.totals, &moment))
             }
             Kind::Lines => {}

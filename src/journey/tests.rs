@@ -71,6 +71,9 @@ fn answer(operation: &Operation) -> Result<Reply, Cause> {
     })
 }
 
+/// What happens when: a wake-up, or the outcome of an operation and which try it was.
+type Agenda = Vec<(Tick, Option<(Stage, Operation, u32)>)>;
+
 /// Steps a journey through virtual time, every operation taking `takes`; what it did, as (due in ms, operation), and how it ended.
 fn play(
     arrival: &Arrival,
@@ -79,7 +82,7 @@ fn play(
     mut answer: impl FnMut(&Operation, u32) -> Result<Reply, Cause>,
 ) -> (Vec<(u64, Operation)>, Result<(), Cause>) {
     let mut journey = Journey::new(arrival, rules, &[]);
-    let mut agenda: Vec<(Tick, Option<(Stage, Operation, u32)>)> = vec![(arrival.due(), None)];
+    let mut agenda: Agenda = vec![(arrival.due(), None)];
     let mut done = Vec::new();
     let mut ended = None;
     for _ in 0..10_000 {

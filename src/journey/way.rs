@@ -93,8 +93,8 @@ impl Journey {
             region: arrival.region,
             content: arrival.content,
         };
-        let mut facts = Facts::default();
-        facts.size = rules.sizes.get(usize::from(arrival.content)).copied().unwrap_or(0);
+        let size = rules.sizes.get(usize::from(arrival.content)).copied().unwrap_or(0);
+        let mut facts = Facts { size, ..Facts::default() };
         if rules.isolated {
             facts.peers = if known.is_empty() { rules.seeds.clone() } else { known.to_vec() };
         }
