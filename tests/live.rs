@@ -1,4 +1,5 @@
 //! Whole rehearsals against the embedded testbed, and what happens when something dies in the middle.
+#![allow(clippy::unwrap_used, reason = "clippy sees the helpers of an integration test as ordinary code")]
 #![cfg(feature = "testbed")]
 
 mod program;

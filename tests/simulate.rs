@@ -1,4 +1,5 @@
 //! Rehearsals in virtual time.
+#![allow(clippy::unwrap_used, reason = "clippy sees the helpers of an integration test as ordinary code")]
 
 mod program;
 

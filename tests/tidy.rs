@@ -1,4 +1,5 @@
 //! The architecture page held against the code: the layer table, the bans, the length of files.
+#![allow(clippy::unwrap_used, reason = "clippy sees the helpers of an integration test as ordinary code")]
 
 use std::collections::BTreeMap;
 use std::fs;
