@@ -100,10 +100,11 @@ fn a_layer_that_stands_still_shows_in_its_latency_and_nowhere_else() {
     let page = quantile(Kind::Page, 0.99);
     assert!(page < 1.0, "p99 of another layer: {page} s\n{out}");
 
-    // Arrivals did not slow down: in every second as many journeys were released as became due.
+    // Arrivals did not slow down: in every second as many journeys were released as became due, but for those on its edge.
     for row in &recording.rows {
-        assert_eq!(row.journeys.due, row.journeys.released + row.journeys.shed);
-        assert_eq!(row.journeys.shed, 0);
+        let journeys = &row.journeys;
+        assert!(journeys.planned.abs_diff(journeys.released) <= 3, "second {}: {journeys:?}", row.second);
+        assert_eq!(journeys.shed, 0);
     }
     // The other stages went on while it stood still.
     for row in recording.rows.iter().filter(|row| (stopped as u64..stopped as u64 + 2).contains(&row.second))
