@@ -129,7 +129,11 @@ fn a_killed_run_leaves_no_process_and_still_reports() {
 
     let output = program::run(&["report", &dir.path().display().to_string()]);
     let text = program::stdout(&output);
-    assert!(text.contains("did not end properly") && text.contains("tracker"), "{text}{}", program::stderr(&output));
+    assert!(
+        text.contains("did not end properly") && text.contains("tracker"),
+        "{text}{}",
+        program::stderr(&output)
+    );
     let recording = Recording::read(dir.path()).unwrap();
     assert!(!recording.finished && recording.rows.len() >= 4);
 }

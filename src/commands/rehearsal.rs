@@ -11,7 +11,7 @@ use crate::journey::{Peer, Rules};
 use crate::plan::Plan;
 use crate::problem::SourceFile;
 use crate::profile::Envelope;
-use crate::record::{Host, Manifest, Recording, SignalMark, WorldName};
+use crate::record::{Host, Manifest, RecordError, Recorder, Recording, SignalMark, WorldName};
 use crate::report;
 use crate::scenario::{self, CutFlags, Scenario, VariantName};
 
@@ -129,6 +129,24 @@ pub(super) fn directory(args: &OutArgs, scenario: &str, mark: &str) -> PathBuf {
             )
             .find(|path| !path.exists())
             .unwrap_or(base)
+    })
+}
+
+/// Starts a recording.
+///
+/// # Errors
+/// [`Exit::Input`] where the directory holds something already, [`Exit::Trouble`] where it cannot be written.
+pub(super) fn recorder(
+    dir: &Path,
+    manifest: &Manifest,
+    sources: &[(String, String)],
+) -> Result<Recorder, Failure> {
+    Recorder::create(dir, manifest, sources).map_err(|error| match error {
+        RecordError::NotEmpty { .. } => Failure::new(
+            Exit::Input,
+            format!("error: {error}\n  hint: name a new one with --out; a recording is never written over"),
+        ),
+        error => Failure::trouble("starting the recording", error),
     })
 }
 

@@ -18,7 +18,7 @@ use crate::record::{self, Host, Recorder, WorkerRecorder, WorldName};
 use super::Colors;
 use super::cli::RunArgs;
 use super::exit::{Exit, Failure};
-use super::rehearsal::{Prepared, Recorded, directory, judge, prepare};
+use super::rehearsal::{Prepared, Recorded, directory, judge, prepare, recorder};
 use super::screen::Screen;
 use super::threads::{block_on, join, spawn};
 use super::watch::{Interruption, Watch};
@@ -53,8 +53,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     });
     let mut sources = prepared.sources();
     sources.push(("target.toml".to_owned(), fleet.text.clone()));
-    let recorder = Recorder::create(&dir, &manifest, &sources)
-        .map_err(|error| Failure::trouble(dir.display(), error))?;
+    let recorder = recorder(&dir, &manifest, &sources)?;
 
     screen.note(&format!("recording to {}", dir.display()));
     let stop = Stop::default();

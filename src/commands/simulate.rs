@@ -5,12 +5,12 @@ use std::path::Path;
 use crate::drive::{Stop, drive};
 use crate::model::{ModelTarget, ModelWorld, complete};
 use crate::problem::{Report, SourceFile};
-use crate::record::{self, Recorder, WorldName};
+use crate::record::{self, WorldName};
 
 use super::Colors;
 use super::cli::SimulateArgs;
 use super::exit::{Exit, Failure};
-use super::rehearsal::{Recorded, directory, judge, prepare};
+use super::rehearsal::{Recorded, directory, judge, prepare, recorder};
 use super::screen::Screen;
 
 /// The model that `--model` replaces.
@@ -36,8 +36,7 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
     });
     let mut sources = prepared.sources();
     sources.push(("model.toml".to_owned(), file.text));
-    let recorder = Recorder::create(&dir, &manifest, &sources)
-        .map_err(|error| Failure::trouble(dir.display(), error))?;
+    let recorder = recorder(&dir, &manifest, &sources)?;
     let (mut workers, resources, inbox) = record::channel(1);
     drop(resources);
     let Some(mut observer) = workers.pop() else {
