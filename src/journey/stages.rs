@@ -147,7 +147,8 @@ pub(super) struct Transfer {
 impl Transfer {
     fn next(&self, due: Tick, facts: &Facts) -> Step {
         if facts.have < self.wanted {
-            return Step::Do(Operation::Piece { index: facts.have }, due);
+            let next = Some(facts.have + 1).filter(|&next| next < self.wanted);
+            return Step::Do(Operation::Piece { index: facts.have, next }, due);
         }
         Step::End(if self.wanted == self.last { Ending::Done } else { Ending::Aborted })
     }

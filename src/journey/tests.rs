@@ -137,6 +137,14 @@ fn the_whole_funnel_in_order() {
             (560, Kind::Announce),
         ]
     );
+    let pieces: Vec<_> = done
+        .iter()
+        .filter_map(|(_, op)| match op {
+            Operation::Piece { index, next } => Some((*index, *next)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(pieces, [(0, Some(1)), (1, Some(2)), (2, Some(3)), (3, None)], "the last has none after it");
     let left: Vec<_> = done
         .iter()
         .filter_map(|(_, op)| match op {

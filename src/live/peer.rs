@@ -108,24 +108,28 @@ impl PeerConnection {
         }
     }
 
-    /// Fetches one piece, no faster than `line` allows, and checks it.
+    /// Fetches one piece, no faster than `line` allows, and checks it. Where a `next` is known, requests go on with it as soon as all
+    /// blocks of this one are asked for; what they take from the line and what they bring count when it happens, so that a piece may
+    /// find blocks there already.
     ///
     /// # Errors
     /// [`Cause::Incorrect`] for a bad hash, [`Cause::Malformed`] for a block that was not asked for, or the network's; patience that
     /// ends while the peer chokes is [`Cause::Rejected`].
     pub(super) async fn piece(
         &mut self,
-        index: u32,
+        (index, next): (u32, Option<u32>),
         line: &mut Bucket,
         clock: Clock,
         meter: &Meter,
     ) -> Result<(), Cause> {
         meter.start();
-        self.session.fetch(index)?;
+        self.session.fetch(index, next, line.pipeline())?;
         loop {
             self.take_in()?;
             if self.session.finished()? {
-                self.frames.rest();
+                if next.is_none() {
+                    self.frames.rest();
+                }
                 return Ok(());
             }
             let wait = self.ask(line, clock);

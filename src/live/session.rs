@@ -10,24 +10,24 @@ use crate::journey::Cause;
 use super::metainfo::{Layout, MAX_METADATA};
 use super::wire::{self, BLOCK, Message};
 
-/// Requests under way at a time: 512 KiB in flight fill a fast line at 5 ms.
-const PIPELINE: u32 = 32;
-/// How far requests may run ahead of the first block that is missing: bounds what waits to be hashed to 1 MiB.
-const WINDOW: u32 = 2 * PIPELINE;
-
 /// What the peer has told, and what is being fetched from it.
 #[derive(Debug)]
 pub(super) struct Session {
     info_hash: [u8; 20],
     layout: Option<Rc<Layout>>,
     choked: bool,
-    /// A choke discards requests, but blocks sent before it may still come: from then on unknown blocks are no breach.
-    ever_choked: bool,
+    /// A choke discards requests, and so does a piece that is not wanted any more, but blocks sent before may still come: from then on
+    /// unknown blocks are no breach.
+    discarded: bool,
     interested: bool,
     bitfield: Vec<u8>,
     metadata: Option<MetadataFetch>,
     no_metadata: bool,
+    /// Requests that may be under way at a time.
+    pipeline: u32,
     piece: Option<PieceFetch>,
+    /// The piece after it: its first blocks are asked for as soon as all of `piece` are.
+    ahead: Option<PieceFetch>,
 }
 
 #[derive(Debug)]
@@ -63,12 +63,14 @@ impl Session {
             info_hash,
             layout,
             choked: true,
-            ever_choked: false,
+            discarded: false,
             interested: false,
             bitfield: Vec::new(),
             metadata: None,
             no_metadata: !extended,
+            pipeline: 0,
             piece: None,
+            ahead: None,
         }
     }
 
@@ -134,14 +136,11 @@ impl Session {
 
     fn choke(&mut self) {
         self.choked = true;
-        self.ever_choked = true;
-        if let Some(piece) = &mut self.piece {
+        self.discarded = true;
+        for piece in self.piece.iter_mut().chain(&mut self.ahead) {
             piece.in_flight = 0;
-            piece
-                .blocks
-                .iter_mut()
-                .filter(|block| **block == Block::Asked)
-                .for_each(|it| *it = Block::Unasked);
+            let asked = piece.blocks.iter_mut().filter(|block| **block == Block::Asked);
+            asked.for_each(|block| *block = Block::Unasked);
         }
     }
 
@@ -220,14 +219,27 @@ impl Session {
         Ok(())
     }
 
-    /// Begins to fetch a piece.
+    /// Begins to fetch a piece, with what was fetched of it as the `next` of the one before; `next` will be wanted after it.
+    /// `pipeline`: requests that may be under way at a time.
     ///
     /// # Errors
     /// [`Cause::Local`] where the torrent has no such piece.
-    pub(super) fn fetch(&mut self, index: u32) -> Result<(), Cause> {
+    pub(super) fn fetch(&mut self, index: u32, next: Option<u32>, pipeline: u32) -> Result<(), Cause> {
+        self.pipeline = pipeline;
+        let begun = self.ahead.take();
+        self.discarded |= begun.as_ref().is_some_and(|piece| piece.index != index && piece.in_flight > 0);
+        self.piece = Some(match begun.filter(|piece| piece.index == index) {
+            Some(piece) => piece,
+            None => self.begin(index)?,
+        });
+        self.ahead = next.filter(|&next| next != index).map(|next| self.begin(next)).transpose()?;
+        Ok(())
+    }
+
+    fn begin(&self, index: u32) -> Result<PieceFetch, Cause> {
         let (length, hash) =
             self.layout.as_ref().and_then(|layout| layout.piece(index)).ok_or(Cause::Local)?;
-        self.piece = Some(PieceFetch {
+        Ok(PieceFetch {
             index,
             length,
             hash,
@@ -236,24 +248,26 @@ impl Session {
             hashed: 0,
             hasher: Sha1::new(),
             early: BTreeMap::new(),
-        });
-        Ok(())
+        })
     }
 
     /// Bytes of the block that should be asked for next, where one should.
     pub(super) fn wanted(&self) -> Option<u32> {
-        let piece = self.piece.as_ref().filter(|piece| !self.choked && self.has(piece.index))?;
-        let block = piece.next_unasked().filter(|&block| block < piece.hashed + WINDOW)?;
-        if piece.in_flight >= PIPELINE {
+        let (piece, block) = self.next_unasked()?;
+        if self.choked || !self.has(piece.index) || self.in_flight() >= self.pipeline {
             return None;
         }
-        Some(piece.block_length(block))
+        // How far requests run ahead of what is hashed bounds what waits to be hashed, over both pieces, to two pipelines.
+        let before = self.piece.as_ref().filter(|first| first.index != piece.index);
+        let waiting = block - piece.hashed + before.map_or(0, PieceFetch::unhashed);
+        (waiting < 2 * self.pipeline).then(|| piece.block_length(block))
     }
 
     /// Asks for the block that [`Session::wanted`] speaks of.
     pub(super) fn ask(&mut self, out: &mut Vec<u8>) {
-        let Some(piece) = &mut self.piece else { return };
-        let Some(block) = piece.next_unasked() else { return };
+        let pieces = self.piece.iter_mut().chain(&mut self.ahead);
+        let mut unasked = pieces.filter_map(|piece| piece.next_unasked().map(|block| (piece, block)));
+        let Some((piece, block)) = unasked.next() else { return };
         wire::request(out, piece.index, block * BLOCK, piece.block_length(block));
         piece.in_flight += 1;
         if let Some(state) = piece.blocks.get_mut(block as usize) {
@@ -261,13 +275,24 @@ impl Session {
         }
     }
 
+    /// The first block that was not asked for: of the piece, then of the one after it.
+    fn next_unasked(&self) -> Option<(&PieceFetch, u32)> {
+        let mut pieces = self.piece.iter().chain(&self.ahead);
+        pieces.find_map(|piece| piece.next_unasked().map(|block| (piece, block)))
+    }
+
+    fn in_flight(&self) -> u32 {
+        self.piece.iter().chain(&self.ahead).map(|piece| piece.in_flight).sum()
+    }
+
     fn block(&mut self, index: u32, begin: u32, data: &[u8]) -> Result<(), Cause> {
-        let stray = if self.ever_choked { Ok(()) } else { Err(Cause::Malformed) };
-        let Some(piece) = self.piece.as_mut().filter(|piece| piece.index == index) else { return stray };
+        let stray = if self.discarded { Ok(()) } else { Err(Cause::Malformed) };
+        let mut pieces = self.piece.iter_mut().chain(&mut self.ahead);
+        let Some(piece) = pieces.find(|piece| piece.index == index) else { return stray };
         let block = begin / BLOCK;
         let Some(state) = piece.blocks.get_mut(block as usize) else { return Err(Cause::Malformed) };
         let before = *state;
-        if before == Block::Here || (before == Block::Unasked && self.ever_choked) {
+        if before == Block::Here || (before == Block::Unasked && self.discarded) {
             return stray;
         }
         if before == Block::Unasked || !begin.is_multiple_of(BLOCK) {
@@ -287,7 +312,7 @@ impl Session {
     /// # Errors
     /// [`Cause::Incorrect`] where its hash is not the torrent's.
     pub(super) fn finished(&mut self) -> Result<bool, Cause> {
-        let Some(piece) = self.piece.take_if(|piece| piece.hashed as usize == piece.blocks.len()) else {
+        let Some(piece) = self.piece.take_if(|piece| piece.unhashed() == 0) else {
             return Ok(false);
         };
         if <[u8; 20]>::from(piece.hasher.finalize()) == piece.hash { Ok(true) } else { Err(Cause::Incorrect) }
@@ -295,6 +320,10 @@ impl Session {
 }
 
 impl PieceFetch {
+    fn unhashed(&self) -> u32 {
+        self.blocks.len() as u32 - self.hashed
+    }
+
     fn next_unasked(&self) -> Option<u32> {
         let from = self.hashed as usize;
         let offset = self.blocks.get(from..)?.iter().position(|&block| block == Block::Unasked)?;
