@@ -146,12 +146,12 @@ impl Books {
             Event::JourneyReleased(_) => self.journeys.released += 1,
             Event::JourneyShed(_) => self.journeys.shed += 1,
             Event::JourneyEnded(_, settled) => self.journeys.settle(settled),
-            Event::Planned(kind, _) => self.kinds.entry(kind).or_default().planned += 1,
+            Event::Planned(kind, ..) => self.kinds.entry(kind).or_default().planned += 1,
             Event::Released(kind, due, at) => {
                 self.kinds.entry(kind).or_default().released += 1;
                 self.releases.push((due, at));
             }
-            Event::Shed(kind, _) => self.kinds.entry(kind).or_default().shed += 1,
+            Event::Shed(kind, ..) => self.kinds.entry(kind).or_default().shed += 1,
             Event::Settled(seen) => {
                 assert!(seen.due <= seen.released && seen.started <= seen.ended, "{seen:?}");
                 self.kinds.entry(seen.kind).or_default().settle(seen.settled);

@@ -190,7 +190,38 @@ fn a_retry_that_succeeds_is_no_failure() {
     let flaky = |op: &Operation, attempt| if attempt == 0 { Err(Cause::Closed) } else { answer(op) };
     let (done, end) = play(&whole_funnel(), &rules(), Duration::from_millis(1), flaky);
     assert_eq!(end, Ok(()));
-    assert_eq!(done.len(), 2 * 13);
+    // Everything twice, and a new connection for each of the four pieces.
+    assert_eq!(done.len(), 2 * 13 + 4);
+}
+
+#[test]
+fn a_failed_piece_is_tried_again_over_a_new_connection_and_not_for_ever() {
+    let mut rules = rules();
+    rules.retries = 2;
+    let pieces = |done: &[(u64, Operation)]| {
+        let of_transfer = done.iter().filter(|(_, op)| op.kind().stage() == Stage::Pieces);
+        of_transfer.map(|(_, op)| op.kind()).collect::<Vec<_>>()
+    };
+    use Kind::{Handshake, Piece};
+
+    // The second piece fails once.
+    let mut failed = false;
+    let once = |op: &Operation, _| match op {
+        Operation::Piece { index: 1, .. } if !std::mem::replace(&mut failed, true) => Err(Cause::Closed),
+        _ => answer(op),
+    };
+    let (done, end) = play(&whole_funnel(), &rules, Duration::from_millis(1), once);
+    assert_eq!(end, Ok(()));
+    assert_eq!(pieces(&done), [Handshake, Piece, Piece, Handshake, Piece, Piece, Piece]);
+
+    // It fails every time: two more tries, each over a connection of its own.
+    let never = |op: &Operation, _| match op {
+        Operation::Piece { index: 1, .. } => Err(Cause::Incorrect),
+        _ => answer(op),
+    };
+    let (done, end) = play(&whole_funnel(), &rules, Duration::from_millis(1), never);
+    assert_eq!(end, Err(Cause::Incorrect));
+    assert_eq!(pieces(&done), [Handshake, Piece, Piece, Handshake, Piece, Handshake, Piece]);
 }
 
 #[test]
