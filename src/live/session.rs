@@ -312,10 +312,8 @@ impl Session {
     /// # Errors
     /// [`Cause::Incorrect`] where its hash is not the torrent's.
     pub(super) fn finished(&mut self) -> Result<bool, Cause> {
-        let Some(piece) = self.pieces.pop_front_if(|piece| piece.hashed as usize == piece.blocks.len())
-        else {
-            return Ok(false);
-        };
+        let whole = self.pieces.front().is_some_and(|piece| piece.hashed as usize == piece.blocks.len());
+        let Some(piece) = whole.then(|| self.pieces.pop_front()).flatten() else { return Ok(false) };
         if <[u8; 20]>::from(piece.hasher.finalize()) == piece.hash { Ok(true) } else { Err(Cause::Incorrect) }
     }
 }
