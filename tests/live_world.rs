@@ -161,7 +161,7 @@ fn failures_of_the_web_have_their_cause() {
             (Operation::Asset(0), Cause::ServerError),
             (Operation::Torrent, Cause::Incorrect),
             (Operation::Side(9), Cause::Local),
-            (Operation::Piece { index: 0, next: None }, Cause::NoPeers),
+            (Operation::Piece { index: 0, until: 1 }, Cause::NoPeers),
             (Operation::Handshake { peers: vec![] }, Cause::NoPeers),
         ];
         for (operation, cause) in expected {

@@ -71,8 +71,8 @@ fn a_torrent_is_fetched_from_libtorrent() {
             assert_eq!(hands.result, ready);
             let mut bytes = 0;
             for index in 0..PIECES {
-                let next = Some(index + 1).filter(|&next| next < PIECES);
-                let outcome = perform(&mut world, visitor, Operation::Piece { index, next }).await;
+                let piece = Operation::Piece { index, until: PIECES };
+                let outcome = perform(&mut world, visitor, piece).await;
                 assert_eq!(outcome.result, Ok(Reply::Done));
                 bytes += outcome.bytes_in;
             }

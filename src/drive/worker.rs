@@ -42,6 +42,9 @@ impl Limits {
 /// Arrivals released in one turn, and outcomes taken in one turn, before the other side has its turn: neither a burst of arrivals nor a
 /// flood of answers may starve the other.
 const TURN: usize = 256;
+/// How long outcomes are taken in one turn: a journey whose every step ends at once (pieces that are there already) would go through
+/// all of them before the next arrival is released. The model world's clock stands still meanwhile.
+const SLICE: Duration = Duration::from_millis(1);
 
 /// Drives a shard of a plan through a world until all its journeys have ended, the drain is over, or the stop signal says so; tells
 /// `observe` everything. Every event of [`Event`]'s ledger balances when this returns.
@@ -211,10 +214,15 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
     /// Waits for an outcome until then, and takes those that are there already with it.
     async fn take_outcomes(&mut self, until: Tick) {
         let mut until = until;
+        let mut end = None;
         for _ in 0..TURN {
             let Some((id, outcome)) = self.world.wait(until).await else { break };
-            self.settle(id, &outcome);
             until = self.world.now();
+            let end = *end.get_or_insert(until + SLICE);
+            self.settle(id, &outcome);
+            if self.world.now() >= end {
+                break;
+            }
         }
     }
 

@@ -67,9 +67,10 @@ pub enum Operation {
     Piece {
         /// Index of the piece.
         index: u32,
-        /// The piece that will be wanted after it: blocks of it may be asked for once all of this one are, as every client does, so
-        /// that the connection is never without requests. It stays an operation of its own, which may find blocks there already.
-        next: Option<u32>,
+        /// The pieces after it and before this one will be wanted next, in order. As every client does, the world asks for their
+        /// blocks before this piece is whole, so that the connection is never without requests. Each stays an operation of its own,
+        /// which may find blocks there already.
+        until: u32,
     },
 }
 

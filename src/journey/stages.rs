@@ -157,8 +157,7 @@ pub(super) struct Transfer {
 impl Transfer {
     fn next(&self, due: Tick, facts: &Facts) -> Step {
         if facts.have < self.wanted {
-            let next = Some(facts.have + 1).filter(|&next| next < self.wanted);
-            return Step::Do(Operation::Piece { index: facts.have, next }, due);
+            return Step::Do(Operation::Piece { index: facts.have, until: self.wanted }, due);
         }
         Step::End(if self.wanted == self.last { Ending::Done } else { Ending::Aborted })
     }

@@ -140,11 +140,11 @@ fn the_whole_funnel_in_order() {
     let pieces: Vec<_> = done
         .iter()
         .filter_map(|(_, op)| match op {
-            Operation::Piece { index, next } => Some((*index, *next)),
+            Operation::Piece { index, until } => Some((*index, *until)),
             _ => None,
         })
         .collect();
-    assert_eq!(pieces, [(0, Some(1)), (1, Some(2)), (2, Some(3)), (3, None)], "the last has none after it");
+    assert_eq!(pieces, [(0, 4), (1, 4), (2, 4), (3, 4)]);
     let left: Vec<_> = done
         .iter()
         .filter_map(|(_, op)| match op {

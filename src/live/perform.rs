@@ -123,11 +123,11 @@ impl Shared {
                 Ok(layout.reply())
             }
             Operation::Handshake { peers } => self.handshake(visitor, item, &peers, connections, meter).await,
-            Operation::Piece { index, next } => {
+            Operation::Piece { index, until } => {
                 let kept = connections.peer.take();
                 // Without a connection there is nobody to ask: the journey did not wait for a handshake.
                 let (mut peer, mut line) = kept.ok_or(Cause::NoPeers)?;
-                peer.piece((index, next), &mut line, self.clock, meter).await?;
+                peer.piece(index..until, &mut line, self.clock, meter).await?;
                 connections.peer.replace(Some((peer, line)));
                 Ok(Reply::Done)
             }

@@ -1,6 +1,7 @@
 //! One peer connection as a pure state machine: messages in, bytes to send out. No socket, no clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::rc::Rc;
 
 use sha1::{Digest, Sha1};
@@ -25,9 +26,11 @@ pub(super) struct Session {
     no_metadata: bool,
     /// Requests that may be under way at a time.
     pipeline: u32,
-    piece: Option<PieceFetch>,
-    /// The piece after it: its first blocks are asked for as soon as all of `piece` are.
-    ahead: Option<PieceFetch>,
+    in_flight: u32,
+    /// The piece that is being fetched, then those after it that are begun.
+    pieces: VecDeque<PieceFetch>,
+    /// Pieces before this one will be wanted.
+    until: u32,
 }
 
 #[derive(Debug)]
@@ -42,7 +45,6 @@ struct PieceFetch {
     length: u32,
     hash: [u8; 20],
     blocks: Vec<Block>,
-    in_flight: u32,
     /// Blocks before this one are hashed.
     hashed: u32,
     hasher: Sha1,
@@ -69,8 +71,9 @@ impl Session {
             metadata: None,
             no_metadata: !extended,
             pipeline: 0,
-            piece: None,
-            ahead: None,
+            in_flight: 0,
+            pieces: VecDeque::new(),
+            until: 0,
         }
     }
 
@@ -86,12 +89,12 @@ impl Session {
 
     /// Whether blocks of a piece are to come.
     pub(super) fn is_fetching(&self) -> bool {
-        self.piece.is_some()
+        !self.pieces.is_empty()
     }
 
     /// Whether it is the peer that makes us wait, by choking or by not having what we want.
     pub(super) fn is_held_back(&self) -> bool {
-        self.choked || self.piece.as_ref().is_some_and(|piece| !self.has(piece.index))
+        self.choked || self.pieces.front().is_some_and(|piece| !self.has(piece.index))
     }
 
     /// # Errors
@@ -137,11 +140,9 @@ impl Session {
     fn choke(&mut self) {
         self.choked = true;
         self.discarded = true;
-        for piece in self.piece.iter_mut().chain(&mut self.ahead) {
-            piece.in_flight = 0;
-            let asked = piece.blocks.iter_mut().filter(|block| **block == Block::Asked);
-            asked.for_each(|block| *block = Block::Unasked);
-        }
+        self.in_flight = 0;
+        let blocks = self.pieces.iter_mut().flat_map(|piece| &mut piece.blocks);
+        blocks.filter(|block| **block == Block::Asked).for_each(|block| *block = Block::Unasked);
     }
 
     fn have(&mut self, piece: u32, out: &mut Vec<u8>) -> Result<(), Cause> {
@@ -219,20 +220,21 @@ impl Session {
         Ok(())
     }
 
-    /// Begins to fetch a piece, with what was fetched of it as the `next` of the one before; `next` will be wanted after it.
+    /// Begins to fetch the first of these pieces, with what is there of it already; the others will be wanted after it, in order.
     /// `pipeline`: requests that may be under way at a time.
     ///
     /// # Errors
     /// [`Cause::Local`] where the torrent has no such piece.
-    pub(super) fn fetch(&mut self, index: u32, next: Option<u32>, pipeline: u32) -> Result<(), Cause> {
+    pub(super) fn fetch(&mut self, pieces: Range<u32>, pipeline: u32) -> Result<(), Cause> {
         self.pipeline = pipeline;
-        let begun = self.ahead.take();
-        self.discarded |= begun.as_ref().is_some_and(|piece| piece.index != index && piece.in_flight > 0);
-        self.piece = Some(match begun.filter(|piece| piece.index == index) {
-            Some(piece) => piece,
-            None => self.begin(index)?,
-        });
-        self.ahead = next.filter(|&next| next != index).map(|next| self.begin(next)).transpose()?;
+        self.until = pieces.end;
+        if self.pieces.front().is_some_and(|begun| begun.index == pieces.start) {
+            return Ok(());
+        }
+        self.discarded |= self.in_flight > 0;
+        self.in_flight = 0;
+        self.pieces.clear();
+        self.pieces.push_back(self.begin(pieces.start)?);
         Ok(())
     }
 
@@ -244,51 +246,49 @@ impl Session {
             length,
             hash,
             blocks: vec![Block::Unasked; length.div_ceil(BLOCK) as usize],
-            in_flight: 0,
             hashed: 0,
             hasher: Sha1::new(),
             early: BTreeMap::new(),
         })
     }
 
-    /// Bytes of the block that should be asked for next, where one should.
-    pub(super) fn wanted(&self) -> Option<u32> {
-        let (piece, block) = self.next_unasked()?;
-        if self.choked || !self.has(piece.index) || self.in_flight() >= self.pipeline {
+    /// Bytes of the block that should be asked for next, where one should. Begins the piece after those begun when its turn comes.
+    pub(super) fn wanted(&mut self) -> Option<u32> {
+        if self.choked || self.in_flight >= self.pipeline {
             return None;
         }
-        // How far requests run ahead of what is hashed bounds what waits to be hashed, over both pieces, to two pipelines.
-        let before = self.piece.as_ref().filter(|first| first.index != piece.index);
-        let waiting = block - piece.hashed + before.map_or(0, PieceFetch::unhashed);
-        (waiting < 2 * self.pipeline).then(|| piece.block_length(block))
+        if self.next_unasked().is_none() {
+            let next = self.pieces.back().map(|piece| piece.index + 1).filter(|&next| next < self.until)?;
+            self.pieces.push_back(self.begin(next).ok()?);
+        }
+        let (at, block) = self.next_unasked()?;
+        let piece = self.pieces.get(at).filter(|piece| self.has(piece.index))?;
+        // Two pipelines beyond the first block that is missing: bounds what waits to be hashed, and the pieces that are begun.
+        let before: usize = self.pieces.range(..at).map(|piece| piece.blocks.len()).sum();
+        let ahead = before as u32 + block - self.pieces.front()?.hashed;
+        (ahead < 2 * self.pipeline).then(|| piece.block_length(block))
     }
 
     /// Asks for the block that [`Session::wanted`] speaks of.
     pub(super) fn ask(&mut self, out: &mut Vec<u8>) {
-        let pieces = self.piece.iter_mut().chain(&mut self.ahead);
-        let mut unasked = pieces.filter_map(|piece| piece.next_unasked().map(|block| (piece, block)));
-        let Some((piece, block)) = unasked.next() else { return };
+        let Some((at, block)) = self.next_unasked() else { return };
+        let Some(piece) = self.pieces.get_mut(at) else { return };
         wire::request(out, piece.index, block * BLOCK, piece.block_length(block));
-        piece.in_flight += 1;
+        self.in_flight += 1;
         if let Some(state) = piece.blocks.get_mut(block as usize) {
             *state = Block::Asked;
         }
     }
 
-    /// The first block that was not asked for: of the piece, then of the one after it.
-    fn next_unasked(&self) -> Option<(&PieceFetch, u32)> {
-        let mut pieces = self.piece.iter().chain(&self.ahead);
-        pieces.find_map(|piece| piece.next_unasked().map(|block| (piece, block)))
-    }
-
-    fn in_flight(&self) -> u32 {
-        self.piece.iter().chain(&self.ahead).map(|piece| piece.in_flight).sum()
+    /// The first block that was not asked for, and the place of its piece among those begun.
+    fn next_unasked(&self) -> Option<(usize, u32)> {
+        let mut pieces = self.pieces.iter().enumerate();
+        pieces.find_map(|(at, piece)| Some((at, piece.next_unasked()?)))
     }
 
     fn block(&mut self, index: u32, begin: u32, data: &[u8]) -> Result<(), Cause> {
         let stray = if self.discarded { Ok(()) } else { Err(Cause::Malformed) };
-        let mut pieces = self.piece.iter_mut().chain(&mut self.ahead);
-        let Some(piece) = pieces.find(|piece| piece.index == index) else { return stray };
+        let Some(piece) = self.pieces.iter_mut().find(|piece| piece.index == index) else { return stray };
         let block = begin / BLOCK;
         let Some(state) = piece.blocks.get_mut(block as usize) else { return Err(Cause::Malformed) };
         let before = *state;
@@ -302,7 +302,7 @@ impl Session {
         if data.len() != piece.block_length(block) as usize {
             return Err(Cause::Malformed);
         }
-        piece.in_flight -= 1;
+        self.in_flight -= 1;
         piece.hash(block, data);
         Ok(())
     }
@@ -312,18 +312,13 @@ impl Session {
     /// # Errors
     /// [`Cause::Incorrect`] where its hash is not the torrent's.
     pub(super) fn finished(&mut self) -> Result<bool, Cause> {
-        let Some(piece) = self.piece.take_if(|piece| piece.unhashed() == 0) else {
-            return Ok(false);
-        };
+        let whole = self.pieces.front().is_some_and(|piece| piece.hashed as usize == piece.blocks.len());
+        let Some(piece) = whole.then(|| self.pieces.pop_front()).flatten() else { return Ok(false) };
         if <[u8; 20]>::from(piece.hasher.finalize()) == piece.hash { Ok(true) } else { Err(Cause::Incorrect) }
     }
 }
 
 impl PieceFetch {
-    fn unhashed(&self) -> u32 {
-        self.blocks.len() as u32 - self.hashed
-    }
-
     fn next_unasked(&self) -> Option<u32> {
         let from = self.hashed as usize;
         let offset = self.blocks.get(from..)?.iter().position(|&block| block == Block::Unasked)?;

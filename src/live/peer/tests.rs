@@ -123,8 +123,8 @@ async fn requests_are_under_way_from_piece_to_piece() {
     let log = Rc::clone(&under_way);
     let (result, _) = leech_from(|listener| serve_slowly(listener, log), true, 1e9, PATIENCE).await;
     assert_eq!(result, Ok(()));
-    // Two pieces of three blocks at once, then the short third one as soon as the first is there: never less than is left to fetch.
-    assert_eq!(*under_way.borrow(), [6, 5, 4, 4, 3, 2, 1]);
+    // Three blocks, three and one: never less than is left to fetch.
+    assert_eq!(*under_way.borrow(), [7, 6, 5, 4, 3, 2, 1]);
 }
 
 /// Fetches every piece from such a peer, at `rate` bytes per second; returns bytes in and what patience would have meant.
@@ -153,8 +153,7 @@ async fn leech_from<S: Future<Output = ()> + 'static>(
         let layout = peer.ready(&meter).await?;
         let mut line = Bucket::new(rate, clock.now());
         for index in 0..layout.pieces() {
-            let next = Some(index + 1).filter(|&next| next < layout.pieces());
-            peer.piece((index, next), &mut line, clock, &meter).await?;
+            peer.piece(index..layout.pieces(), &mut line, clock, &meter).await?;
         }
         Ok(())
     };

@@ -23,7 +23,7 @@ fn fetching() -> (Session, Vec<u8>) {
     let (mut session, content) = known();
     handle(&mut session, Message::Bitfield(&[0xe0])).unwrap();
     handle(&mut session, Message::Unchoke).unwrap();
-    session.fetch(0, None, PIPELINE).unwrap();
+    session.fetch(0..1, PIPELINE).unwrap();
     (session, content)
 }
 
@@ -135,18 +135,18 @@ fn a_piece_that_the_peer_lacks_is_waited_for() {
     let (mut session, _) = known();
     handle(&mut session, Message::Bitfield(&[0x40])).unwrap();
     handle(&mut session, Message::Unchoke).unwrap();
-    session.fetch(0, None, PIPELINE).unwrap();
+    session.fetch(0..1, PIPELINE).unwrap();
     assert!(session.wanted().is_none() && session.is_held_back());
     handle(&mut session, Message::Have(0)).unwrap();
     assert_eq!(asked(&mut session).len(), 3);
-    assert_eq!(session.fetch(3, None, PIPELINE), Err(Cause::Local), "no such piece");
+    assert_eq!(session.fetch(3..4, PIPELINE), Err(Cause::Local), "no such piece");
 }
 
 #[test]
 fn requests_go_on_with_the_next_piece() {
     let (mut session, content) = fetching();
     let (first, second) = ([(0, 0), (0, BLOCK), (0, 2 * BLOCK)], [(1, 0), (1, BLOCK), (1, 2 * BLOCK)]);
-    session.fetch(0, Some(1), 4).unwrap();
+    session.fetch(0..3, 4).unwrap();
     assert_eq!(requests(&mut session), [&first[..], &second[..1]].concat(), "a pipeline of four");
     handle(&mut session, answer(&content, first[0])).unwrap();
     handle(&mut session, answer(&content, second[0])).unwrap();
@@ -159,33 +159,34 @@ fn requests_go_on_with_the_next_piece() {
     for request in &second[1..] {
         handle(&mut session, answer(&content, *request)).unwrap();
     }
-    assert_eq!(session.finished(), Ok(false), "not its turn yet");
-    session.fetch(1, Some(2), 4).unwrap();
-    assert_eq!(session.finished(), Ok(true), "all of it was there");
+    session.fetch(1..3, 4).unwrap();
     assert_eq!(requests(&mut session), [(2, 0)], "the short one");
+    assert_eq!(session.finished(), Ok(true), "all of it was there");
+    session.fetch(2..3, 4).unwrap();
+    assert_eq!((session.finished(), requests(&mut session)), (Ok(false), vec![]), "it is under way");
 }
 
 #[test]
 fn a_next_piece_is_checked_in_its_own_turn() {
     let (mut session, mut content) = fetching();
     content[40_000] ^= 1;
-    session.fetch(0, Some(1), PIPELINE).unwrap();
+    session.fetch(0..2, PIPELINE).unwrap();
     for request in requests(&mut session) {
         handle(&mut session, answer(&content, request)).unwrap();
     }
     assert_eq!(session.finished(), Ok(true));
-    session.fetch(1, None, PIPELINE).unwrap();
+    session.fetch(1..2, PIPELINE).unwrap();
     assert_eq!(session.finished(), Err(Cause::Incorrect));
 }
 
 #[test]
 fn a_next_piece_that_is_not_wanted_any_more_may_still_arrive() {
     let (mut session, content) = fetching();
-    session.fetch(0, Some(1), 4).unwrap();
+    session.fetch(0..2, 4).unwrap();
     let early = requests(&mut session);
-    session.fetch(2, None, 4).unwrap();
+    session.fetch(2..3, 4).unwrap();
     assert_eq!(handle(&mut session, answer(&content, early[3])), Ok(vec![]));
-    assert_eq!(session.fetch(0, Some(3), 4), Err(Cause::Local), "no such piece");
+    assert_eq!(requests(&mut session), [(2, 0)]);
 }
 
 #[test]
@@ -195,12 +196,12 @@ fn what_waits_to_be_hashed_is_bounded() {
     let mut session = Session::new(hash, Some(Rc::new(Layout::from_info(&info, &hash).unwrap())), true);
     handle(&mut session, ALL).unwrap();
     handle(&mut session, Message::Unchoke).unwrap();
-    session.fetch(0, Some(1), 20).unwrap();
-    // The peer never sends the first block of a piece.
+    session.fetch(0..2, 20).unwrap();
+    // The peer never sends the first block.
     let mut seen = Vec::new();
     while let Some(begins) = Some(requests(&mut session)).filter(|it| !it.is_empty()) {
         for (piece, begin) in begins {
-            if begin != 0 {
+            if (piece, begin) != (0, 0) {
                 let data = &content[..BLOCK as usize];
                 handle(&mut session, Message::Block { piece, begin, data }).unwrap();
             }
@@ -267,7 +268,7 @@ proptest! {
         let (mut under_way, mut made, mut choked) = (Vec::new(), 0, false);
         let mut turns = order.iter().zip(chokes).cycle();
         for index in 0..3 {
-            session.fetch(index, Some(index + 1).filter(|&next| next < 3), pipeline).unwrap();
+            session.fetch(index..3, pipeline).unwrap();
             while !session.finished().unwrap() {
                 let new = requests(&mut session);
                 made += new.len();
