@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::plan::{AnnounceEvent, Stage};
 use crate::profile::Layer;
+use crate::scenario::Funnel;
 use crate::unit::Tick;
 
 /// Who asks: everything about a visitor that shapes a request.
@@ -164,6 +165,17 @@ impl Kind {
 }
 
 impl Operation {
+    /// How long a visitor waits for it, in run time.
+    #[must_use]
+    pub fn patience(&self, funnel: &Funnel) -> Duration {
+        match self {
+            // Nobody looks on: the client tries for as long as it takes. This leaves room for the retransmissions of BEP 15 after 15 s
+            // and 45 s [assumed].
+            Self::Announce { .. } => funnel.patience.max(Duration::from_secs(60)),
+            _ => funnel.patience,
+        }
+    }
+
     /// Before another try: the list is turned by one, so that another peer stands wherever the world begins.
     pub(super) fn ask_others_first(&mut self) {
         if let Self::Handshake { peers } | Self::PeerMetadata { peers } = self

@@ -95,7 +95,7 @@ impl Shared {
                 connections.page.take();
                 let mut connection = self.connect(&self.target.index.server, meter).await?;
                 connection.drain(get(&self.target.index.server, &path, client), meter).await?;
-                connections.page.replace(Some(connection));
+                connections.page.replace(Some(connection).filter(|_| self.has_asset(0)));
                 Ok(Reply::Done)
             }
             Operation::Asset(n) => self.asset(n, client, connections, meter).await,
@@ -128,7 +128,8 @@ impl Shared {
                 // Without a connection there is nobody to ask: the journey did not wait for a handshake.
                 let (mut peer, mut line) = kept.ok_or(Cause::NoPeers)?;
                 peer.piece(index..until, &mut line, self.clock, meter).await?;
-                connections.peer.replace(Some((peer, line)));
+                // The last piece ends the connection, as between any two peers that need nothing of each other.
+                connections.peer.replace(Some((peer, line)).filter(|_| index + 1 < until));
                 Ok(Reply::Done)
             }
         }
@@ -150,15 +151,20 @@ impl Shared {
             match connection.drain(get, meter).await {
                 Err(Cause::Closed) => meter.retransmitted(),
                 result => {
-                    connections.page.replace(Some(connection));
+                    connections.page.replace(Some(connection).filter(|_| self.has_asset(n + 1)));
                     return result.map(|()| Reply::Done);
                 }
             }
         }
         let mut connection = self.connect(&index.server, meter).await?;
         connection.drain(get, meter).await?;
-        connections.page.replace(Some(connection));
+        connections.page.replace(Some(connection).filter(|_| self.has_asset(n + 1)));
         Ok(Reply::Done)
+    }
+
+    /// Whether a visit goes on to asset `n`. Its connection is kept until then and not beyond: a visitor who reads holds no descriptor.
+    fn has_asset(&self, n: u32) -> bool {
+        n < self.scenario.funnel.assets && !self.target.index.assets.is_empty()
     }
 
     async fn torrent(&self, item: &ContentItem, client: &Client, meter: &Meter) -> Result<Reply, Cause> {

@@ -105,7 +105,7 @@ impl World for LiveWorld {
         let visitor = *visitor;
         let task = tokio::task::spawn_local(async move {
             let meter = Meter::new(shared.clock);
-            let patience = shared.scenario.funnel.patience;
+            let patience = operation.patience(&shared.scenario.funnel);
             let work = shared.perform(&visitor, operation, &connections, &meter);
             let result = tokio::time::timeout(patience, work).await.ok();
             outcomes.push((id, meter.outcome(result)));

@@ -29,7 +29,7 @@ use crate::drive::{JourneyId, OpId, World};
 use crate::journey::{Cause, Operation, Outcome, Peer, Reply, Visitor};
 use crate::plan::Stage;
 use crate::profile::Layer;
-use crate::scenario::{Scenario, piece_length};
+use crate::scenario::{Funnel, Scenario, piece_length};
 use crate::unit::Tick;
 
 use queue::{Admission, Queue};
@@ -51,7 +51,7 @@ pub struct ModelWorld {
     sizes: Vec<u64>,
     /// Bytes per second of each access line.
     down: Vec<f64>,
-    patience: Duration,
+    funnel: Funnel,
     round_trip: Duration,
     now: Tick,
     rng: Xoshiro256PlusPlus,
@@ -100,7 +100,7 @@ impl ModelWorld {
         Self {
             sizes: scenario.content.sizes().collect(),
             down: scenario.access.members.iter().map(|(access, _)| access.down).collect(),
-            patience: scenario.funnel.patience,
+            funnel: scenario.funnel.clone(),
             round_trip: target.round_trip,
             now: Tick::ZERO,
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
@@ -214,7 +214,7 @@ impl World for ModelWorld {
                 self.at(self.now + self.round_trip, Happening::TurnedAway(number))
             }
         }
-        self.at(self.now + self.patience, Happening::GivenUp(number));
+        self.at(self.now + operation.patience(&self.funnel), Happening::GivenUp(number));
     }
 
     fn release(&mut self, journey: JourneyId) {
