@@ -55,7 +55,7 @@ fn an_outside_target_is_refused_with_code_6() {
     // Without the authorization, its private addresses are a stranger's.
     let (profile, _) = profile.split_once("[authorization]").unwrap();
     fs::write(&path, profile).unwrap();
-    let output = run(&["run", DAY, "--target", &path.display().to_string()]);
+    let output = run(&["run", DAY, "--quiet", "--target", &path.display().to_string()]);
     assert_eq!(output.status.code(), Some(6), "{}", stderr(&output));
     assert!(stderr(&output).starts_with("refused: ") && stderr(&output).contains("authorization"));
     assert_eq!(stdout(&output), "");
