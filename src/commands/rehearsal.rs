@@ -1,5 +1,6 @@
 //! What `run` and `simulate` share: from a scenario file to a plan, and from a recording to a verdict.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use crate::analysis::{self, Summary};
 use crate::drive::Limits;
-use crate::journey::{Peer, Rules};
-use crate::plan::Plan;
+use crate::journey::{self, Kind, Peer, Rules};
+use crate::plan::{Digest, Plan};
 use crate::problem::SourceFile;
 use crate::profile::Envelope;
 use crate::record::{Host, Manifest, RecordError, Recorder, Recording, SignalMark, WorldName};
@@ -75,6 +76,7 @@ impl Prepared {
         let signals = seen.filter(|(_, at)| *at < cut.until).filter_map(|(name, at)| {
             cut.tick_of(at).map(|tick| SignalMark { name, at_seconds: tick.as_secs_f64() })
         });
+        let (plan_digest, planned) = self.walk();
         Manifest {
             version: Manifest::VERSION,
             squall: env!("CARGO_PKG_VERSION").to_owned(),
@@ -82,7 +84,8 @@ impl Prepared {
             variant: self.variant,
             cut: cut.clone(),
             seed: self.seed,
-            plan_digest: self.plan.digest(),
+            plan_digest,
+            planned,
             workers: what.workers,
             world: what.world,
             isolated: what.isolated,
@@ -96,6 +99,19 @@ impl Prepared {
             host: what.host,
             started_at: what.started_at,
         }
+    }
+
+    /// Walks through the whole plan once: its digest, and the operations that it intends.
+    fn walk(&self) -> (String, BTreeMap<Kind, u64>) {
+        let mut digest = Digest::default();
+        let mut planned = BTreeMap::new();
+        for arrival in &self.plan {
+            digest.add(&arrival);
+            for (kind, operations) in journey::intended(&arrival, self.scenario.funnel.assets) {
+                *planned.entry(kind).or_default() += operations;
+            }
+        }
+        (digest.finish(), planned)
     }
 
     /// Copies for the run directory: the scenario and the profiles that it names, as they were read.

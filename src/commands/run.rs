@@ -140,12 +140,12 @@ fn drive_live(
     stop: &Stop,
 ) -> Result<Option<Interruption>, Failure> {
     let (observers, resources, inbox) = record::channel(workers);
-    let on_trouble = stop.clone();
+    let stopping = stop.clone();
     let recording = spawn("recorder", move || {
-        let recorded = record::run(recorder, inbox, |second| screen.show(second));
+        let recorded = record::run(recorder, inbox, &stopping, |second| screen.show(second));
         if recorded.is_err() {
             // Load that nobody records is load for nothing.
-            on_trouble.raise(StopLevel::Now);
+            stopping.raise(StopLevel::Now);
         }
         recorded
     })?;

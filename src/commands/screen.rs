@@ -62,6 +62,9 @@ impl Screen {
         match &self.kind {
             Kind::Quiet => {}
             Kind::Lines if second.second.is_multiple_of(EVERY) => {
+                if second.second == 0 {
+                    eprintln!("{}", report::legend());
+                }
                 eprintln!("{}", report::line(second, &self.totals, &moment))
             }
             Kind::Lines => {}

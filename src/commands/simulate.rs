@@ -45,7 +45,8 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
     let screen = Screen::new(&args.out, &prepared.scenario);
     let recording = std::thread::spawn(move || {
         let mut screen = screen;
-        record::run(recorder, inbox, |second| screen.show(second))
+        // Nobody stops virtual time: who cannot wait ends the program.
+        record::run(recorder, inbox, &Stop::default(), |second| screen.show(second))
     });
     let mut world = ModelWorld::new(&prepared.scenario, &target, args.cut.seed);
     let rules = prepared.rules(args.out.isolated, vec![ModelWorld::SEEDBOX]);
