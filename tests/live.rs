@@ -149,5 +149,7 @@ fn an_interrupted_run_drains_and_reports() {
     assert!(out.contains("tracker"), "{out}");
     let recording = Recording::read(dir.path()).unwrap();
     assert!(recording.finished && recording.rows.len() < 40);
+    assert!(recording.stopped_at_seconds.is_some_and(|second| (2..40).contains(&second)));
+    assert!(out.contains("? interrupted at ") && !out.contains("PASS"), "{out}");
     assert_balanced(&recording);
 }

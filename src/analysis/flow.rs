@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 
 use crate::journey::Kind;
-use crate::record::{Counts, Row, histogram};
+use crate::record::{Counts, Recording, Row, histogram};
 
 use super::stats::quantile_seconds;
 use super::summary::{Flow, Quantiles};
@@ -11,10 +11,16 @@ use super::summary::{Flow, Quantiles};
 /// Seconds in which envelopes are judged and peaks are taken. Windows start at multiples of it; a last, shorter one is left out.
 pub(super) const WINDOW: usize = 5;
 
-/// The seconds of the plan: up to the last in which anything became due. What comes after only drains.
-pub(super) fn planned_seconds(rows: &[Row]) -> usize {
-    let planned = |row: &Row| row.kinds.values().any(|kind| kind.counts.planned > 0);
-    rows.iter().rposition(planned).map_or(0, |last| last + 1)
+/// The seconds that the plan was under way, which mean rates are taken over: its length, or as far as it came. What follows only drains.
+pub(super) fn plan_seconds(recording: &Recording) -> f64 {
+    let length = recording.manifest.length.as_secs_f64();
+    let came_to = match recording.stopped_at_seconds {
+        Some(second) => (second + 1) as f64,
+        None if recording.finished => length,
+        None => recording.rows.len() as f64,
+    };
+    // Nothing recorded: nothing to divide either.
+    Some(length.min(came_to)).filter(|seconds| *seconds > 0.0).unwrap_or(1.0)
 }
 
 /// The counts of the kinds that `of` chooses, over some rows.
@@ -37,9 +43,10 @@ pub(super) fn latencies(rows: &[Row], of: impl Fn(Kind) -> bool) -> [Histogram<u
 }
 
 /// The flow of the kinds that `of` chooses.
-pub(super) fn flow(rows: &[Row], of: impl Fn(Kind) -> bool + Copy) -> Flow {
+pub(super) fn flow(recording: &Recording, of: impl Fn(Kind) -> bool + Copy) -> Flow {
+    let rows = &recording.rows;
     let counts = counts(rows, of);
-    let seconds = planned_seconds(rows).max(1) as f64;
+    let seconds = plan_seconds(recording);
     let [due, service, lag] = latencies(rows, of);
     let offered = counts.planned as f64 / seconds;
     let windows = rows.chunks_exact(WINDOW);

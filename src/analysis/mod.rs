@@ -4,6 +4,7 @@
 //! against its promise. Then what the report shows beside it.
 
 mod flow;
+mod groups;
 mod promise;
 mod stats;
 mod summary;
@@ -35,9 +36,10 @@ pub fn analyse(recording: &Recording) -> Summary {
     recording.rows.iter().for_each(|row| journeys += &row.journeys);
     let stage = |stage: Stage| StageSummary {
         stage,
-        flow: flow::flow(&recording.rows, |kind| kind.stage() == stage && !kind.is_part()),
+        flow: flow::flow(recording, |kind| kind.stage() == stage && !kind.is_part()),
     };
     let of_kinds = || recording.rows.iter().flat_map(|row| row.kinds.values());
+    let kinds: Vec<_> = Kind::ALL.into_iter().filter_map(|kind| kind_summary(recording, kind)).collect();
     Summary {
         schema: SCHEMA,
         verdict: verdict(recording, &generator, &layers),
@@ -45,6 +47,7 @@ pub fn analyse(recording: &Recording) -> Summary {
         directory: recording.directory.clone(),
         recorded_seconds: recording.rows.len() as u64,
         finished: recording.finished,
+        stopped_at_seconds: recording.stopped_at_seconds,
         unsettled: recording.unsettled,
         notes: recording.notes.clone(),
         generator,
@@ -52,10 +55,11 @@ pub fn analyse(recording: &Recording) -> Summary {
         layers,
         journeys,
         stages: Stage::ALL.into_iter().map(stage).collect(),
-        kinds: Kind::ALL.into_iter().filter_map(|kind| kind_summary(recording, kind)).collect(),
+        self_check: self_check(&kinds),
+        kinds,
         resources,
         foreign_peers: of_kinds().map(|row| row.traffic.foreign).sum(),
-        breakdown: recording.breakdown.clone(),
+        breakdown: groups::named(&recording.breakdown, &recording.manifest),
     }
 }
 
@@ -63,8 +67,8 @@ fn layer_summary(recording: &Recording, layer: Layer) -> LayerSummary {
     let promise = recording.manifest.envelope.layers.get(&layer);
     LayerSummary {
         layer,
-        flow: flow::flow(&recording.rows, |kind| kind.layer() == layer && !kind.is_part()),
-        judgement: promise.map(|promise| promise::judge(&recording.rows, layer, promise)),
+        flow: flow::flow(recording, |kind| kind.layer() == layer && !kind.is_part()),
+        judgement: promise.map(|promise| promise::judgement(recording, layer, promise)),
     }
 }
 
@@ -73,7 +77,7 @@ fn kind_summary(recording: &Recording, kind: Kind) -> Option<KindSummary> {
     if rows.is_empty() {
         return None;
     }
-    let flow = flow::flow(&recording.rows, |other| other == kind);
+    let flow = flow::flow(recording, |other| other == kind);
     let mut traffic = Traffic::default();
     rows.iter().for_each(|row| traffic += &row.traffic);
     let [due, ..] = flow::latencies(&recording.rows, |other| other == kind);
@@ -89,6 +93,19 @@ fn kind_summary(recording: &Recording, kind: Kind) -> Option<KindSummary> {
     })
 }
 
+/// How far from 1 a ratio of Little's law may be: three times the sampling error of the least population that has one.
+const LITTLES_TOLERANCE: f64 = 0.3;
+
+fn self_check(kinds: &[KindSummary]) -> Option<SelfCheck> {
+    let ratios: Vec<(Kind, f64)> =
+        kinds.iter().filter_map(|kind| Some((kind.kind, kind.littles_ratio?))).collect();
+    let distance = |ratio: f64| (ratio - 1.0).abs();
+    let &(worst, ratio) =
+        ratios.iter().max_by(|(_, one), (_, other)| distance(*one).total_cmp(&distance(*other)))?;
+    let off = ratios.iter().filter(|(_, ratio)| distance(*ratio) > LITTLES_TOLERANCE);
+    Some(SelfCheck { worst, ratio, off: off.map(|(kind, _)| *kind).collect() })
+}
+
 fn verdict(recording: &Recording, generator: &Generator, layers: &[LayerSummary]) -> Verdict {
     let findings = || layers.iter().filter_map(|layer| Some(&layer.judgement.as_ref()?.finding));
     if !generator.faults.is_empty() {
@@ -96,6 +113,7 @@ fn verdict(recording: &Recording, generator: &Generator, layers: &[LayerSummary]
     } else if findings().any(|finding| matches!(finding, Finding::Fail { .. } | Finding::Exceeded { .. })) {
         Verdict::Fail
     } else if recording.finished
+        && recording.stopped_at_seconds.is_none()
         && findings().count() > 0
         && findings().all(|finding| *finding == Finding::Pass)
     {

@@ -2,6 +2,8 @@
 //!
 //! **Demand** is judged in windows of 5 s: the tier of a window is the smallest of base, burst and reserve that covers its offered rate. A
 //! burst that lasts longer than the profile allows counts as reserve from then on. Demand above the reserve is beyond the promise.
+//! Only first tries are demand: a target that fails, and is asked again, has not been promised less. Demand that failures upstream kept
+//! away was never put to the layer: it is starved, which is no pass.
 //!
 //! **The SLO** is judged in the same windows. A share can only be judged of enough operations (100 for a p99), so consecutive windows
 //! are pooled, in order of time, until they hold enough for both the quantile and the share of errors; what is left over at the end joins
@@ -11,10 +13,12 @@
 //! Goodput is compared with those operations whose time is up. At the end of a window some are rightly still under way, and more so
 //! where the rate rises: an operation under way counts as bad once it is older than the latency limit. Seconds are whole, so it has
 //! until the next full one.
+//!
+//! What the generator could not send, or failed at by itself, is nobody's error but its own: [`super::validity`] judges it.
 
-use crate::journey::Kind;
+use crate::journey::{Cause, Kind};
 use crate::profile::{Layer, LayerEnvelope};
-use crate::record::{Counts, Distribution, Row};
+use crate::record::{Counts, Distribution, Recording, Row};
 
 use super::flow::{WINDOW, counts, latencies};
 use super::stats::{allowance, longer_than, quantile_seconds, share, smallest_sample};
@@ -43,12 +47,17 @@ impl Pool {
 
     /// Operations of which it is known whether they were good in time.
     fn known(&self) -> u64 {
-        self.counts.measured() + self.counts.shed + self.overdue
+        self.counts.ok + self.bad()
+    }
+
+    /// Operations that the target failed.
+    fn bad(&self) -> u64 {
+        self.counts.failed.total() - self.counts.failed.of(Cause::Local) + self.overdue
     }
 
     fn breach(&self, promise: &LayerEnvelope) -> Option<Breach> {
         let slo = &promise.slo;
-        let bad = self.counts.failed.total() + self.counts.shed + self.overdue;
+        let bad = self.bad();
         if bad > allowance(slo.errors, self.known()) {
             return Some(Breach::Errors { observed: share(bad, self.known()), allowed: slo.errors });
         }
@@ -60,11 +69,13 @@ impl Pool {
     }
 }
 
-/// Judges a layer.
-pub(super) fn judge(rows: &[Row], layer: Layer, promise: &LayerEnvelope) -> Judgement {
+/// Judges what a layer was asked.
+fn judge(rows: &[Row], layer: Layer, promise: &LayerEnvelope) -> Judgement {
     let of = |kind: Kind| kind.layer() == layer && !kind.is_part();
-    let rates: Vec<f64> =
-        rows.chunks_exact(WINDOW).map(|window| counts(window, of).planned as f64 / WINDOW as f64).collect();
+    let rates: Vec<f64> = rows
+        .chunks_exact(WINDOW)
+        .map(|window| counts(window, of).first_tries() as f64 / WINDOW as f64)
+        .collect();
     let tiers = tiers(&rates, promise);
     let required = rates.iter().copied().fold(0.0, f64::max);
     let headroom = 1.0 - required / promise.reserve;
@@ -83,6 +94,30 @@ pub(super) fn judge(rows: &[Row], layer: Layer, promise: &LayerEnvelope) -> Judg
         headroom,
         headroom_short: headroom < promise.headroom,
     }
+}
+
+/// Less than this share of the planned operations, and a layer was not tested as planned.
+const ARRIVED_AT_LEAST: f64 = 0.99;
+
+/// Judges a layer of a recording.
+pub(super) fn judgement(recording: &Recording, layer: Layer, promise: &LayerEnvelope) -> Judgement {
+    let judgement = judge(&recording.rows, layer, promise);
+    match starved(recording, layer) {
+        Some(starved) if matches!(judgement.finding, Finding::Pass | Finding::Untested { .. }) => {
+            Judgement { finding: starved, ..judgement }
+        }
+        _ => judgement,
+    }
+}
+
+/// Whether too little of what was planned for a layer came to be asked of it. Only a plan that came to its end can tell.
+fn starved(recording: &Recording, layer: Layer) -> Option<Finding> {
+    let planned_of = &recording.manifest.planned;
+    let planned: u64 = planned_of.iter().filter(|(kind, _)| kind.layer() == layer).map(|(_, n)| n).sum();
+    let of = |kind: Kind| kind.layer() == layer && planned_of.contains_key(&kind);
+    let arrived_share = share(counts(&recording.rows, of).first_tries(), planned);
+    let whole = recording.finished && recording.stopped_at_seconds.is_none();
+    (whole && planned > 0 && arrived_share < ARRIVED_AT_LEAST).then_some(Finding::Starved { arrived_share })
 }
 
 fn finding(pools: &[Pool], tiers: &[Option<Tier>], needed: u64, promise: &LayerEnvelope) -> Finding {

@@ -1,5 +1,6 @@
 //! What analysis finds. Times in seconds, rates per second, shares 0..1.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -7,7 +8,7 @@ use serde::Serialize;
 use crate::journey::{Cause, Kind};
 use crate::plan::Stage;
 use crate::profile::Layer;
-use crate::record::{Breakdown, Counts, Manifest};
+use crate::record::{Counts, Manifest, Tally};
 
 use super::Verdict;
 
@@ -28,6 +29,8 @@ pub struct Summary {
     pub recorded_seconds: u64,
     /// Whether the run ended properly.
     pub finished: bool,
+    /// The second in which the run was told to end early, if it was.
+    pub stopped_at_seconds: Option<u64>,
     /// Journeys and operations without a known end.
     pub unsettled: u64,
     /// What is missing from the recording.
@@ -48,8 +51,34 @@ pub struct Summary {
     pub resources: Vec<ResourceSummary>,
     /// Peers outside the allowed networks that answers named; none was contacted.
     pub foreign_peers: u64,
+    /// Self-check by Little's law; `None` where too little was in flight to tell.
+    pub self_check: Option<SelfCheck>,
     /// Who the operations were for.
-    pub breakdown: Breakdown,
+    pub breakdown: Groups,
+}
+
+/// Whether populations, rates and latencies of the recording belong together (Little's law).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SelfCheck {
+    /// The kind whose ratio is farthest from 1.
+    pub worst: Kind,
+    /// Its ratio.
+    pub ratio: f64,
+    /// Kinds whose ratio is farther from 1 than sampling explains.
+    pub off: Vec<Kind>,
+}
+
+/// Totals by the names of the visitor's properties, then stage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Groups {
+    /// By region.
+    pub regions: BTreeMap<String, BTreeMap<Stage, Tally>>,
+    /// By client.
+    pub clients: BTreeMap<String, BTreeMap<Stage, Tally>>,
+    /// By access line.
+    pub access: BTreeMap<String, BTreeMap<Stage, Tally>>,
+    /// By content: `rank-00` is the most popular, `others` are all that have no rank of their own.
+    pub content: BTreeMap<String, BTreeMap<Stage, Tally>>,
 }
 
 /// Whether the generator kept up with its own plan.
@@ -75,8 +104,13 @@ pub struct Generator {
 pub enum Fault {
     /// Too much could not be let go.
     Shed {
-        /// Share that was let go.
+        /// Share that was let go, or held back by the ceiling.
         sent_share: f64,
+    },
+    /// The ceiling of the authorisation held operations back.
+    Ceiling {
+        /// How many.
+        operations: u64,
     },
     /// Operations left too late.
     Lag {
@@ -100,7 +134,7 @@ pub enum Fault {
 pub struct Flow {
     /// What became of its operations.
     pub counts: Counts,
-    /// Mean offered rate while operations became due.
+    /// Mean offered rate, retries included, over the length of the plan or as far as it came.
     pub offered_per_second: f64,
     /// Highest offered rate of a window of 5 s.
     pub peak_offered_per_second: f64,
@@ -147,7 +181,7 @@ pub struct Judgement {
     pub finding: Finding,
     /// Highest tier that the demand reached; `None` without demand.
     pub tier: Option<Tier>,
-    /// Highest offered rate of a window.
+    /// Highest offered rate of a window, first tries alone.
     pub required_per_second: f64,
     /// Highest goodput of a 5 s window in a pool that met the SLO. At least this much is sustained: more was never asked.
     pub sustained_per_second: Option<f64>,
@@ -155,7 +189,7 @@ pub struct Judgement {
     pub worst_quantile_seconds: Option<f64>,
     /// 1 - required / reserve.
     pub headroom: f64,
-    /// Whether that is less than the profile demands.
+    /// Whether that is less than the profile demands: a warning, not a failure.
     pub headroom_short: bool,
 }
 
@@ -177,6 +211,11 @@ pub enum Finding {
         /// Beginning of the first window beyond the reserve rate.
         at_seconds: u64,
     },
+    /// It cannot be judged: failures upstream kept operations away that the plan intended for the layer.
+    Starved {
+        /// First tries that came to be asked, of those that the plan intended.
+        arrived_share: f64,
+    },
     /// Too few operations to judge it.
     Untested {
         /// How many there were in whole windows.
@@ -197,7 +236,7 @@ pub enum Breach {
         /// Its limit.
         limit_seconds: f64,
     },
-    /// Too many operations failed, were shed, or did not come back.
+    /// Too many operations failed, not counting the generator's own failures, or did not come back.
     Errors {
         /// Their share.
         observed: f64,
@@ -269,10 +308,10 @@ pub struct ResourceSummary {
     pub layer: Option<Layer>,
     /// How many processes.
     pub processes: usize,
-    /// Mean CPU, in cores.
-    pub cpu_cores: f64,
+    /// Mean CPU, in cores; it takes two samples of a process to know.
+    pub cpu_cores: Option<f64>,
     /// CPU in the busiest 5 s, in cores.
-    pub peak_cpu_cores: f64,
+    pub peak_cpu_cores: Option<f64>,
     /// Highest sum of resident memory, in bytes.
     pub peak_rss_bytes: u64,
     /// Highest sum of open descriptors.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::drive::{Event, Settled};
+use crate::drive::{Event, Settled, Shed};
 use crate::journey::Cause;
 use crate::profile::Envelope;
 use crate::record::synthetic::{Seen, manifest, observation, operation, operations, recording};
@@ -189,4 +189,119 @@ fn the_nearest_layer_is_the_one_that_failed_or_has_the_least_left() {
         index.due.p50_seconds < index.due.p99_seconds
             && Duration::from_millis(35).as_secs_f64() > index.due.p999_seconds.unwrap()
     );
+}
+
+/// The index layer's pages, all good, as a recording of one promise.
+fn kept() -> Recording {
+    let mut recording = recording(&pages(20, 90, |_| (0, 5, Settled::Ok)), 20);
+    recording.manifest.envelope.layers.retain(|layer, _| *layer == Layer::Index);
+    recording
+}
+
+#[test]
+fn an_interrupted_run_never_passes() {
+    let mut stopped = kept();
+    assert_eq!(analyse(&stopped).verdict, Verdict::Pass);
+    stopped.stopped_at_seconds = Some(15);
+    assert_eq!(analyse(&stopped).verdict, Verdict::Inconclusive);
+    stopped.manifest.envelope.layers.get_mut(&Layer::Index).unwrap().slo.limit = Duration::from_millis(1);
+    assert_eq!(analyse(&stopped).verdict, Verdict::Fail, "what was broken stays broken");
+}
+
+#[test]
+fn a_layer_that_failures_upstream_kept_idle_is_no_pass() {
+    let starved = |planned, change: fn(&mut Recording)| {
+        let mut recording = kept();
+        recording.manifest.planned = [(Kind::Page, planned), (Kind::Announce, 100)].into();
+        change(&mut recording);
+        let summary = analyse(&recording);
+        (finding(&summary), summary.verdict)
+    };
+    assert_eq!(starved(1818, |_| {}), (Finding::Pass, Verdict::Pass), "1800 of 1818 are 99 %");
+    let verdict = starved(2000, |_| {});
+    assert_eq!(verdict, (Finding::Starved { arrived_share: 0.9 }, Verdict::Inconclusive));
+    assert_eq!(starved(2000, |run| run.stopped_at_seconds = Some(18)).0, Finding::Pass, "nobody could tell");
+    let failing = |run: &mut Recording| {
+        run.manifest.envelope.layers.get_mut(&Layer::Index).unwrap().slo.limit = Duration::from_millis(1);
+    };
+    assert!(matches!(starved(2000, failing), (Finding::Fail { .. }, Verdict::Fail)));
+}
+
+#[test]
+fn retries_are_no_demand() {
+    let mut operations = pages(20, 90, |_| (0, 5, Settled::Ok));
+    for seen in &mut operations[900..] {
+        let again: Vec<_> = (1..=5)
+            .flat_map(|attempt| {
+                seen.iter().filter_map(move |(at, event)| match event {
+                    Event::Planned(kind, due, _) => Some((*at, Event::Planned(*kind, *due, attempt))),
+                    Event::Released(..) | Event::Settled(_) => Some((*at, event.clone())),
+                    _ => None,
+                })
+            })
+            .collect();
+        seen.extend(again);
+    }
+    let summary = judged(&operations, 20);
+    let judgement = summary.layers[0].judgement.clone().unwrap();
+    assert_eq!((judgement.required_per_second, judgement.tier), (90.0, Some(Tier::Base)));
+    assert_eq!(summary.layers[0].flow.counts.retries, 900 * 5);
+    assert_eq!(summary.verdict, Verdict::Pass, "540/s were served, 90/s were the demand");
+}
+
+#[test]
+fn what_the_generator_did_wrong_is_not_the_targets_error() {
+    let local = |due: u64| (0, 5, if due < 1000 { Settled::Failed(Cause::Local) } else { Settled::Ok });
+    let mut operations = pages(20, 90, local);
+    operations.extend((0..200).map(|number| {
+        let due = Tick::from_millis(2000 + number * 5);
+        vec![(due, Event::Planned(Kind::Page, due, 0)), (due, Event::Shed(Kind::Page, due, Shed::Full))]
+    }));
+    let summary = judged(&operations, 20);
+    assert_eq!((finding(&summary), summary.verdict), (Finding::Pass, Verdict::Invalid));
+    assert!(matches!(summary.generator.faults[..], [Fault::Shed { .. }, Fault::LocalErrors { .. }]));
+}
+
+#[test]
+fn a_ceiling_that_was_reached_is_named() {
+    let shed = |number: u64, why| {
+        let due = Tick::from_millis(number * 10);
+        vec![(due, Event::Planned(Kind::Page, due, 0)), (due, Event::Shed(Kind::Page, due, why))]
+    };
+    let mut operations = pages(20, 90, |_| (0, 5, Settled::Ok));
+    operations.extend((0..40).map(|number| shed(number, Shed::Ceiling)));
+    let summary = judged(&operations, 20);
+    assert_eq!(summary.generator.faults, [Fault::Ceiling { operations: 40 }]);
+    assert_eq!(summary.verdict, Verdict::Invalid);
+    operations.extend((0..40).map(|number| shed(number, Shed::Late)));
+    let faults = judged(&operations, 20).generator.faults;
+    assert!(matches!(faults[..], [Fault::Shed { .. }, Fault::Ceiling { operations: 40 }]), "{faults:?}");
+}
+
+#[test]
+fn mean_rates_are_taken_over_the_plan_as_far_as_it_came() {
+    let mut run = kept();
+    // The last arrival is due just before 20 s; an answer 10 s later, in the drain, dilutes nothing.
+    let rate = |run: &Recording| analyse(run).stages[0].flow.offered_per_second;
+    run.rows.resize_with(30, Default::default);
+    assert!((rate(&run) - 90.0).abs() < 1e-9);
+    run.manifest.length = Duration::from_secs(100);
+    run.stopped_at_seconds = Some(19);
+    assert!((rate(&run) - 90.0).abs() < 1e-9, "stopped: {}", rate(&run));
+    run.rows.truncate(10);
+    (run.stopped_at_seconds, run.finished) = (None, false);
+    assert!((rate(&run) - 90.0).abs() < 1e-9, "killed: {}", rate(&run));
+}
+
+#[test]
+fn the_self_check_names_what_is_off() {
+    let slow = pages(20, 90, |_| (0, 200, Settled::Ok));
+    let check = judged(&slow, 20).self_check.unwrap();
+    assert!(check.worst == Kind::Page && check.off.is_empty(), "{check:?}");
+    let mut recording = recording(&slow, 20);
+    for row in &mut recording.rows {
+        row.kinds.values_mut().for_each(|kind| kind.in_flight *= 2);
+    }
+    let check = analyse(&recording).self_check.unwrap();
+    assert!(check.off == [Kind::Page] && (1.6..2.4).contains(&check.ratio), "{check:?}");
 }

@@ -19,8 +19,8 @@ pub(super) fn usage(samples: &[Resources], seconds: u64) -> Vec<ResourceSummary>
 
 fn summarise(layer: Option<Layer>, samples: &[&Resources]) -> ResourceSummary {
     let cores = cores_by_second(samples);
-    let mean = |cores: &[f64]| cores.iter().sum::<f64>() / cores.len().max(1) as f64;
-    let cpu_cores = mean(&cores);
+    let mean = |cores: &[f64]| cores.iter().sum::<f64>() / cores.len() as f64;
+    let cpu_cores = (!cores.is_empty()).then(|| mean(&cores));
     let highest = |what: fn(&Resources) -> u64| {
         let mut sums: BTreeMap<u64, u64> = BTreeMap::new();
         samples.iter().for_each(|sample| *sums.entry(sample.second).or_default() += what(sample));
@@ -30,7 +30,7 @@ fn summarise(layer: Option<Layer>, samples: &[&Resources]) -> ResourceSummary {
         layer,
         processes: samples.iter().map(|sample| sample.pid).collect::<BTreeSet<_>>().len(),
         cpu_cores,
-        peak_cpu_cores: cores.windows(WINDOW).map(mean).fold(cpu_cores, f64::max),
+        peak_cpu_cores: cpu_cores.map(|all| cores.windows(WINDOW).map(mean).fold(all, f64::max)),
         peak_rss_bytes: highest(|sample| sample.rss_bytes),
         peak_descriptors: highest(|sample| sample.descriptors),
     }
@@ -73,7 +73,9 @@ mod tests {
         let samples: Vec<_> = one.chain(two).collect();
         let used = &usage(&samples, 20)[0];
         assert_eq!((used.processes, used.peak_rss_bytes, used.peak_descriptors), (2, 150, 10));
-        assert!((used.cpu_cores - 1.0).abs() < 1e-9, "{}", used.cpu_cores);
-        assert!((used.peak_cpu_cores - 1.25).abs() < 1e-9, "{}", used.peak_cpu_cores);
+        let [mean, peak] = [used.cpu_cores, used.peak_cpu_cores].map(Option::unwrap);
+        assert!((mean - 1.0).abs() < 1e-9 && (peak - 1.25).abs() < 1e-9, "{mean} {peak}");
+        let once = &usage(&samples[..1], 20)[0];
+        assert_eq!((once.cpu_cores, once.peak_cpu_cores, once.peak_rss_bytes), (None, None, 100));
     }
 }

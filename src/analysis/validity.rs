@@ -9,7 +9,7 @@
 use crate::journey::{Cause, Kind};
 use crate::record::{Counts, Recording, WorldName};
 
-use super::flow::{counts, latencies, planned_seconds};
+use super::flow::{counts, latencies, plan_seconds};
 use super::stats::{quantile_seconds, share};
 use super::summary::{Fault, Generator, ResourceSummary};
 
@@ -26,16 +26,24 @@ pub(super) fn generator(recording: &Recording, resources: &[ResourceSummary]) ->
     let operations = counts(rows, whole);
     let mut journeys = Counts::default();
     rows.iter().for_each(|row| journeys += &row.journeys);
-    let shed = [&operations, &journeys].map(|counts| share(counts.shed, counts.released + counts.shed));
-    let sent_share = 1.0 - shed[0].max(shed[1]);
+    let books = [&operations, &journeys];
+    let unsent = |shed: fn(&Counts) -> u64| {
+        let shares = books.map(|counts| share(shed(counts), counts.released + counts.shed));
+        shares[0].max(shares[1])
+    };
+    let sent_share = 1.0 - unsent(|counts| counts.shed);
+    // What the ceiling held back is a fault by another name; all the rest is want of speed.
+    let slow = 1.0 - unsent(|counts| counts.shed.saturating_sub(counts.shed_ceiling));
+    let held_back = operations.shed_ceiling;
     let [_, _, lag] = latencies(rows, whole);
     let lag_p99 = quantile_seconds(&lag, 0.99);
-    let gap = (operations.planned > 0).then(|| planned_seconds(rows) as f64 / operations.planned as f64);
+    let gap = (operations.planned > 0).then(|| plan_seconds(recording) / operations.planned as f64);
     let local = share(operations.failed.of(Cause::Local), operations.measured());
     let cpu = resources
         .iter()
         .find(|used| used.layer.is_none())
-        .map(|used| used.peak_cpu_cores / recording.manifest.workers.max(1) as f64);
+        .and_then(|used| used.peak_cpu_cores)
+        .map(|cores| cores / recording.manifest.workers.max(1) as f64);
 
     let limits = recording.manifest.envelope.layers.values().map(|promise| promise.slo.limit.as_secs_f64());
     let tightest = limits.fold(f64::INFINITY, f64::min);
@@ -45,7 +53,8 @@ pub(super) fn generator(recording: &Recording, resources: &[ResourceSummary]) ->
     // In virtual time the generator's CPU bounds nothing but the patience of whoever waits for the result.
     let live = recording.manifest.world == WorldName::Live;
     let faults = [
-        (sent_share < SENT_AT_LEAST).then_some(Fault::Shed { sent_share }),
+        (slow < SENT_AT_LEAST).then_some(Fault::Shed { sent_share: slow }),
+        (sent_share < SENT_AT_LEAST && held_back > 0).then_some(Fault::Ceiling { operations: held_back }),
         lag_p99.filter(|&lag| too_late(lag)).map(|p99_seconds| Fault::Lag { p99_seconds }),
         (local > LOCAL_ERRORS).then_some(Fault::LocalErrors { share: local }),
         cpu.filter(|&cores| live && cores > CORES_PER_WORKER)

@@ -1,5 +1,6 @@
 //! What `run` and `simulate` share: from a scenario file to a plan, and from a recording to a verdict.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use std::time::Duration;
 
 use crate::analysis::{self, Summary};
 use crate::drive::{Limits, Stop, StopLevel};
-use crate::journey::{Peer, Rules};
-use crate::plan::{Plan, Stage};
+use crate::journey::{self, Kind, Peer, Rules};
+use crate::plan::{Digest, Plan, Stage};
 use crate::problem::{FileKind, SourceFile};
 use crate::profile::Envelope;
 use crate::record::{
@@ -53,11 +54,11 @@ pub(super) fn prepare(args: &CutArgs, colors: Colors) -> Result<Prepared, Failur
 
 impl Prepared {
     /// How journeys behave.
-    pub(super) fn rules(&self, isolated: bool, seeds: Vec<Peer>) -> Rules {
+    pub(super) fn rules(&self, isolated: bool, assets: u32, seeds: Vec<Peer>) -> Rules {
         let funnel = &self.scenario.funnel;
         Rules {
             isolated,
-            assets: funnel.assets,
+            assets,
             retries: funnel.retries,
             retry_after: funnel.retry_after,
             sizes: self.scenario.content.sizes().collect(),
@@ -79,6 +80,7 @@ impl Prepared {
         let signals = seen.filter(|(_, at)| *at < cut.until).filter_map(|(name, at)| {
             cut.tick_of(at).map(|tick| SignalMark { name, at_seconds: tick.as_secs_f64() })
         });
+        let (plan_digest, planned) = self.walk(what.assets);
         Manifest {
             version: Manifest::VERSION,
             squall: env!("CARGO_PKG_VERSION").to_owned(),
@@ -86,7 +88,8 @@ impl Prepared {
             variant: self.variant,
             cut: cut.clone(),
             seed: self.seed,
-            plan_digest: self.plan.digest(),
+            plan_digest,
+            planned,
             workers: what.workers,
             world: what.world,
             isolated: what.isolated,
@@ -100,6 +103,19 @@ impl Prepared {
             host: what.host,
             started_at: what.started_at,
         }
+    }
+
+    /// Walks through the whole plan once: its digest, and the operations that it intends.
+    fn walk(&self, assets: u32) -> (String, BTreeMap<Kind, u64>) {
+        let mut digest = Digest::default();
+        let mut planned = BTreeMap::new();
+        for arrival in &self.plan {
+            digest.add(&arrival);
+            for (kind, operations) in journey::intended(&arrival, assets) {
+                *planned.entry(kind).or_default() += operations;
+            }
+        }
+        (digest.finish(), planned)
     }
 
     /// Copies for the run directory, named after what they are: the scenario and the profiles that it names, as they were read.
@@ -127,6 +143,8 @@ pub(super) struct Recorded<'a> {
     pub(super) world: WorldName,
     pub(super) workers: usize,
     pub(super) isolated: bool,
+    /// Assets of a visit.
+    pub(super) assets: u32,
     pub(super) target: &'a str,
     pub(super) envelope: &'a Envelope,
     pub(super) host: Option<Host>,
@@ -184,7 +202,7 @@ pub(super) fn record_until_end(
 ) -> Result<JoinHandle<Result<(), RecordError>>, Failure> {
     let stop = stop.clone();
     spawn("recorder", move || {
-        let recorded = record::run(recorder, inbox, on_second);
+        let recorded = record::run(recorder, inbox, &stop, on_second);
         if recorded.is_err() {
             stop.raise(StopLevel::Now);
         }

@@ -52,6 +52,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
         world: WorldName::Live,
         workers,
         isolated: args.out.isolated,
+        assets: assets(&prepared, &target),
         target: &target.name,
         envelope: &target.envelope,
         host: Some(host()),
@@ -148,11 +149,7 @@ fn drive_live(
     let (observers, resources, inbox) = record::channel(workers);
     let recording = record_until_end(recorder, inbox, stop, move |second| screen.show(second))?;
 
-    let mut rules = prepared.rules(args.out.isolated, seeds(target));
-    if target.index.assets.is_empty() {
-        // The pages of this target have none.
-        rules.assets = 0;
-    }
+    let rules = prepared.rules(args.out.isolated, assets(prepared, target), seeds(target));
     let limits = Limits {
         ceiling: target.authorization.as_ref().map(|leave| leave.ceiling / workers as f64),
         in_flight: in_flight_limit(workers),
@@ -226,6 +223,11 @@ fn work(
 
 fn refused(refusal: Refusal) -> Failure {
     Failure::new(Exit::Judged(Verdict::Refused), format!("refused: {refusal}"))
+}
+
+/// Assets of a visit: none where the pages of the target have none.
+fn assets(prepared: &Prepared, target: &Target) -> u32 {
+    if target.index.assets.is_empty() { 0 } else { prepared.scenario.funnel.assets }
 }
 
 /// The seeds that an isolated transfer may ask without having asked a tracker.

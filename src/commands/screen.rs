@@ -63,6 +63,9 @@ impl Screen {
         match &self.kind {
             Kind::Quiet => {}
             Kind::Lines if second.second.is_multiple_of(EVERY) => {
+                if second.second == 0 {
+                    print::note(report::legend());
+                }
                 print::note(&report::line(second, &self.totals, &moment))
             }
             Kind::Lines => {}

@@ -10,6 +10,7 @@
 //! *Coupled*, a step waits for the one before it and is dropped when that one failed for good. *Isolated*, every step happens at its
 //! planned moment whatever became of the others, so that each layer meets its planned rate.
 
+mod intent;
 mod operation;
 mod stage;
 mod stages;
@@ -17,6 +18,7 @@ mod stages;
 mod tests;
 mod way;
 
+pub use intent::intended;
 pub use operation::{Cause, Kind, Operation, Outcome, Part, Peer, Reply, Visitor};
 pub use stage::Rules;
 pub use way::{Action, Journey};

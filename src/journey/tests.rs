@@ -163,6 +163,27 @@ fn the_whole_funnel_in_order() {
 }
 
 #[test]
+fn what_is_intended_is_what_is_asked_if_nothing_fails() {
+    let magnet = arrival(&[(0, What::Magnet), (10, What::Lookup), (20, What::Transfer { until: 0.5 })]);
+    let side = Arrival { origin: Origin::Side(0), ..arrival(&[(0, What::Visit)]) };
+    for assets in [0, 2] {
+        let rules = Rules { assets, ..rules() };
+        for arrival in [&whole_funnel(), &magnet, &side] {
+            let (done, _) = play(arrival, &rules, Duration::from_millis(10), |op, _| answer(op));
+            let mut asked = std::collections::BTreeMap::new();
+            for (_, kind) in kinds(&done).into_iter().filter(|(_, kind)| *kind != Kind::Piece) {
+                *asked.entry(kind).or_insert(0) += 1;
+            }
+            let mut expected = std::collections::BTreeMap::new();
+            for (kind, operations) in intended(arrival, assets) {
+                *expected.entry(kind).or_insert(0) += operations;
+            }
+            assert_eq!(asked, expected);
+        }
+    }
+}
+
+#[test]
 fn a_slow_stage_delays_what_follows_from_it_and_nothing_else() {
     let (done, _) = play(&whole_funnel(), &rules(), Duration::from_millis(90), |op, _| answer(op));
     let done = kinds(&done);

@@ -27,7 +27,8 @@ pub struct LayerEnvelope {
     pub reserve: f64,
     /// What "kept" means.
     pub slo: Slo,
-    /// Share of the reserve rate that should stay unused at the peak, 0..1.
+    /// Share of the reserve rate that is to stay unused at the peak, 0..1. Less is a warning in the report, not a failure: every
+    /// operation was served as promised, but there is less left for the unforeseen than the operators wanted.
     pub headroom: f64,
 }
 

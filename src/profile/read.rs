@@ -221,7 +221,11 @@ fn layer_envelope(table: &mut Table<'_>) -> Result<LayerEnvelope, Reported> {
         table.required::<PositiveDuration>("burst_for", "How long a burst may last, in run time.");
     let reserve = table
         .required::<PositiveRate>("reserve", "Operations that are survived with everything switched on.");
-    let headroom = table.or("headroom", "Share of the reserve that stays unused at the peak.", Share(0.2));
+    let headroom = table.or(
+        "headroom",
+        "Share of the reserve that is to stay unused at the peak; less is a warning, not a failure.",
+        Share(0.2),
+    );
     let slo = table.table("slo", "What \"kept\" means.", slo);
     let (base, burst, reserve) = (base?.0.0, burst?.0.0, reserve?.0.0);
     ascending(table, ("base", base), ("burst", burst))?;

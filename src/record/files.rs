@@ -52,6 +52,7 @@ impl Header {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Trailer {
     pub(crate) finished: bool,
+    pub(crate) stopped_at_seconds: Option<u64>,
     pub(crate) breakdown: Breakdown,
 }
 
@@ -173,8 +174,12 @@ impl Files {
         self.resources.append_json(sample)
     }
 
-    pub(crate) fn finish(&mut self, breakdown: Breakdown) -> Result<(), RecordError> {
-        self.timeline.append_json(&Trailer { finished: true, breakdown })
+    pub(crate) fn finish(
+        &mut self,
+        stopped_at_seconds: Option<u64>,
+        breakdown: Breakdown,
+    ) -> Result<(), RecordError> {
+        self.timeline.append_json(&Trailer { finished: true, stopped_at_seconds, breakdown })
     }
 
     fn encode(

@@ -1,9 +1,11 @@
 //! What stands beside the seconds: what was run, and what it used.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::journey::Kind;
 use crate::profile::{Envelope, Layer};
 use crate::scenario::{Cut, VariantName};
 
@@ -25,6 +27,9 @@ pub struct Manifest {
     pub seed: u64,
     /// Digest of the plan, hexadecimal.
     pub plan_digest: String,
+    /// Operations that the whole plan intends if nothing fails, first tries alone; without pieces, whose number only the target
+    /// knows.
+    pub planned: BTreeMap<Kind, u64>,
     /// How many workers drove it.
     pub workers: usize,
     /// Which world.

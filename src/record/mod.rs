@@ -6,7 +6,7 @@
 //! | file | content |
 //! |---|---|
 //! | `manifest.json` | what was run, where, against which promise |
-//! | `timeline.jsonl` | a header line, one object a second, a trailer line if the run ended properly |
+//! | `timeline.jsonl` | a header line, one object a second, a trailer line if the run ended properly, which says whether it was stopped before its end |
 //! | `intervals.hlog` | HDR interval log, one histogram a second, kind and measure (`page.due`, `page.service`, `page.lag`), in microseconds |
 //! | `resources.jsonl` | CPU, memory and descriptors of the generator and of the target's local processes |
 //! | `sources/` | the files that the run was made of |

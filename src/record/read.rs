@@ -32,6 +32,8 @@ pub struct Recording {
     pub breakdown: Breakdown,
     /// Whether the run ended properly and is here as a whole.
     pub finished: bool,
+    /// The second in which the run was told to end early (a signal, a withdrawn authorisation), if it was.
+    pub stopped_at_seconds: Option<u64>,
     /// Journeys and operations without a known end; zero where the run ended properly.
     pub unsettled: u64,
     /// What is missing, a line each.
@@ -67,6 +69,7 @@ impl Recording {
             manifest,
             rows,
             resources,
+            stopped_at_seconds: trailer.as_ref().and_then(|trailer| trailer.stopped_at_seconds),
             breakdown: trailer.map(|trailer| trailer.breakdown).unwrap_or_default(),
             finished,
             unsettled: ledger.unsettled(),
@@ -87,6 +90,8 @@ impl Recording {
             same_plan(&sum.manifest, &part.manifest)?;
             sum.manifest.workers += part.manifest.workers;
             sum.finished &= part.finished;
+            let stops = [sum.stopped_at_seconds, part.stopped_at_seconds];
+            sum.stopped_at_seconds = stops.into_iter().flatten().min();
             sum.breakdown += &part.breakdown;
             sum.resources.extend_from_slice(&part.resources);
             sum.notes.extend_from_slice(&part.notes);

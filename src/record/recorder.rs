@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
+use crate::drive::{Stop, StopLevel};
 use crate::journey::Kind;
 
 use super::breakdown::Breakdown;
@@ -21,6 +22,19 @@ pub(crate) enum Message {
     Batch(Batch),
     Resources(Resources),
     Lost,
+}
+
+impl Message {
+    /// The second of the run that it tells of.
+    fn second(&self) -> Option<u64> {
+        match self {
+            // A worker hands over what lies before its open seconds as the next one begins; its last batch ends with the second it is in.
+            Self::Batch(Batch { last: None, through, .. }) => Some(*through),
+            Self::Batch(Batch { through, .. }) => Some(through.saturating_sub(1)),
+            Self::Resources(sample) => Some(sample.second),
+            Self::Lost => None,
+        }
+    }
 }
 
 /// Where the messages of all workers arrive.
@@ -61,6 +75,7 @@ pub struct Recorder {
     next: u64,
     ledger: Ledger,
     breakdown: Breakdown,
+    stopped_at_seconds: Option<u64>,
 }
 
 impl Recorder {
@@ -83,6 +98,7 @@ impl Recorder {
             next: 0,
             ledger: Ledger::default(),
             breakdown: Breakdown::default(),
+            stopped_at_seconds: None,
         }
     }
 
@@ -140,23 +156,30 @@ impl Recorder {
         self.open.last_key_value().map_or(self.next, |(second, _)| second + 1)
     }
 
+    /// Notes that the run was told to end early, in this second; the first word counts.
+    pub fn stopped(&mut self, at_seconds: u64) {
+        self.stopped_at_seconds.get_or_insert(at_seconds);
+    }
+
     /// Ends the recording properly: all workers have finished and all seconds are written.
     ///
     /// # Errors
     /// When the books do not balance, or the disk says no.
     pub fn finish(mut self) -> Result<(), RecordError> {
         self.ledger.close()?;
-        self.files.finish(self.breakdown)
+        self.files.finish(self.stopped_at_seconds, self.breakdown)
     }
 }
 
-/// Records until every worker has finished. Meant for a thread of its own; `on_second` is called there, after each closed second.
+/// Records until every worker has finished. Meant for a thread of its own; `on_second` is called there, after each closed second. A
+/// run that is told to `stop` while workers are at work is recorded as stopped, in the second of the message that follows.
 ///
 /// # Errors
 /// When the disk says no, the books do not balance, or a worker was lost; what was written until then stays readable.
 pub fn run(
     mut recorder: Recorder,
     inbox: Inbox,
+    stop: &Stop,
     mut on_second: impl FnMut(&Snapshot),
 ) -> Result<(), RecordError> {
     let mut through = vec![0; inbox.workers];
@@ -164,6 +187,11 @@ pub fn run(
     while finished + lost < inbox.workers {
         // Cannot fail before that: every worker that is neither finished nor lost holds a sender.
         let Ok(message) = inbox.from.recv() else { break };
+        if let Some(second) = message.second()
+            && stop.level() != StopLevel::Run
+        {
+            recorder.stopped(second);
+        }
         match message {
             Message::Resources(sample) => recorder.resources(&sample)?,
             Message::Lost => lost += 1,

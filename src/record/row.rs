@@ -60,10 +60,14 @@ impl AddAssign<&Self> for Failures {
 pub struct Counts {
     /// Became due.
     pub planned: u64,
+    /// Of those, further tries after a failure: load that the target brought on itself, not demand. None for journeys.
+    pub retries: u64,
     /// Were let go.
     pub released: u64,
     /// Could not be let go.
     pub shed: u64,
+    /// Of those, because the ceiling of the authorisation was reached. None for journeys.
+    pub shed_ceiling: u64,
     /// Ended as they should.
     pub ok: u64,
     /// Ended otherwise.
@@ -83,6 +87,12 @@ impl Counts {
         }
     }
 
+    /// How many became due for the first time: the demand.
+    #[must_use]
+    pub fn first_tries(&self) -> u64 {
+        self.planned.saturating_sub(self.retries)
+    }
+
     /// How many ended by themselves: each has a latency.
     #[must_use]
     pub fn measured(&self) -> u64 {
@@ -99,8 +109,10 @@ impl Counts {
 impl AddAssign<&Self> for Counts {
     fn add_assign(&mut self, other: &Self) {
         self.planned += other.planned;
+        self.retries += other.retries;
         self.released += other.released;
         self.shed += other.shed;
+        self.shed_ceiling += other.shed_ceiling;
         self.ok += other.ok;
         self.failed += &other.failed;
         self.cut += other.cut;

@@ -1,12 +1,13 @@
 //! A seeded event stream and recordings of it, for the tests of everything from here to the report.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::drive::{Event, Observation, Settled};
+use crate::drive::{Event, Observation, Settled, Stop};
 use crate::journey::{Cause, Kind};
 use crate::profile::{Envelope, Layer, LayerEnvelope, Slo};
 use crate::scenario::{Cut, VariantName};
@@ -119,6 +120,7 @@ pub(crate) fn manifest(workers: usize) -> Manifest {
         cut: Cut { speed: 500.0, scale: 1.0, from: Duration::ZERO, until: Duration::from_secs(30_000) },
         seed: 7,
         plan_digest: "00ff".to_owned(),
+        planned: BTreeMap::new(),
         workers,
         world: WorldName::Model,
         isolated: false,
@@ -156,7 +158,7 @@ pub(crate) fn record(
     )?;
     let (workers, sink, inbox) = channel(streams.len());
     std::thread::scope(|scope| {
-        let recorder = scope.spawn(|| run(recorder, inbox, |_| {}));
+        let recorder = scope.spawn(|| run(recorder, inbox, &Stop::default(), |_| {}));
         samples.into_iter().for_each(|sample| sink.send(sample));
         for (mut worker, events) in workers.into_iter().zip(streams) {
             scope.spawn(move || {
@@ -168,9 +170,11 @@ pub(crate) fn record(
     })
 }
 
-/// Records one stream of these operations and reads it again.
+/// Records one stream of these operations and reads it again; the plan is as long as they are.
 pub(crate) fn recording(operations: &[Seen], seconds: u64) -> Recording {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path(), vec![stream(operations, seconds)], Vec::new()).unwrap();
-    Recording::read(dir.path()).unwrap()
+    let mut recording = Recording::read(dir.path()).unwrap();
+    recording.manifest.length = Duration::from_secs(seconds);
+    recording
 }

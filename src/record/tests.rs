@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::drive::{Event, Settled};
+use crate::drive::{Event, Settled, Shed, Stop, StopLevel};
 use crate::journey::Kind;
 use crate::unit::Tick;
 
@@ -25,7 +25,7 @@ fn total(recording: &Recording, kind: Kind) -> Counts {
 fn what_was_observed_is_read_back() {
     let recording = recording(&operations(1, 6, 50), 6);
     assert!(recording.finished, "{:?}", recording.notes);
-    assert_eq!(recording.manifest, manifest(1));
+    assert_eq!(recording.manifest, Manifest { length: Duration::from_secs(6), ..manifest(1) });
     assert_eq!(
         (recording.unsettled, recording.rows.len()),
         (0, 7),
@@ -238,7 +238,7 @@ fn a_full_disk_is_an_error() {
         let mut worker = workers.pop().unwrap();
         stream(&operations(1, 2, 2), 2).into_iter().for_each(|event| worker.observe(event));
         worker.finish();
-        let error = run(Recorder::on(files), inbox, |_| {}).unwrap_err();
+        let error = run(Recorder::on(files), inbox, &Stop::default(), |_| {}).unwrap_err();
         assert!(
             matches!(&error, RecordError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
         );
@@ -302,7 +302,7 @@ fn a_lost_worker_leaves_an_incomplete_recording() {
     stream(&operations(5, 3, 5), 3).into_iter().for_each(|event| survivor.observe(event));
     survivor.finish();
     drop(workers);
-    let error = run(recorder, inbox, |_| {}).unwrap_err();
+    let error = run(recorder, inbox, &Stop::default(), |_| {}).unwrap_err();
     assert!(matches!(error, RecordError::WorkersLost(1)));
     let recording = Recording::read(dir.path()).unwrap();
     assert_eq!((recording.finished, recording.rows.len()), (false, 4));
@@ -317,7 +317,7 @@ fn snapshots_follow_the_closed_seconds() {
     stream(&operations(6, 3, 10), 3).into_iter().for_each(|event| worker.observe(event));
     worker.finish();
     let mut seen = Vec::new();
-    run(recorder, inbox, |snapshot| seen.push(snapshot.clone())).unwrap();
+    run(recorder, inbox, &Stop::default(), |snapshot| seen.push(snapshot.clone())).unwrap();
     assert_eq!(seen.iter().map(|snapshot| snapshot.second).collect::<Vec<_>>(), [0, 1, 2, 3]);
     let offered: u64 = seen.iter().flat_map(|snapshot| &snapshot.stages).map(|stage| stage.offered).sum();
     assert_eq!(offered, 9 * 30);
@@ -333,4 +333,57 @@ fn sources_stay_in_the_directory() {
     Recorder::create(&inside, &manifest(1), &sources).unwrap();
     let exists = |path: &Path| path.exists();
     assert!(exists(&inside.join("sources/escape.toml")) && !exists(&dir.path().join("escape.toml")));
+}
+
+#[test]
+fn retries_and_what_the_ceiling_held_back_are_counted_apart() {
+    let at = Tick::from_millis(100);
+    let mut events = vec![Event::Planned(Kind::Page, at, 0), Event::Shed(Kind::Page, at, Shed::Full)];
+    for attempt in 1..=2 {
+        events.push(Event::Planned(Kind::Page, at, attempt));
+        events.push(Event::Shed(Kind::Page, at, Shed::Ceiling));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path(), vec![events], Vec::new()).unwrap();
+    let page = total(&Recording::read(dir.path()).unwrap(), Kind::Page);
+    assert_eq!(
+        (page.planned, page.retries, page.first_tries(), page.shed, page.shed_ceiling),
+        (3, 2, 1, 3, 2)
+    );
+}
+
+#[test]
+fn a_stopped_run_says_when() {
+    let stopped = |at_half_seconds: Option<u64>, level: StopLevel| {
+        let dir = tempfile::tempdir().unwrap();
+        let recorder = Recorder::create(dir.path(), &manifest(1), &[]).unwrap();
+        let (mut workers, _sink, inbox) = channel(1);
+        let mut worker = workers.pop().unwrap();
+        let stop = Stop::default();
+        // The recorder takes each message before the next is sent: what it reports proves that it has taken it.
+        let (seen, closed) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let stop_ = stop.clone();
+            scope.spawn(move || run(recorder, inbox, &stop_, |second| seen.send(second.second).unwrap()));
+            for half in 0..=20 {
+                if Some(half) == at_half_seconds {
+                    stop.raise(level);
+                }
+                worker.observe(Event::Clock(Tick::from_millis(half * 500)));
+                if half >= 4 && half % 2 == 0 {
+                    closed.recv().unwrap();
+                }
+            }
+            worker.finish();
+        });
+        Recording::read(dir.path()).unwrap()
+    };
+    let whole = stopped(None, StopLevel::Drain);
+    assert_eq!((whole.finished, whole.stopped_at_seconds), (true, None));
+    for level in [StopLevel::Drain, StopLevel::Now] {
+        let part = stopped(Some(13), level);
+        assert_eq!((part.finished, part.stopped_at_seconds), (true, Some(6)), "raised at 6.5 s");
+        let sum = Recording::merge(&[whole.clone(), part]).unwrap();
+        assert_eq!(sum.stopped_at_seconds, Some(6));
+    }
 }

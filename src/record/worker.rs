@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::mpsc::SyncSender;
 
-use crate::drive::Event;
+use crate::drive::{Event, Shed};
 use crate::unit::Tick;
 
 use super::breakdown::{Breakdown, Tallies};
@@ -56,9 +56,17 @@ impl WorkerRecorder {
             Event::JourneyReleased(at) => self.at(at).journeys.released += 1,
             Event::JourneyShed(due) => self.at(due).journeys.shed += 1,
             Event::JourneyEnded(at, settled) => self.at(at).journeys.settle(settled),
-            Event::Planned(kind, due, _) => self.at(due).kind(kind).counts.planned += 1,
+            Event::Planned(kind, due, attempt) => {
+                let counts = &mut self.at(due).kind(kind).counts;
+                counts.planned += 1;
+                counts.retries += u64::from(attempt > 0);
+            }
             Event::Released(kind, _, at) => self.at(at).kind(kind).counts.released += 1,
-            Event::Shed(kind, due, _) => self.at(due).kind(kind).counts.shed += 1,
+            Event::Shed(kind, due, why) => {
+                let counts = &mut self.at(due).kind(kind).counts;
+                counts.shed += 1;
+                counts.shed_ceiling += u64::from(why == Shed::Ceiling);
+            }
             Event::Part(seen) => self.at(seen.ended).kind(seen.kind).settle(&seen, true),
             Event::Settled(seen) => {
                 self.at(seen.ended).kind(seen.kind).settle(&seen, false);

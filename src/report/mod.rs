@@ -9,7 +9,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
-pub use progress::{Moment, line, panel};
+pub use progress::{Moment, legend, line, panel};
 pub use text::text;
 
 use crate::analysis::Summary;

@@ -208,7 +208,7 @@ fn rate(per_second: f64) -> String {
 }
 
 /// A moment of scenario time, `T+08:30`, with seconds where it has some.
-fn clock(seconds: f64) -> String {
+pub(super) fn clock(seconds: f64) -> String {
     let all = seconds.round() as u64;
     let (hours, minutes, seconds) = (all / 3600, all / 60 % 60, all % 60);
     match seconds {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::record::{Snapshot, StageSnapshot, Totals};
 
+use super::plan::clock;
 use super::quantity::seconds;
 use super::table::{Align, table};
 
@@ -40,7 +41,13 @@ pub fn panel(snapshot: &Snapshot, totals: &Totals, moment: &Moment) -> String {
     format!("{}\n{}{}\n", place(snapshot, moment), table(&columns, &rows), so_far(totals))
 }
 
-/// The same on one line, for a pipe or a log: offered and achieved per stage.
+/// What the figures of [`line`] mean; said once, before the first of them.
+#[must_use]
+pub const fn legend() -> &'static str {
+    "second of the run · scenario time · what happens | achieved/offered operations of that second, by stage | totals so far"
+}
+
+/// The same on one line, for a pipe or a log: achieved and offered per stage.
 #[must_use]
 pub fn line(snapshot: &Snapshot, totals: &Totals, moment: &Moment) -> String {
     let stages: Vec<_> = snapshot
@@ -52,9 +59,11 @@ pub fn line(snapshot: &Snapshot, totals: &Totals, moment: &Moment) -> String {
 }
 
 fn place(snapshot: &Snapshot, moment: &Moment) -> String {
-    let scenario = humantime::format_duration(Duration::from_secs(moment.scenario.as_secs() / 60 * 60));
+    let scenario = clock((moment.scenario.as_secs() / 60 * 60) as f64);
     let length = moment.length.as_secs_f64();
-    format!("{} of {length:.0} s · scenario {scenario} · {}", snapshot.second + 1, moment.phase)
+    // The seconds after the plan only drain, and the phase says so.
+    let second = ((snapshot.second + 1) as f64).min(length);
+    format!("{second:.0} of {length:.0} s · {scenario} · {}", moment.phase)
 }
 
 fn so_far(totals: &Totals) -> String {

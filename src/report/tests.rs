@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::analysis::analyse;
+use crate::journey::Kind;
 use crate::profile::Layer;
 use crate::record::synthetic::{operations, record, recording, stream};
 use crate::record::{Recording, Resources, Snapshot, Totals};
@@ -35,6 +36,7 @@ fn synthetic() -> Recording {
     record(dir.path(), vec![stream(&operations(11, 10, 30), 10)], samples).unwrap();
     let mut recording = Recording::read(dir.path()).unwrap();
     recording.directory = Some("runs/listing-day-7".into());
+    recording.manifest.length = Duration::from_secs(10);
     recording
 }
 
@@ -64,6 +66,46 @@ fn the_report_of_a_broken_promise() {
 }
 
 #[test]
+fn the_report_of_a_run_that_decides_nothing() {
+    let mut recording = synthetic();
+    recording.manifest.planned = [(Kind::Announce, 500)].into();
+    let envelope = &mut recording.manifest.envelope.layers;
+    envelope.get_mut(&Layer::Index).unwrap().headroom = 0.8;
+    envelope.get_mut(&Layer::Seedbox).unwrap().slo.quantile = 0.9999;
+    recording.resources.truncate(1);
+    assert_golden("inconclusive.txt", &text(&analyse(&recording), false));
+}
+
+#[test]
+fn warnings_are_told_with_a_pass() {
+    let mut recording = synthetic();
+    recording.manifest.envelope.layers.get_mut(&Layer::Index).unwrap().headroom = 0.8;
+    let text = text(&analyse(&recording), true);
+    let seen: Vec<_> =
+        text.lines().filter(|line| line.contains("headroom") || line.contains("PASS")).collect();
+    assert_eq!(
+        seen[..2],
+        [
+            "\u{1b}[32m✓\u{1b}[0m PASS with warnings: every layer kept its promise",
+            "\u{1b}[33m!\u{1b}[0m index: headroom 76.7 %, the profile demands 80 %"
+        ]
+    );
+    assert!(seen[3].starts_with("\u{1b}[33m!") && seen[3].ends_with("headroom below 80 %"), "{seen:?}");
+}
+
+#[test]
+fn an_interruption_is_told() {
+    let mut recording = synthetic();
+    let mut told = |at_seconds| {
+        recording.stopped_at_seconds = Some(at_seconds);
+        let text = text(&analyse(&recording), false);
+        text.lines().find(|line| line.contains("interrupted")).map(str::to_owned)
+    };
+    assert_eq!(told(6).unwrap(), "? interrupted at 6 of 10 s: the rest was never asked");
+    assert_eq!(told(10).unwrap(), "? interrupted at 10 s, while draining");
+}
+
+#[test]
 fn colours_change_nothing_but_the_marks() {
     let summary = analyse(&recording(&operations(1, 5, 5), 5));
     let colored = text(&summary, true);
@@ -88,4 +130,6 @@ fn progress_on_a_terminal_and_in_a_pipe() {
     };
     assert_golden("panel.txt", &panel(&snapshots[3], &totals, &moment));
     assert_golden("line.txt", &line(&snapshots[3], &totals, &moment));
+    let draining = Moment { length: Duration::from_secs(2), phase: "draining".to_owned(), ..moment };
+    assert!(line(&snapshots[3], &totals, &draining).starts_with("2 of 2 s · T+01:40 · draining | "));
 }

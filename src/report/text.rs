@@ -1,12 +1,13 @@
 //! The report on a terminal: the verdict first, then what it rests on. At most 100 columns.
 
 use crate::analysis::{Breach, Fault, Finding, Flow, Judgement, LayerSummary, Summary, Verdict};
-use crate::journey::Cause;
-use crate::profile::{LayerEnvelope, Slo};
+use crate::journey::{Cause, Kind};
+use crate::plan::Stage;
+use crate::profile::LayerEnvelope;
 use crate::scenario::VariantName;
 
 use super::quantity::{bytes, percent, rate, seconds, three_digits};
-use super::table::{Align, table};
+use super::table::{Align, grouped, table};
 
 const GREEN: &str = "\u{1b}[32m";
 const RED: &str = "\u{1b}[31m";
@@ -35,7 +36,7 @@ fn colored(text: &str) -> String {
         let tint = match line.chars().next() {
             Some('✓') => GREEN,
             Some('✗') => RED,
-            Some('?') => YELLOW,
+            Some('?' | '!') => YELLOW,
             _ => return format!("{line}\n"),
         };
         let end = line.find(' ').unwrap_or(line.len());
@@ -52,9 +53,12 @@ fn verdict(summary: &Summary) -> String {
     };
     let run = &summary.manifest;
     let mode = if run.isolated { ", isolated" } else { "" };
+    let warnings: Vec<String> = summary.layers.iter().filter_map(|layer| warning(summary, layer)).collect();
+    let warned = summary.verdict == Verdict::Pass && !warnings.is_empty();
     let mut text = format!(
-        "{mark} {}: {}\n  {} ({}{mode}) on {}, {} world, seed {}, {} worker(s), {} s recorded\n",
+        "{mark} {}{}: {}\n  {} ({}{mode}) on {}, {} world, seed {}, {} worker(s), {} s recorded\n",
         summary.verdict.name().to_uppercase(),
+        if warned { " with warnings" } else { "" },
         summary.verdict.meaning(),
         run.scenario,
         variant(run.variant),
@@ -64,8 +68,20 @@ fn verdict(summary: &Summary) -> String {
         run.workers,
         summary.recorded_seconds,
     );
+    if let Some(at) = summary.stopped_at_seconds {
+        let length = run.length.as_secs_f64();
+        text += &match at as f64 {
+            at if at < length => {
+                format!("? interrupted at {at} of {length:.0} s: the rest was never asked\n")
+            }
+            at => format!("? interrupted at {at} s, while draining\n"),
+        };
+    }
     for fault in &summary.generator.faults {
-        text += &format!("✗ generator: {}; rates below are \"at least\"\n", fault_text(fault));
+        text += &format!("✗ generator: {}\n", fault_text(fault));
+    }
+    if !summary.generator.faults.is_empty() {
+        text += "  rates below are \"at least\"\n";
     }
     for layer in &summary.layers {
         let finding = layer.judgement.as_ref().map(|judgement| &judgement.finding);
@@ -73,23 +89,64 @@ fn verdict(summary: &Summary) -> String {
         if let (Some(finding), Some(promise)) = (finding, promise)
             && let Some(why) = broken(finding, promise)
         {
-            text += &format!("✗ {}: {why}\n", layer.layer.name());
+            text += &format!("{} {}: {why}\n", mark_of(finding), layer.layer.name());
         }
     }
+    text.extend(warnings);
     if summary.unsettled > 0 {
         text += &format!("? {} journeys and operations have no known end\n", summary.unsettled);
     }
     for note in &summary.notes {
         text += &format!("? {note}\n");
     }
+    if summary.verdict == Verdict::Inconclusive {
+        text += &hints(summary);
+    }
     text
+}
+
+/// Less headroom than the target's profile demands.
+fn warning(summary: &Summary, layer: &LayerSummary) -> Option<String> {
+    let judgement = layer.judgement.as_ref().filter(|judgement| judgement.headroom_short)?;
+    let demanded = summary.manifest.envelope.layers.get(&layer.layer)?.headroom;
+    let (name, headroom) = (layer.layer.name(), percent(judgement.headroom));
+    let kept = matches!(judgement.finding, Finding::Pass);
+    kept.then(|| format!("! {name}: headroom {headroom}, the profile demands {}\n", percent(demanded)))
+}
+
+/// What would make an inconclusive run conclusive.
+fn hints(summary: &Summary) -> String {
+    let findings = || summary.layers.iter().filter_map(|layer| Some(&layer.judgement.as_ref()?.finding));
+    let hints = [
+        (findings().next().is_none(), "give the target's profile an [envelope] to be judged by"),
+        (
+            !summary.finished || summary.stopped_at_seconds.is_some(),
+            "only a run that comes to its end can pass",
+        ),
+        (
+            findings().any(|finding| matches!(finding, Finding::Starved { .. })),
+            "mend what failed upstream, or drive every stage at its planned rate with --isolated",
+        ),
+        (
+            findings().any(|finding| matches!(finding, Finding::Untested { .. })),
+            "ask for more operations: a longer --window, a lower --speed or a higher --scale",
+        ),
+    ];
+    let told = hints.into_iter().filter(|(applies, _)| *applies);
+    told.map(|(_, hint)| format!("  hint: {hint}\n")).collect()
 }
 
 fn fault_text(fault: &Fault) -> String {
     match fault {
         Fault::Shed { sent_share } => format!("only {} of the plan was sent", percent(*sent_share)),
         Fault::Lag { p99_seconds } => format!("p99 of the send lag is {}", seconds(Some(*p99_seconds))),
-        Fault::LocalErrors { share } => format!("{} of operations failed for its own fault", percent(*share)),
+        Fault::Ceiling { operations } => {
+            format!("the ceiling of the authorisation was reached: {operations} operations were not sent")
+        }
+        Fault::LocalErrors { share } => format!(
+            "descriptors or ports ran out for {} of operations: raise `ulimit -n`, lower --scale",
+            percent(*share)
+        ),
         Fault::Cpu { cores_per_worker } => {
             format!("{} of a core per worker at the peak", percent(*cores_per_worker))
         }
@@ -102,9 +159,8 @@ fn layers(summary: &Summary) -> String {
     let at_least = if summary.generator.faults.is_empty() { "" } else { "≥ " };
     for layer in &summary.layers {
         let promise = summary.manifest.envelope.layers.get(&layer.layer);
-        let slo = promise.map(|promise| &promise.slo);
-        rows.push(match (&layer.judgement, slo) {
-            (Some(judgement), Some(slo)) => layer_row(layer, judgement, slo, at_least),
+        rows.push(match (&layer.judgement, promise) {
+            (Some(judgement), Some(promise)) => layer_row(layer, judgement, promise, at_least),
             _ => without_promise(layer),
         });
     }
@@ -116,17 +172,25 @@ fn layers(summary: &Summary) -> String {
     text
 }
 
-fn layer_row(layer: &LayerSummary, judgement: &Judgement, slo: &Slo, at_least: &str) -> Vec<String> {
-    let (mark, note) = match &judgement.finding {
-        Finding::Pass if judgement.headroom_short => ('✓', "headroom is short".to_owned()),
-        Finding::Pass => ('✓', String::new()),
-        Finding::Fail { breach: Breach::Latency { .. }, .. } => ('✗', "too slow".to_owned()),
-        Finding::Fail { breach: Breach::Errors { .. }, .. } => ('✗', "too many errors".to_owned()),
-        Finding::Exceeded { .. } => ('✗', "beyond reserve".to_owned()),
-        Finding::Untested { operations, needed } => ('?', format!("{operations} of {needed} needed")),
+fn layer_row(
+    layer: &LayerSummary,
+    judgement: &Judgement,
+    promise: &LayerEnvelope,
+    at_least: &str,
+) -> Vec<String> {
+    let slo = &promise.slo;
+    let short = judgement.headroom_short && judgement.finding == Finding::Pass;
+    let note = match &judgement.finding {
+        Finding::Pass if short => format!("headroom below {}", percent(promise.headroom)),
+        Finding::Pass => String::new(),
+        Finding::Fail { breach: Breach::Latency { .. }, .. } => "too slow".to_owned(),
+        Finding::Fail { breach: Breach::Errors { .. }, .. } => "too many errors".to_owned(),
+        Finding::Exceeded { .. } => "beyond reserve".to_owned(),
+        Finding::Starved { arrived_share } => format!("{} arrived", percent(*arrived_share)),
+        Finding::Untested { operations, needed } => format!("{operations} of {needed} needed"),
     };
     vec![
-        mark.to_string(),
+        if short { '!' } else { mark_of(&judgement.finding) }.to_string(),
         layer.layer.name().to_owned(),
         judgement.tier.map_or("-", |tier| tier.name()).to_owned(),
         rate(judgement.required_per_second),
@@ -142,16 +206,28 @@ fn layer_row(layer: &LayerSummary, judgement: &Judgement, slo: &Slo, at_least: &
     ]
 }
 
+const fn mark_of(finding: &Finding) -> char {
+    match finding {
+        Finding::Pass => '✓',
+        Finding::Fail { .. } | Finding::Exceeded { .. } => '✗',
+        Finding::Starved { .. } | Finding::Untested { .. } => '?',
+    }
+}
+
 fn without_promise(layer: &LayerSummary) -> Vec<String> {
     let required = rate(layer.flow.peak_offered_per_second);
     let cells = ["", layer.layer.name(), "-", &required, "-", "-", "-", "no envelope"];
     cells.map(str::to_owned).to_vec()
 }
 
-/// How a promise was broken, with what was seen and what was promised.
+/// How a promise was broken, with what was seen and what was promised, or why it could not be put to the test.
 fn broken(finding: &Finding, promise: &LayerEnvelope) -> Option<String> {
     Some(match finding {
         Finding::Pass | Finding::Untested { .. } => return None,
+        Finding::Starved { arrived_share } => format!(
+            "only {} of the planned operations arrived: failures upstream; not tested at its planned rate",
+            percent(*arrived_share)
+        ),
         Finding::Exceeded { at_seconds } => {
             format!("at {at_seconds} s the demand was beyond the reserve of {}", rate(promise.reserve))
         }
@@ -173,8 +249,10 @@ fn quantile_name(quantile: f64) -> String {
 }
 
 fn stages(summary: &Summary) -> String {
-    let head =
-        ["", "stage", "planned", "offered", "peak", "achieved", "good", "shed", "failed", "cut", "causes"];
+    let head = [
+        "", "stage", "planned", "retries", "offered", "peak", "achieved", "good", "shed", "failed", "cut",
+        "causes",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for stage in &summary.stages {
         let Flow { counts, offered_per_second, peak_offered_per_second, .. } = &stage.flow;
@@ -182,6 +260,7 @@ fn stages(summary: &Summary) -> String {
             String::new(),
             stage.stage.name().to_owned(),
             counts.planned.to_string(),
+            counts.retries.to_string(),
             rate(*offered_per_second),
             rate(*peak_offered_per_second),
             rate(stage.flow.achieved_per_second),
@@ -193,7 +272,20 @@ fn stages(summary: &Summary) -> String {
         ]);
     }
     use Align::{Left, Right};
-    table(&[Left, Left, Right, Right, Right, Right, Right, Right, Right, Right, Left], &rows)
+    let columns = [&[Left; 2][..], &[Right; 9], &[Left]].concat();
+    table(&columns, &rows) + &loads()
+}
+
+/// Which stage loads which layer, where the name does not say it.
+fn loads() -> String {
+    let of = |stage: Stage| {
+        let kinds = Kind::ALL.into_iter().filter(|kind| kind.stage() == stage);
+        let mut layers: Vec<_> = kinds.map(|kind| kind.layer().name()).collect();
+        layers.dedup();
+        (layers != [stage.name()]).then(|| format!("{} → {}", stage.name(), layers.join(" + ")))
+    };
+    let others: Vec<_> = Stage::ALL.into_iter().filter_map(of).collect();
+    format!("  layers have the stages' names, but {}\n", others.join(", "))
 }
 
 /// The two most frequent causes, as many as fit.
@@ -206,7 +298,7 @@ fn causes(failures: impl Iterator<Item = (Cause, u64)>) -> String {
 }
 
 fn latencies(summary: &Summary) -> String {
-    let head = ["", "latency", "p50", "p90", "p99", "p99.9", "service p50", "p99", "p99.9", "lag p99"];
+    let head = ["", "latency", "p50", "p90", "p99", "p99.9", "p50", "p99", "p99.9", "p99"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for stage in &summary.stages {
         let Flow { due, service, lag, .. } = &stage.flow;
@@ -224,7 +316,8 @@ fn latencies(summary: &Summary) -> String {
         rows.push(name.into_iter().chain(figures.map(seconds)).collect());
     }
     let columns = [&[Align::Left; 2][..], &[Align::Right; 8]].concat();
-    table(&columns, &rows)
+    let groups = [(2, ""), (4, "from due"), (3, "service alone"), (1, "lag")];
+    grouped(&groups, &columns, &rows)
 }
 
 fn generator(summary: &Summary) -> String {
@@ -245,13 +338,14 @@ fn resources(summary: &Summary) -> String {
     }
     let head = ["", "resources", "processes", "CPU", "CPU peak", "memory peak", "descriptors peak"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let cpu = |cores: Option<f64>| cores.map_or("-".to_owned(), percent);
     for used in &summary.resources {
         rows.push(vec![
             String::new(),
             used.layer.map_or("generator", |layer| layer.name()).to_owned(),
             used.processes.to_string(),
-            percent(used.cpu_cores),
-            percent(used.peak_cpu_cores),
+            cpu(used.cpu_cores),
+            cpu(used.peak_cpu_cores),
             bytes(used.peak_rss_bytes),
             used.peak_descriptors.to_string(),
         ]);
@@ -270,13 +364,11 @@ fn rest(summary: &Summary) -> String {
         journeys.failed.total(),
         journeys.cut
     );
-    let checks: Vec<_> = summary
-        .kinds
-        .iter()
-        .filter_map(|kind| Some(format!("{} {}", kind.kind.name(), three_digits(kind.littles_ratio?))))
-        .collect();
-    for line in checks.chunks(5) {
-        text += &format!("  Little's law (1 = sound): {}\n", line.join(", "));
+    if let Some(check) = &summary.self_check {
+        let off: Vec<_> = check.off.iter().map(|kind| kind.name()).collect();
+        let result = if off.is_empty() { "ok".to_owned() } else { format!("off for {}", off.join(", ")) };
+        let worst = format!("{} of {}", three_digits(check.ratio), check.worst.name());
+        text += &format!("  self-check (Little's law): {result}; worst ratio {worst}, 1 is sound\n");
     }
     if summary.foreign_peers > 0 {
         text += &format!("  foreign peers: {}, none contacted\n", summary.foreign_peers);

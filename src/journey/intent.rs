@@ -1,0 +1,25 @@
+//! What a visitor would ask for if nothing failed.
+
+use crate::plan::{Arrival, Origin, What};
+
+use super::Kind;
+
+/// The operations that an arrival asks for if all of them succeed, first tries alone: kinds with their number, in order of its steps. A
+/// page has this many `assets`. Pieces are left out: how many there are, only the target knows.
+pub fn intended(arrival: &Arrival, assets: u32) -> impl Iterator<Item = (Kind, u64)> + '_ {
+    let of_step = move |what| match (what, arrival.origin) {
+        (What::Visit, Origin::Side(_)) => [Some((Kind::Side, 1)), None],
+        (What::Visit, _) => [Some((Kind::Page, 1)), Some((Kind::Asset, u64::from(assets)))],
+        (What::Torrent, _) => [Some((Kind::Torrent, 1)), None],
+        (What::Magnet, _) => [Some((Kind::Lookup, 1)), Some((Kind::PeerMetadata, 1))],
+        (What::Announce(_), _) => [Some((Kind::Announce, 1)), None],
+        (What::Lookup, _) => [Some((Kind::Lookup, 1)), None],
+        (What::Transfer { .. }, _) => [Some((Kind::Handshake, 1)), None],
+    };
+    arrival
+        .steps
+        .iter()
+        .flat_map(move |step| of_step(step.what))
+        .flatten()
+        .filter(|(_, operations)| *operations > 0)
+}
