@@ -28,7 +28,7 @@ impl Level {
             let at = |t: f64| shocks.iter().map(|shock| strength(shock) * shape.at(t - shock.at)).sum();
             (0..=CELLS).map(|i| at(i as f64 * step)).collect()
         };
-        let excess = |direct: &[f64]| echo(direct, step, attention.branching, attention.echo.as_secs_f64());
+        let excess = |direct: &[f64]| echo(direct, step, attention.branching, attention.delay.as_secs_f64());
         let wanted = excess(&sum(|shock| shock.interest));
         let feared = sum(|shock| shock.fear);
         let interest = wanted.iter().zip(&feared).map(|(more, less)| (1.0 - less).max(0.0) + more).collect();

@@ -92,7 +92,14 @@ mod tests {
     use crate::scenario::Lag;
 
     fn region() -> Region {
-        Region { name: "asia".into(), share: 1.0, utc_offset: 8 * 3600, peak_hour: 21.0, night: 0.25 }
+        Region {
+            name: "asia".into(),
+            share: 1.0,
+            utc_offset: 8 * 3600,
+            peak_hour: 21.0,
+            night: 0.25,
+            weekend: 1.0,
+        }
     }
 
     #[test]
