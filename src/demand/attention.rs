@@ -1,8 +1,9 @@
 //! Attention over time: the shocks of all signals, and what they set off.
 
-use crate::scenario::{Attention, Channel};
+use crate::scenario::{Attention, Channel, Confounder};
 
-use super::{Shape, Shock};
+use super::stream::{PATHS, stream};
+use super::{Cascade, Memory, Shape, Shock};
 
 /// Grid cells of a level: 16 s for three days, well below the rise of any signal worth a rehearsal.
 const CELLS: usize = 16_384;
@@ -15,24 +16,53 @@ pub struct Level {
     concern: Vec<f64>,
 }
 
+/// What one path of a cascade is drawn from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Draw {
+    /// The plan's seed.
+    pub seed: u64,
+    /// The region, which has a stream of its own.
+    pub region: u64,
+    /// Visits per second of a normal day: the fewer, the more the path departs from its mean.
+    pub base: f64,
+}
+
 impl Level {
-    /// The level over `length` seconds of scenario time under these shocks.
+    /// The level over `length` seconds of scenario time under these shocks and confounders: its mean, or the path that is drawn.
     ///
-    /// Added interest and concern set off more of the same ([`echo`]), so a strength is the peak of the shock itself and its echo comes
-    /// on top. Fear only takes away what a normal day has: it echoes nothing and stops at nothing left.
+    /// Added interest and concern set off more of the same, so a strength is the peak of the shock itself and what it sets off comes on
+    /// top. Fear only takes away what a normal day has: it echoes nothing and stops at nothing left. Moves of the whole market and
+    /// confounders multiply all interest.
     #[must_use]
-    pub fn new(shocks: &[Shock], attention: &Attention, length: f64) -> Self {
+    pub fn new(
+        shocks: &[Shock],
+        confounders: &[&Confounder],
+        attention: &Attention,
+        length: f64,
+        draw: Option<Draw>,
+    ) -> Self {
         let step = length / CELLS as f64;
         let shape = Shape::new(attention);
+        let moment = |i: usize| i as f64 * step;
         let sum = |strength: fn(&Shock) -> f64| -> Vec<f64> {
-            let at = |t: f64| shocks.iter().map(|shock| strength(shock) * shape.at(t - shock.at)).sum();
-            (0..=CELLS).map(|i| at(i as f64 * step)).collect()
+            let felt: Vec<&Shock> = shocks.iter().filter(|shock| strength(shock) != 0.0).collect();
+            let at = |t: f64| felt.iter().map(|shock| strength(shock) * shape.at(shock, t)).sum();
+            (0..=CELLS).map(moment).map(at).collect()
         };
-        let excess = |direct: &[f64]| echo(direct, step, attention.branching, attention.echo.as_secs_f64());
-        let wanted = excess(&sum(|shock| shock.interest));
-        let feared = sum(|shock| shock.fear);
-        let interest = wanted.iter().zip(&feared).map(|(more, less)| (1.0 - less).max(0.0) + more).collect();
-        let concern = excess(&sum(|shock| shock.concern)).iter().map(|more| 1.0 + more).collect();
+        let cascade = Cascade::new(&Memory::new(attention, length), attention.branching, step);
+        let pushed = sum(|shock| shock.interest);
+        let mut wanted = response(&pushed, cascade.clone());
+        if let Some(draw) = draw {
+            depart(&mut wanted, &pushed, cascade.clone(), attention.branching, draw, step);
+        }
+        let (feared, market) = (sum(|shock| shock.fear), sum(|shock| shock.market));
+        let interest = (0..=CELLS).map(|i| {
+            let own = ((1.0 - feared[i]).max(0.0) + wanted[i]).max(0.0);
+            let others: f64 = confounders.iter().map(|confounder| factor(confounder, moment(i))).product();
+            own * (1.0 + market[i]).max(0.0) * others
+        });
+        let interest = interest.collect();
+        let concern = response(&sum(|shock| shock.concern), cascade).iter().map(|more| 1.0 + more).collect();
         Self { step, interest, concern }
     }
 
@@ -52,99 +82,39 @@ impl Level {
     }
 }
 
-/// The mean response of a Hawkes process with exponential kernel n·β·e^(−βt), 1/β = `delay` seconds, to the immigrant rate `direct`
-/// on a grid of `step` seconds, starting at rest.
-///
-/// The mean x = s + n·y, where y is x seen through the kernel's exponential memory: y' = β(s − (1−n)y). Solved exactly for an s that
-/// is linear between grid points, so the grid need not resolve the delay. A constant s settles at s/(1−n).
+/// The mean response of a cascade at rest to an immigrant rate on its grid. A constant rate settles at 1/(1 − branching) times itself.
 #[must_use]
-pub fn echo(direct: &[f64], step: f64, branching: f64, delay: f64) -> Vec<f64> {
-    if delay <= 0.0 {
-        return direct.iter().map(|s| s / (1.0 - branching)).collect();
+pub fn response(direct: &[f64], mut cascade: Cascade) -> Vec<f64> {
+    direct.iter().map(|rate| cascade.mean(*rate)).collect()
+}
+
+/// Adds to a mean excess what one path of the cascade departs from it.
+///
+/// Arrivals will be Poisson given the path. Were the path the intensity λ of the Hawkes process, their counts would vary too little,
+/// were it the events themselves, too much. The autocovariance of λ is n/(2−n) times the covariance density of the events (Hawkes
+/// 1971, exponential kernel; in long windows for any kernel), so the departure of λ from its mean is stretched by √((2−n)/n): counts
+/// then have the Fano factor of the Hawkes process, also thinned.
+fn depart(wanted: &mut [f64], pushed: &[f64], cascade: Cascade, branching: f64, draw: Draw, step: f64) {
+    // Without offspring there is nothing to depart: Poisson arrivals are all of it.
+    let (one, stretch) = (draw.base * step, libm::sqrt((2.0 - branching) / branching));
+    if !(one > 0.0 && stretch.is_finite()) {
+        return;
     }
-    let beta = 1.0 / delay;
-    let decay = beta * (1.0 - branching);
-    let keep = libm::exp(-decay * step);
-    let whole = -libm::expm1(-decay * step) / decay;
-    let newer = (1.0 - whole / step) / decay;
-    let mut memory = 0.0;
-    let mut response = Vec::with_capacity(direct.len());
-    for (i, s) in direct.iter().enumerate() {
-        if let Some(previous) = i.checked_sub(1).map(|i| direct[i]) {
-            memory = keep * memory + beta * (previous * (whole - newer) + s * newer);
-        }
-        response.push(s + branching * memory);
+    let mut random = stream(draw.seed, &[PATHS, draw.region]);
+    let mut cascade = cascade.settled(one);
+    for (wanted, pushed) in wanted.iter_mut().zip(pushed) {
+        let immigrants = (1.0 - branching + pushed) * one;
+        let expected = cascade.draw(immigrants, &mut random).expected / one;
+        *wanted += stretch * (expected - (1.0 + *wanted));
     }
-    response
+}
+
+/// All interest at a moment against what it would be without the confounder: it comes and goes in a tenth of its time each.
+fn factor(confounder: &Confounder, t: f64) -> f64 {
+    let (at, duration) = (confounder.at.as_secs_f64(), confounder.duration.as_secs_f64());
+    let part = (t - at) / duration;
+    1.0 + (confounder.factor - 1.0) * (10.0 * part.min(1.0 - part)).clamp(0.0, 1.0)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::scenario::sample;
-
-    fn attention() -> Attention {
-        Attention {
-            rise: Duration::ZERO,
-            relax: Duration::from_secs(60),
-            theta: 0.4,
-            branching: 0.0,
-            ..sample::attention()
-        }
-    }
-
-    #[test]
-    fn a_constant_push_settles_at_the_stationary_gain() {
-        for (branching, delay, step) in [(0.5, 300.0, 60.0), (0.8, 10.0, 600.0), (0.3, 0.0, 60.0)] {
-            let response = echo(&vec![2.0; 4000], step, branching, delay);
-            let gain = response[3999] / 2.0;
-            assert!((gain - 1.0 / (1.0 - branching)).abs() < 1e-9, "n = {branching}: gain {gain}");
-        }
-    }
-
-    #[test]
-    fn a_constant_push_builds_up_as_the_theory_says() {
-        let (n, delay, step) = (0.6, 1800.0, 45.0);
-        for (i, x) in echo(&[1.0; 400], step, n, delay).iter().enumerate() {
-            let t = i as f64 * step;
-            let theory = 1.0 + n / (1.0 - n) * (1.0 - (-(1.0 - n) * t / delay).exp());
-            assert!((x - theory).abs() < 1e-9, "{x} against {theory} at {t} s");
-        }
-    }
-
-    #[test]
-    fn a_short_pulse_comes_back_multiplied_by_the_mean_cluster_size() {
-        let mut pulse = vec![0.0; 20_000];
-        pulse[10..20].fill(1.0);
-        let total: f64 = echo(&pulse, 10.0, 0.75, 200.0).iter().sum();
-        assert!((total / 10.0 - 4.0).abs() < 1e-6, "{total}");
-    }
-
-    #[test]
-    fn without_self_excitation_attention_relaxes_with_one_plus_theta() {
-        let shock = Shock { interest: 5.0, ..Shock::default() };
-        let level = Level::new(&[shock], &attention(), 604_800.0);
-        let excess = |t: f64| level.at(Channel::Interest, t) - 1.0;
-        let slope = (excess(5e5) / excess(5e4)).log10();
-        assert!((slope + 1.4).abs() < 0.002, "log-log slope {slope}");
-    }
-
-    #[test]
-    fn a_fall_takes_base_demand_away_and_raises_concern_only() {
-        let shock = Shock { at: 100.0, fear: 0.3, concern: 4.0, ..Shock::default() };
-        let level = Level::new(&[shock], &attention(), 16_384.0);
-        assert!((level.at(Channel::Interest, 100.0) - 0.7).abs() < 1e-9);
-        assert!((level.at(Channel::Concern, 100.0) - 5.0).abs() < 1e-9);
-        let panic = Level::new(&[shock, shock, shock, shock], &attention(), 16_384.0);
-        assert_eq!(panic.at(Channel::Interest, 100.0), 0.0);
-    }
-
-    #[test]
-    fn nothing_moves_before_the_signal_or_the_scenario() {
-        let shock = Shock { at: 5000.0, interest: 3.0, ..Shock::default() };
-        let level = Level::new(&[shock], &sample::attention(), 16_384.0);
-        assert_eq!((level.at(Channel::Interest, -10.0), level.at(Channel::Interest, 4999.0)), (1.0, 1.0));
-    }
-}
+mod tests;

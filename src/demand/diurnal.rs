@@ -77,6 +77,34 @@ impl Sinusoid {
     }
 }
 
+/// How many visits a day of the week has, as a multiple of a weekday.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Week {
+    weekend: f64,
+    /// Seconds of a local Saturday at scenario time 0; negative before it.
+    saturday: f64,
+}
+
+impl Week {
+    /// The week of a region; `start` is the wall-clock second (UTC) of scenario time 0.
+    #[must_use]
+    pub fn new(region: &Region, start: i64) -> Self {
+        // The epoch was a Thursday.
+        let local = start + i64::from(region.utc_offset) - 2 * DAY as i64;
+        Self { weekend: region.weekend, saturday: local.rem_euclid(7 * DAY as i64) as f64 }
+    }
+
+    /// The multiple at a moment: it changes within two hours before and after the midnight.
+    #[must_use]
+    pub fn at(&self, t: f64) -> f64 {
+        const CHANGE: f64 = 4.0 * 3600.0;
+        // Wednesday noon is the farthest from a weekend.
+        let since = (self.saturday + t + 2.5 * DAY).rem_euclid(7.0 * DAY) - 2.5 * DAY;
+        let (into, left) = (since / CHANGE + 0.5, (2.0 * DAY - since) / CHANGE + 0.5);
+        1.0 + (self.weekend - 1.0) * into.min(left).clamp(0.0, 1.0)
+    }
+}
+
 fn average(delay: &Delay, part: impl Fn(&Stratum) -> Sinusoid) -> Sinusoid {
     delay.strata().iter().fold(Sinusoid::default(), |sum, stratum| {
         let part = part(stratum).scaled(stratum.weight);
@@ -92,7 +120,14 @@ mod tests {
     use crate::scenario::Lag;
 
     fn region() -> Region {
-        Region { name: "asia".into(), share: 1.0, utc_offset: 8 * 3600, peak_hour: 21.0, night: 0.25 }
+        Region {
+            name: "asia".into(),
+            share: 1.0,
+            utc_offset: 8 * 3600,
+            peak_hour: 21.0,
+            night: 0.25,
+            weekend: 1.0,
+        }
     }
 
     #[test]
@@ -118,5 +153,14 @@ mod tests {
         }
         let sum: f64 = (0..7200).map(|second| day.at(f64::from(second) + 0.5)).sum();
         assert!((day.integral(7200.0) - sum).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_weekend_is_a_local_one() {
+        // Friday 2026-03-06, 00:00 UTC, 08:00 in the region: its Saturday begins at hour 16.
+        let week = Week::new(&Region { weekend: 0.5, ..region() }, 1_772_755_200);
+        let hours = [10.0, 16.0, 20.0, 40.0, 60.0, 64.0, 68.0, 7.0 * 24.0 + 30.0];
+        let found = hours.map(|hour| week.at(hour * 3600.0));
+        assert_eq!(found, [1.0, 0.75, 0.5, 0.5, 0.5, 0.75, 1.0, 0.5]);
     }
 }

@@ -1,8 +1,8 @@
 //! From attention to the rates of the funnel, region by region.
 
-use crate::scenario::{Channel, Scenario, SideTraffic, Variant, VariantName};
+use crate::scenario::{Channel, Confounder, Scenario, SideTraffic, Variant, VariantName};
 
-use super::{Delay, Level, Series, Sinusoid, shocks};
+use super::{Delay, Draw, Fluid, Level, Series, Shock, Sinusoid, Swarm, Week, shocks};
 
 /// Grid cells of the rates behind a delay; delays smooth, so they need fewer than attention.
 const CELLS: usize = 2048;
@@ -24,8 +24,11 @@ pub struct Demand {
     pub start_share: f64,
     /// Time from a client's start to its stop.
     pub seeding: Delay,
+    /// Peers that download, by the fluid model next to the population: all regions, without the fleet's seedboxes.
+    pub leechers: Series,
+    /// Peers that have everything, likewise.
+    pub seeds: Series,
     side: Vec<SideTraffic>,
-    announce_interval: f64,
 }
 
 /// What one region does.
@@ -33,6 +36,8 @@ pub struct Demand {
 pub struct Flow {
     /// Its part of the audience on its daily curve.
     pub day: Sinusoid,
+    /// Its week.
+    pub week: Week,
     /// Its attention.
     pub level: Level,
     /// Visits per second.
@@ -43,57 +48,61 @@ pub struct Flow {
     pub starts: Series,
     /// Client stops per second.
     pub stops: Series,
-    /// Modelled peers in swarms: client starts that are still in their session. On a normal day at scenario start.
-    pub population: Series,
+    /// Its modelled peers.
+    pub swarm: Swarm,
 }
 
 impl Demand {
-    /// The demand of a scenario; everything before moment 0 is taken as a normal day.
+    /// The mean demand of a scenario; everything before moment 0 is taken as a normal day.
     #[must_use]
     pub fn new(scenario: &Scenario, variant: VariantName) -> Self {
+        Self::with(scenario, variant, None)
+    }
+
+    /// The demand of a scenario when its cascades take the path that a seed draws, the same at any cut.
+    #[must_use]
+    pub fn drawn(scenario: &Scenario, variant: VariantName, seed: u64) -> Self {
+        Self::with(scenario, variant, Some(seed))
+    }
+
+    fn with(scenario: &Scenario, variant: VariantName, seed: Option<u64>) -> Self {
         let variant = scenario.variants.get(variant);
         let funnel = &scenario.funnel;
         let share = |conversion: f64| (conversion * variant.conversion).min(1.0);
-        let mut demand = Self {
-            regions: Vec::new(),
+        let stages = Stages {
             to_metadata: Delay::new(funnel.metadata.lag),
             metadata_share: share(funnel.metadata.conversion),
             to_start: Delay::new(funnel.start.lag),
             start_share: share(funnel.start.conversion),
             seeding: Delay::new(funnel.seeding),
-            side: scenario.side.clone(),
-            announce_interval: funnel.announce_interval.as_secs_f64(),
         };
-        let session = Delay::new(funnel.session);
-        demand.regions = (0..scenario.audience.regions.len())
-            .map(|region| demand.flow(scenario, variant, region, &session))
+        let fronts: Vec<Front> = (0..scenario.audience.regions.len())
+            .map(|region| stages.front(scenario, variant, region, seed))
             .collect();
-        demand
-    }
 
-    fn flow(&self, scenario: &Scenario, variant: Variant, region: usize, session: &Delay) -> Flow {
+        let seeding: f64 = stages.seeding.strata().iter().map(|s| s.weight * s.mean).sum();
+        let losses: Vec<(f64, f64)> =
+            scenario.exoduses.iter().map(|exodus| (exodus.at.as_secs_f64(), exodus.share)).collect();
+        let arrivals = |t: f64| fronts.iter().map(|front| front.starts.at(t)).sum();
         let length = scenario.duration.as_secs_f64();
-        let place = &scenario.audience.regions[region];
-        let reaching =
-            scenario.signals.iter().filter(|s| s.regions.is_empty() || s.regions.contains(&region));
-        let shocks: Vec<_> =
-            reaching.flat_map(|s| shocks(s, &scenario.attention, variant.attention)).collect();
-        let level = Level::new(&shocks, &scenario.attention, length);
-        let day = Sinusoid::daily(place, scenario.start.as_second()).scaled(place.share);
-        let normal = day.scaled(scenario.audience.base);
-        let visits =
-            Series::tabulate(normal, length, VISIT_CELLS, |t| normal.at(t) * level.at(Channel::Interest, t));
-        let metadata = visits.delayed(self.metadata_share, &self.to_metadata, CELLS);
-        let starts = metadata.delayed(self.start_share, &self.to_start, CELLS);
-        let stops = starts.delayed(1.0, &self.seeding, CELLS);
-        let population = starts.occupancy(session, CELLS);
-        Flow { day, level, visits, metadata, starts, stops, population }
-    }
+        let [leechers, seeds] = Fluid::new(scenario, seeding).follow(arrivals, &losses, length, CELLS);
 
-    /// Re-announces per second of a region's modelled population.
-    #[must_use]
-    pub fn reannounces(&self, region: usize, t: f64) -> f64 {
-        self.regions[region].population.at(t) / self.announce_interval
+        let stay = Delay::new(funnel.session);
+        // Just before the moment: an exodus that begins there has not happened yet.
+        let seed_share = |t: f64| {
+            let before = t - length / CELLS as f64;
+            let (leechers, seeds) = (leechers.at(before), seeds.at(before));
+            if seeds > 0.0 { seeds / (leechers + seeds) } else { 0.0 }
+        };
+        let flow = |front: Front| {
+            let swarm = Swarm::new(scenario, &front.starts, &stay, seed_share);
+            let Front { day, week, level, visits, metadata, starts, stops } = front;
+            Flow { day, week, level, visits, metadata, starts, stops, swarm }
+        };
+        let regions = fronts.into_iter().map(flow).collect();
+        let Stages { to_metadata, metadata_share, to_start, start_share, seeding } = stages;
+        let side = scenario.side.clone();
+        Self { regions, to_metadata, metadata_share, to_start, start_share, seeding, leechers, seeds, side }
     }
 
     /// Requests per second of side traffic in a region: on the region's daily curve, grown by the excess of the channel it follows.
@@ -101,7 +110,7 @@ impl Demand {
     pub fn side(&self, side: usize, region: usize, t: f64) -> f64 {
         let (traffic, flow) = (&self.side[side], &self.regions[region]);
         let excess = flow.level.at(traffic.follows, t) - 1.0;
-        traffic.base * flow.day.at(t) * (1.0 + traffic.gain * excess).max(0.0)
+        traffic.base * flow.day.at(t) * flow.week.at(t) * (1.0 + traffic.gain * excess).max(0.0)
     }
 
     /// Kinds of side traffic.
@@ -113,7 +122,55 @@ impl Demand {
     /// Modelled peers in swarms, over all regions.
     #[must_use]
     pub fn population(&self, t: f64) -> f64 {
-        self.regions.iter().map(|flow| flow.population.at(t)).sum()
+        self.regions.iter().map(|flow| flow.swarm.population.at(t)).sum()
+    }
+}
+
+/// How visitors go from stage to stage, under one variant.
+struct Stages {
+    to_metadata: Delay,
+    metadata_share: f64,
+    to_start: Delay,
+    start_share: f64,
+    seeding: Delay,
+}
+
+/// A region's way down the funnel.
+struct Front {
+    day: Sinusoid,
+    week: Week,
+    level: Level,
+    visits: Series,
+    metadata: Series,
+    starts: Series,
+    stops: Series,
+}
+
+impl Stages {
+    fn front(&self, scenario: &Scenario, variant: Variant, region: usize, seed: Option<u64>) -> Front {
+        let length = scenario.duration.as_secs_f64();
+        let place = &scenario.audience.regions[region];
+        let reaches = |regions: &[usize]| regions.is_empty() || regions.contains(&region);
+        let signals = scenario.signals.iter().filter(|signal| reaches(&signal.regions));
+        let shocks: Vec<Shock> =
+            signals.flat_map(|signal| shocks(signal, &scenario.attention, variant.attention)).collect();
+        let confounders: Vec<&Confounder> =
+            scenario.confounders.iter().filter(|confounder| reaches(&confounder.regions)).collect();
+        let base = scenario.audience.base;
+        let draw = seed.map(|seed| Draw { seed, region: region as u64, base: base * place.share });
+        let level = Level::new(&shocks, &confounders, &scenario.attention, length, draw);
+
+        let start = scenario.start.as_second();
+        let week = Week::new(place, start);
+        let day = Sinusoid::daily(place, start).scaled(place.share);
+        // The day before the scenario is like its first one.
+        let normal = day.scaled(base * week.at(0.0));
+        let rate = |t: f64| base * day.at(t) * week.at(t) * level.at(Channel::Interest, t);
+        let visits = Series::tabulate(normal, length, VISIT_CELLS, rate);
+        let metadata = visits.delayed(self.metadata_share, &self.to_metadata, CELLS);
+        let starts = metadata.delayed(self.start_share, &self.to_start, CELLS);
+        let stops = starts.delayed(1.0, &self.seeding, CELLS);
+        Front { day, week, level, visits, metadata, starts, stops }
     }
 }
 
@@ -146,14 +203,16 @@ mod tests {
         let (mut starts, mut peers) = (0.0, 0.0);
         for flow in &demand.regions {
             starts += flow.starts.integral(86_400.0) / 86_400.0;
-            peers += flow.population.integral(86_400.0) / 86_400.0;
+            peers += flow.swarm.population.integral(86_400.0) / 86_400.0;
         }
         let session = Delay::new(scenario.funnel.session);
         let mean: f64 = session.strata().iter().map(|s| s.weight * s.mean).sum();
         assert!((peers / (starts * mean) - 1.0).abs() < 1e-4);
-        let reannounces: f64 = (0..demand.regions.len()).map(|r| demand.reannounces(r, 0.0)).sum();
+        // Everybody announces once every interval, the first time not as a re-announce: half an interval of starts is missing.
         let interval = scenario.funnel.announce_interval.as_secs_f64();
-        assert!((reannounces * interval / demand.population(0.0) - 1.0).abs() < 1e-12);
+        let reannounces: f64 = demand.regions.iter().map(|flow| flow.swarm.reannounces(0.0, 86_400.0)).sum();
+        let expected = 86_400.0 * (peers / interval - starts / 2.0);
+        assert!((reannounces / expected - 1.0).abs() < 2e-3, "{reannounces}, expected {expected}");
     }
 
     #[test]
@@ -165,7 +224,7 @@ mod tests {
         let flow = &demand.regions[0];
         for t in [0.0, 20_000.0, 50_000.0] {
             let lived = flow.starts.integral(t) - flow.starts.integral(t - 120.0);
-            assert!((flow.population.at(t) / lived - 1.0).abs() < 1e-2);
+            assert!((flow.swarm.population.at(t) / lived - 1.0).abs() < 1e-2);
         }
     }
 

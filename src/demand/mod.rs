@@ -12,18 +12,28 @@
 //! plan must be the same on every machine.
 
 mod attention;
+mod cascade;
 mod delay;
 mod diurnal;
 mod flow;
+mod fluid;
+mod memory;
 mod series;
 mod shock;
+pub(crate) mod stream;
+mod swarm;
 
-pub use attention::{Level, echo};
+pub use attention::{Draw, Level, response};
+pub(crate) use cascade::poisson;
+pub use cascade::{Cascade, Count};
 pub use delay::{Delay, Stratum};
-pub use diurnal::Sinusoid;
+pub use diurnal::{Sinusoid, Week};
 pub use flow::{Demand, Flow};
+pub use fluid::{Fluid, Peers};
+pub use memory::Memory;
 pub use series::{Residue, Series};
 pub use shock::{Shape, Shock, shocks};
+pub use swarm::Swarm;
 
 /// Seconds of a day.
 const DAY: f64 = 86_400.0;

@@ -144,7 +144,8 @@ mod tests {
     }
 
     fn day() -> Sinusoid {
-        let region = Region { name: "r".into(), share: 1.0, utc_offset: 0, peak_hour: 20.0, night: 0.3 };
+        let region =
+            Region { name: "r".into(), share: 1.0, utc_offset: 0, peak_hour: 20.0, night: 0.3, weekend: 1.0 };
         Sinusoid::daily(&region, 0).scaled(2.0)
     }
 

@@ -8,7 +8,7 @@ use smallvec::smallvec;
 use super::*;
 use crate::journey::{Cause, Kind, Operation, Outcome, Reply, Rules, Visitor};
 use crate::model::complete;
-use crate::plan::{Arrival, Origin, PlannedStep, What};
+use crate::plan::{Arrival, Cohort, Origin, PlannedStep, What};
 use crate::unit::Tick;
 
 /// A world in which every operation takes the same time and ends as `answer` says; the clock jumps.
@@ -80,6 +80,7 @@ fn visits(count: u64, every: Duration) -> Vec<Arrival> {
     let visit = |index| Arrival {
         index,
         origin: Origin::Visit,
+        cohort: Cohort::OldCluster,
         region: 0,
         client: 0,
         access: 0,

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use smallvec::smallvec;
 
 use super::*;
-use crate::plan::{AnnounceEvent, Arrival, Origin, PlannedStep, Stage, What};
+use crate::plan::{AnnounceEvent, Arrival, Cohort, Origin, PlannedStep, Stage, What};
 use crate::unit::Tick;
 
 const MS: fn(u64) -> Tick = Tick::from_millis;
@@ -28,6 +28,7 @@ fn arrival(steps: &[(u64, What)]) -> Arrival {
     Arrival {
         index: 0,
         origin: Origin::Visit,
+        cohort: Cohort::OldCluster,
         region: 0,
         client: 0,
         access: 0,

@@ -48,6 +48,20 @@ pub enum Origin {
     Population,
     /// Side traffic, by its index in the scenario.
     Side(u8),
+    /// Abuse, by its index in the scenario.
+    Abuse(u8),
+}
+
+/// Whether a visitor, or its neighbourhood, was seen before (Jung et al., WWW 2002: a flash crowd comes from clusters of addresses seen
+/// before, abuse from new ones).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cohort {
+    /// It was there before.
+    Returning,
+    /// It is new, its address cluster is not.
+    OldCluster,
+    /// Nobody of its address cluster was there before.
+    NewCluster,
 }
 
 /// One synthetic user: when it acts, and what it is.
@@ -57,6 +71,8 @@ pub struct Arrival {
     pub index: u64,
     /// Why it happens.
     pub origin: Origin,
+    /// Whether it was seen before.
+    pub cohort: Cohort,
     /// Region, as an index into the audience.
     pub region: u8,
     /// Client, as an index into the mix.

@@ -2,11 +2,13 @@
 
 use crate::scenario::Catalogue;
 
-/// A choice among weighted things by a cumulative table. (`rand_distr`'s alias table can fail to be built and does not promise to
-/// draw the same values in its next version; this is one binary search.)
+/// A choice among weighted things by a cumulative table, with a guide to where to begin in it. (`rand_distr`'s alias table can fail to
+/// be built and does not promise to draw the same values in its next version.)
 #[derive(Debug)]
 pub(super) struct Choice {
     cumulative: Vec<f64>,
+    /// Guide `i` of `n`: the first thing whose bound lies above i / n.
+    guide: Vec<u32>,
 }
 
 impl Choice {
@@ -21,7 +23,15 @@ impl Choice {
         for bound in &mut cumulative {
             *bound /= sum;
         }
-        Self { cumulative }
+        let parts = cumulative.len();
+        let first = |i: usize| cumulative.partition_point(|bound| *bound <= i as f64 / parts as f64) as u32;
+        let guide = (0..parts).map(first).collect();
+        Self { cumulative, guide }
+    }
+
+    /// Bounds between the things, 0..=1.
+    pub(super) fn bounds(&self) -> &[f64] {
+        &self.cumulative
     }
 
     /// Popularity of content: rank r has weight (r + 1)^−zipf.
@@ -30,10 +40,15 @@ impl Choice {
         Self::new((1..=items).map(|rank| libm::pow(rank as f64, -catalogue.zipf)))
     }
 
-    /// The thing that belongs to a number in 0..1.
+    /// The thing that belongs to a number in 0..1; two steps on average.
     pub(super) fn pick(&self, uniform: f64) -> usize {
         let last = self.cumulative.len().saturating_sub(1);
-        self.cumulative.partition_point(|bound| *bound <= uniform).min(last)
+        let part = ((uniform * self.guide.len() as f64) as usize).min(last);
+        let mut thing = self.guide.get(part).map_or(0, |first| *first as usize);
+        while self.cumulative.get(thing).is_some_and(|bound| *bound <= uniform) {
+            thing += 1;
+        }
+        thing.min(last)
     }
 }
 
@@ -51,7 +66,8 @@ mod tests {
     fn zipf_one_makes_the_second_rank_half_as_popular() {
         let mut catalogue = crate::scenario::sample::sample().content;
         catalogue.zipf = 1.0;
-        let bounds = Choice::zipf(&catalogue).cumulative;
+        let choice = Choice::zipf(&catalogue);
+        let bounds = choice.bounds();
         assert_eq!(bounds.len(), 32);
         assert!((bounds[0] / (bounds[1] - bounds[0]) - 2.0).abs() < 1e-9);
     }

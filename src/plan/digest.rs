@@ -2,32 +2,65 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{AnnounceEvent, Arrival, Origin, Plan, What};
+use super::{AnnounceEvent, Arrival, Cohort, Origin, Parts, Plan, What};
 
-/// SHA-256 over arrivals in order, every number little-endian:
+/// Ticks of which arrivals are taken.
+const TICKS: u64 = 64;
+/// Most arrivals that are taken of such a tick.
+const ARRIVALS: u64 = 4096;
+
+/// SHA-256 over what a plan is made of, every number little-endian:
 ///
 /// ```text
-/// header    "squall plan 1\n"
-/// arrival   index u64 · origin u8 (0 visit, 1 population, 2 side) · side u8 (0 unless side) · region u8 · client u8 · access u8 ·
-///           content u16 · seed u64 · number of steps u8 · steps
+/// header    "squall plan 2\n" · length u64 (run ns) · tick u64 (ns) · seed u64
+/// sampler   shares, weights of the mixes and of the content, delays: f64 each
+/// tick      arrivals of each cell, u64 each, in order of numbering
+/// arrival   index u64 · origin u8 (0 visit, 1 population, 2 side, 3 abuse) · number u8 (of side or abuse, else 0) ·
+///           cohort u8 (0 returning, 1 old cluster, 2 new cluster) · region u8 · client u8 · access u8 · content u16 · seed u64 ·
+///           number of steps u8 · steps
 /// step      at u64 (run ns) · what u8 (0 visit, 1 torrent, 2 magnet, 3 announce, 4 lookup, 5 transfer) ·
 ///           detail u32 (announce: 0 started, 1 interval, 2 completed, 3 stopped; transfer: bits of `until`; else 0)
 /// ```
+///
+/// All ticks are counted. Every n-th tick, n the smallest number that leaves 64 of them, is followed by its first 4096 arrivals in order
+/// of index: an arrival depends on its index, its cell and the sampler alone, so two plans that agree in all this agree in the rest.
 #[derive(Clone, Debug)]
-pub struct Digest {
+pub(super) struct Digest {
     hash: Sha256,
     record: Vec<u8>,
 }
 
-impl Default for Digest {
-    fn default() -> Self {
-        Self { hash: Sha256::new_with_prefix("squall plan 1\n"), record: Vec::new() }
-    }
-}
-
 impl Digest {
-    /// Adds an arrival.
-    pub fn add(&mut self, arrival: &Arrival) {
+    pub(super) fn new(plan: &Parts) -> Self {
+        let mut digest = Self { hash: Sha256::new_with_prefix("squall plan 2\n"), record: Vec::new() };
+        let mut put = |bytes: &[u8]| digest.hash.update(bytes);
+        for number in [plan.length, plan.tick, plan.seed] {
+            put(&number.to_le_bytes());
+        }
+        plan.sampler.put(&mut put);
+        digest
+    }
+
+    /// Adds a tick: the arrivals of each cell, the first of which has the index `first`.
+    pub(super) fn tick(&mut self, plan: &Parts, tick: u64, first: u64, counts: &[u64]) {
+        for count in counts {
+            self.hash.update(count.to_le_bytes());
+        }
+        let Some((start, span)) = plan.tick(tick) else { return };
+        if !tick.is_multiple_of(plan.ticks().div_ceil(TICKS)) {
+            return;
+        }
+        let mut index = first;
+        for (cell, count) in plan.cells.iter().zip(counts) {
+            for _ in 0..(*count).min((first + ARRIVALS).saturating_sub(index)) {
+                let due = start + plan.sampler.place(index, span);
+                self.arrival(&plan.sampler.arrival(index, due, cell.entry, cell.region));
+                index += 1;
+            }
+        }
+    }
+
+    fn arrival(&mut self, arrival: &Arrival) {
         self.record.clear();
         let mut put = |bytes: &[u8]| self.record.extend_from_slice(bytes);
         put(&arrival.index.to_le_bytes());
@@ -35,7 +68,13 @@ impl Digest {
             Origin::Visit => [0, 0],
             Origin::Population => [1, 0],
             Origin::Side(side) => [2, side],
+            Origin::Abuse(abuse) => [3, abuse],
         });
+        put(&[match arrival.cohort {
+            Cohort::Returning => 0,
+            Cohort::OldCluster => 1,
+            Cohort::NewCluster => 2,
+        }]);
         put(&[arrival.region, arrival.client, arrival.access]);
         put(&arrival.content.to_le_bytes());
         put(&arrival.seed.to_le_bytes());
@@ -50,8 +89,7 @@ impl Digest {
     }
 
     /// The fingerprint in hexadecimal.
-    #[must_use]
-    pub fn finish(self) -> String {
+    pub(super) fn finish(self) -> String {
         self.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
@@ -71,13 +109,12 @@ const fn code(what: What) -> (u8, u32) {
 }
 
 impl Plan {
-    /// SHA-256 (hexadecimal) over every event of the unsharded plan, encoded as [`Digest`] says. Walks through the whole plan.
+    /// The plan's fingerprint, SHA-256 in hexadecimal: its parameters, the number of arrivals of every tick, region and origin, and the
+    /// arrivals of 64 ticks spread over it. The cost depends on its length, not on the number of its arrivals.
     #[must_use]
     pub fn digest(&self) -> String {
-        let mut digest = Digest::default();
-        for arrival in self {
-            digest.add(&arrival);
-        }
+        let mut digest = Digest::new(&self.parts);
+        self.parts.count_all(|tick| digest.tick(&self.parts, tick.number, tick.first, tick.counts));
         digest.finish()
     }
 }

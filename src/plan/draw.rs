@@ -2,16 +2,16 @@
 
 use rand::RngExt;
 use rand_distr::StandardNormal;
-use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::SplitMix64;
 use smallvec::SmallVec;
 
+use crate::demand::stream::{ARRIVALS, key, short_stream};
 use crate::demand::{Delay, Demand};
-use crate::scenario::Scenario;
+use crate::scenario::{AbuseKind, Scenario};
 use crate::unit::Tick;
 
 use super::choice::Choice;
-use super::stream::{ARRIVALS, stream};
-use super::{AnnounceEvent, Arrival, Origin, PlannedStep, What};
+use super::{AnnounceEvent, Arrival, Cohort, Origin, PlannedStep, What};
 
 /// Where an arrival enters the window. The first four are the funnel in its order: a visitor who came before the window enters it
 /// with a later step.
@@ -22,7 +22,10 @@ pub(super) enum Entry {
     Start,
     Stop,
     Population,
+    Restart,
+    Leave,
     Side(u8),
+    Abuse(u8),
 }
 
 impl Entry {
@@ -34,15 +37,19 @@ impl Entry {
             Self::Start => 2,
             Self::Stop => 3,
             Self::Population => 4,
+            Self::Restart => 5,
+            Self::Leave => 6,
             Self::Side(side) => 256 + side as u64,
+            Self::Abuse(abuse) => 512 + abuse as u64,
         }
     }
 
     const fn origin(self) -> Origin {
         match self {
             Self::Visit | Self::Metadata | Self::Start | Self::Stop => Origin::Visit,
-            Self::Population => Origin::Population,
+            Self::Population | Self::Restart | Self::Leave => Origin::Population,
             Self::Side(side) => Origin::Side(side),
+            Self::Abuse(abuse) => Origin::Abuse(abuse),
         }
     }
 }
@@ -50,9 +57,14 @@ impl Entry {
 /// What all arrivals of a plan have in common.
 #[derive(Debug)]
 pub(super) struct Sampler {
-    seed: u64,
+    /// Key of all streams.
+    key: u64,
+    returning: f64,
+    old_clusters: f64,
+    abuse: Vec<(What, f64)>,
     clients: Choice,
     dht: Vec<bool>,
+    dht_share: f64,
     access: Choice,
     content: Choice,
     metadata_share: f64,
@@ -71,10 +83,16 @@ pub(super) struct Sampler {
 impl Sampler {
     pub(super) fn new(scenario: &Scenario, demand: &Demand, seed: u64, end: u64) -> Self {
         let clients = &scenario.clients.members;
+        let all: f64 = clients.iter().map(|(_, share)| share).sum();
         Self {
-            seed,
+            key: key(seed, &[ARRIVALS]),
+            returning: scenario.audience.returning,
+            old_clusters: scenario.audience.old_clusters,
+            abuse: scenario.abuse.iter().map(|abuse| (asks(abuse.what), abuse.old_clusters)).collect(),
             clients: Choice::new(clients.iter().map(|(_, share)| *share)),
             dht: clients.iter().map(|(client, _)| client.dht).collect(),
+            dht_share: clients.iter().filter(|(client, _)| client.dht).map(|(_, share)| share).sum::<f64>()
+                / all,
             access: Choice::new(scenario.access.members.iter().map(|(_, share)| *share)),
             content: Choice::zipf(&scenario.content),
             metadata_share: demand.metadata_share,
@@ -89,29 +107,36 @@ impl Sampler {
         }
     }
 
-    /// When arrival `index` comes: a moment of its tick, nanoseconds.
-    pub(super) fn due(&self, index: u64, start: u64, span: u64) -> u64 {
+    /// When arrival `index` comes: nanoseconds after the beginning of its tick of `span` nanoseconds.
+    pub(super) fn place(&self, index: u64, span: u64) -> u64 {
         let (place, _) = self.open(index);
-        start + (place * span as f64) as u64
+        (place * span as f64) as u64
     }
 
     /// Arrival `index`, which enters the window at `due`. Whatever it does, it draws the same things in the same order; lags come last.
     pub(super) fn arrival(&self, index: u64, due: u64, entry: Entry, region: usize) -> Arrival {
         let (_, mut random) = self.open(index);
-        let seed = random.random();
-        let client = self.clients.pick(random.random());
-        let access = self.access.pick(random.random());
+        let seed: u64 = random.random();
+        let (client, access) = halves(random.random());
+        let (client, access) = (self.clients.pick(client), self.access.pick(access));
         let content = self.content.pick(random.random());
+        let (cohort, asks) = halves(random.random());
+        let announce = |event| SmallVec::from_iter([step(due, What::Announce(event))]);
         let steps = match entry {
-            Entry::Population => SmallVec::from_iter([step(due, What::Announce(AnnounceEvent::Interval))]),
+            Entry::Population => announce(AnnounceEvent::Interval),
+            Entry::Restart => announce(AnnounceEvent::Started),
+            Entry::Leave => announce(AnnounceEvent::Stopped),
             Entry::Side(_) => SmallVec::from_iter([step(due, What::Visit)]),
+            Entry::Abuse(number) => self.abuse(number).map(|what| step(due, what)).into_iter().collect(),
             Entry::Visit | Entry::Metadata | Entry::Start | Entry::Stop => {
-                self.visit(due, entry, self.dht.get(client).is_some_and(|dht| *dht), &mut random)
+                let dht = self.dht.get(client).is_some_and(|dht| *dht);
+                self.visit(due, entry, asks < self.metadata_share, dht, &mut random)
             }
         };
         Arrival {
             index,
             origin: entry.origin(),
+            cohort: self.cohort(entry, cohort),
             region: narrow(region),
             client: narrow(client),
             access: narrow(access),
@@ -122,21 +147,27 @@ impl Sampler {
     }
 
     /// The stream of an arrival, opened: its place within its tick, 0..1, and the rest.
-    fn open(&self, index: u64) -> (f64, Xoshiro256PlusPlus) {
-        let mut random = stream(self.seed, &[ARRIVALS, index]);
+    fn open(&self, index: u64) -> (f64, SplitMix64) {
+        let mut random = short_stream(self.key, index);
         (random.random(), random)
     }
 
+    fn cohort(&self, entry: Entry, uniform: f64) -> Cohort {
+        let (returning, old_clusters) = match entry {
+            // Who announces again was there before.
+            Entry::Population | Entry::Restart | Entry::Leave => (1.0, 1.0),
+            Entry::Abuse(number) => (0.0, self.abuse.get(usize::from(number)).map_or(0.0, |(_, old)| *old)),
+            _ => (self.returning, self.old_clusters),
+        };
+        match uniform {
+            uniform if uniform < returning => Cohort::Returning,
+            uniform if uniform < old_clusters => Cohort::OldCluster,
+            _ => Cohort::NewCluster,
+        }
+    }
+
     /// The way down the funnel from `entry` on.
-    fn visit(&self, due: u64, entry: Entry, dht: bool, random: &mut Xoshiro256PlusPlus) -> Steps {
-        let (asks, starts, magnet, aborts) = (
-            random.random::<f64>() < self.metadata_share,
-            random.random::<f64>() < self.start_share,
-            random.random::<f64>() < self.magnet_share,
-            random.random::<f64>() < self.abort_share,
-        );
-        // f32 draws stay below 1, which would mean a completed transfer.
-        let given_up: f32 = random.random();
+    fn visit(&self, due: u64, entry: Entry, asks: bool, dht: bool, random: &mut SplitMix64) -> Steps {
         let mut steps = Steps::new();
         let mut now = due;
         if entry <= Entry::Visit {
@@ -144,11 +175,15 @@ impl Sampler {
             if !asks {
                 return steps;
             }
+        }
+        let (starts, magnet) = halves(random.random());
+        let (aborts, given_up) = halves(random.random());
+        if entry <= Entry::Visit {
             now = self.after(now, &self.to_metadata, random);
         }
         if entry <= Entry::Metadata {
-            self.plan(&mut steps, now, if magnet { What::Magnet } else { What::Torrent });
-            if !starts {
+            self.plan(&mut steps, now, if magnet < self.magnet_share { What::Magnet } else { What::Torrent });
+            if starts >= self.start_share {
                 return steps;
             }
             now = self.after(now, &self.to_start, random);
@@ -158,7 +193,10 @@ impl Sampler {
             if dht {
                 self.plan(&mut steps, now, What::Lookup);
             }
-            self.plan(&mut steps, now, What::Transfer { until: if aborts { given_up } else { 1.0 } });
+            let aborts = aborts < self.abort_share;
+            // A whole transfer is 1: what is given up stays below that as an f32 too.
+            let until = if aborts { (given_up as f32).min(1.0_f32.next_down()) } else { 1.0 };
+            self.plan(&mut steps, now, What::Transfer { until });
             if !aborts {
                 self.plan(&mut steps, now, What::Announce(AnnounceEvent::Completed));
             }
@@ -166,6 +204,38 @@ impl Sampler {
         }
         self.plan(&mut steps, now, What::Announce(AnnounceEvent::Stopped));
         steps
+    }
+
+    /// Share of the clients that look up in the DHT.
+    pub(super) const fn dht_share(&self) -> f64 {
+        self.dht_share
+    }
+
+    /// What an abuse asks for.
+    pub(super) fn abuse(&self, number: u8) -> Option<What> {
+        self.abuse.get(usize::from(number)).map(|(what, _)| *what)
+    }
+
+    /// Everything but the streams that decides what an arrival is.
+    pub(super) fn put(&self, put: &mut impl FnMut(&[u8])) {
+        let shares = [
+            self.returning,
+            self.old_clusters,
+            self.metadata_share,
+            self.magnet_share,
+            self.start_share,
+            self.abort_share,
+            self.pace,
+        ];
+        let tables = [&self.clients, &self.access, &self.content].map(Choice::bounds);
+        let dht = self.dht.iter().map(|dht| f64::from(u8::from(*dht)));
+        let delays =
+            [&self.to_metadata, &self.to_start, &self.seeding].map(|d| [d.at_normal(0.0), d.at_normal(1.0)]);
+        let abuse = self.abuse.iter().map(|(_, old)| *old);
+        let numbers = shares.into_iter().chain(tables.into_iter().flatten().copied());
+        for number in numbers.chain(dht).chain(delays.into_iter().flatten()).chain(abuse) {
+            put(&number.to_bits().to_le_bytes());
+        }
     }
 
     /// Adds a step, unless it lies after the window.
@@ -176,7 +246,7 @@ impl Sampler {
     }
 
     /// The moment one delay later; the end at most, after which nothing is planned.
-    fn after(&self, now: u64, delay: &Delay, random: &mut Xoshiro256PlusPlus) -> u64 {
+    fn after(&self, now: u64, delay: &Delay, random: &mut SplitMix64) -> u64 {
         let lag = delay.at_normal(random.sample(StandardNormal)) * self.pace;
         now.saturating_add(lag as u64).min(self.end)
     }
@@ -186,6 +256,22 @@ type Steps = SmallVec<[PlannedStep; 7]>;
 
 const fn step(at: u64, what: What) -> PlannedStep {
     PlannedStep { at: Tick(at), what }
+}
+
+/// What abuse asks for, as a step.
+const fn asks(what: AbuseKind) -> What {
+    match what {
+        AbuseKind::Index => What::Visit,
+        AbuseKind::Metadata => What::Torrent,
+        AbuseKind::Announce => What::Announce(AnnounceEvent::Started),
+        AbuseKind::Dht => What::Lookup,
+    }
+}
+
+/// Two numbers in 0..1, of 32 bits each.
+fn halves(bits: u64) -> (f64, f64) {
+    const RANGE: f64 = 4_294_967_296.0;
+    ((bits >> 32) as f64 / RANGE, (bits & 0xffff_ffff) as f64 / RANGE)
 }
 
 fn narrow(index: usize) -> u8 {

@@ -40,8 +40,9 @@ impl Plan {
     pub fn explain(&self) -> Option<Explanation> {
         let calm = Scenario { signals: Vec::new(), ..self.scenario().as_ref().clone() };
         let calm = Demand::new(&calm, self.variant());
+        let own = Demand::new(self.scenario(), self.variant());
         let furthest = |stage: Stage| {
-            let factors = self.moments().map(|t| (self.expected(stage, t) / self.rate(&calm, stage, t), t));
+            let factors = self.moments().map(|t| (self.rate(&own, stage, t) / self.rate(&calm, stage, t), t));
             factors.max_by(|a, b| departure(a.0).total_cmp(&departure(b.0)))
         };
         let (front, front_at) = furthest(Stage::Index)?;
@@ -66,10 +67,9 @@ impl Plan {
         let multiple = scenario.variants.get(self.variant()).attention;
         let shape = Shape::new(attention);
         let felt = scenario.signals.iter().flat_map(|signal| {
-            shocks(signal, attention, multiple).into_iter().map(|shock| {
-                let strength = shock.interest + shock.fear + shock.concern;
-                (strength * shape.at(t - shock.at), signal.name.clone(), shock.at)
-            })
+            shocks(signal, attention, multiple)
+                .into_iter()
+                .map(|shock| (shock.force() * shape.at(&shock, t), signal.name.clone(), shock.at))
         });
         felt.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name, at)| (name, at))
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::scenario::{Cut, sample};
+use crate::scenario::{Abuse, AbuseKind, Cut, Incident, sample};
+use crate::unit::Tick;
 
 const HOUR: u64 = 3600;
 
@@ -40,9 +41,9 @@ fn the_golden_digests() {
     assert_eq!(
         [quick(1).digest(), quick(2).digest(), window.digest()],
         [
-            "6a5862df72a22d5ff08bbac87bd47bc1d2cfe34c5f3b75f346aca96c38a162e3",
-            "81ffd5ec0b2d4019f5f630ed6ed860f0a94b711a70a40823ea9199fb87c9e6ed",
-            "7d26ef2d31d8ddd6f0cd1a3c5231d2d55144ebba467c77338fd4b99af5ce67f6"
+            "b4843ff538471ea0154c0a5714347387c0ff5fa7f3d7c138df1bebcba06cbe65",
+            "303ac4b9ea890176030b2623b10f1f072954a340ccb39af08cdfe7f85d536ca1",
+            "b401d570504b6130c2b11bc52eb82cbaba7b61ce660294670ab38557dfa49558"
         ]
     );
 }
@@ -191,6 +192,7 @@ fn a_visitor_does_what_its_client_and_its_patience_allow() {
             Origin::Population => {
                 assert!(does(What::Announce(AnnounceEvent::Interval)) && arrival.steps.len() == 1);
             }
+            Origin::Abuse(_) => panic!("nobody is abusive here"),
             Origin::Side(side) => assert!(side == 0 && does(What::Visit) && arrival.steps.len() == 1),
         }
     }
@@ -204,13 +206,20 @@ fn a_visitor_does_what_its_client_and_its_patience_allow() {
 fn the_overview_counts_what_was_drawn_and_explains_it() {
     let plan = quick(1);
     let overview = plan.overview(24);
-    let drawn: [u64; 5] = counts(&plan, 1)[0].map(|count| count as u64);
-    assert_eq!(overview.curves.stages.iter().map(|stage| stage.total).collect::<Vec<_>>(), drawn);
     assert_eq!(overview.arrivals, plan.arrivals().count() as u64);
-    let rows = &overview.curves.rows;
-    for (stage, total) in drawn.iter().enumerate() {
-        let sum: f64 = rows.iter().map(|row| row.drawn[stage]).sum::<f64>() * overview.run_seconds / 24.0;
-        assert!((sum - *total as f64).abs() < 1e-6);
+    let (drawn, stages) = (counts(&plan, 1)[0], &overview.curves.stages);
+    // Nothing follows a lag at the index: its steps are the plan's own. The others are another draw.
+    assert_eq!(stages[0].total as f64, drawn[0]);
+    for (i, stage) in stages.iter().enumerate() {
+        let z = (stage.total as f64 - drawn[i]) / (2.0 * DISPERSION[i] * drawn[i]).sqrt();
+        assert!(z.abs() < 4.5, "{}: {} against {}", stage.stage.name(), stage.total, drawn[i]);
+        let sum = |of: fn(&Row) -> &[f64; 5]| -> f64 {
+            overview.curves.rows.iter().map(|row| of(row)[i]).sum::<f64>() * overview.run_seconds / 24.0
+        };
+        assert!((sum(|row| &row.drawn) / stage.total as f64 - 1.0).abs() < 1e-9);
+        let z = (sum(|row| &row.expected) - stage.total as f64) / (DISPERSION[i] * drawn[i]).sqrt();
+        assert!(z.abs() < 4.5, "{}: {} drawn", stage.stage.name(), stage.total);
+        assert!(stage.busiest_second as f64 >= stage.peak_rate / 2.0);
     }
     let names: Vec<_> = overview.signals.iter().map(|mark| mark.name.as_str()).collect();
     assert_eq!(names, ["listing", "listing goes live"]);
@@ -219,4 +228,99 @@ fn the_overview_counts_what_was_drawn_and_explains_it() {
     assert!(why.front.factor > 5.0 && why.downstream.lag_seconds > why.front.lag_seconds);
     let calm = Scenario { signals: Vec::new(), ..sample::sample() };
     assert_eq!(Plan::new(Arc::new(calm), VariantName::Baseline, 1).explain(), None);
+}
+
+#[test]
+fn cascades_take_the_same_path_at_any_cut_and_another_with_another_seed() {
+    let interest = |plan: &Plan| plan.demand().regions[0].level.clone();
+    let whole = plan(cut(0, 24 * HOUR, 1440.0, 1.0), 5);
+    let slice = plan(cut(7 * HOUR, 9 * HOUR, 10.0, 0.01), 5);
+    assert_eq!(interest(&whole), interest(&slice));
+    assert_ne!(interest(&whole), interest(&plan(cut(0, 24 * HOUR, 1440.0, 1.0), 6)));
+    assert_ne!(interest(&whole), whole.demand().regions[1].level.clone());
+}
+
+#[test]
+fn threads_that_draw_shards_give_the_unsharded_plan() {
+    let plan = quick(3);
+    let draw = |i: u32| {
+        let plan = plan.clone();
+        std::thread::spawn(move || plan.shard(i, 4).collect::<Vec<Arrival>>())
+    };
+    let threads: Vec<_> = (0..4).map(draw).collect();
+    let mut union: Vec<Arrival> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    union.sort_by_key(|arrival| (arrival.due(), arrival.index));
+    assert!(union.into_iter().eq(&plan));
+}
+
+#[test]
+fn the_digest_sees_whatever_makes_an_arrival_another_one() {
+    let with = |change: fn(&mut Scenario)| {
+        let mut scenario = Scenario { cut: cut(0, 24 * HOUR, 10_800.0, 1.0), ..sample::sample() };
+        change(&mut scenario);
+        Plan::new(Arc::new(scenario), VariantName::Baseline, 1).digest()
+    };
+    let plain = with(|_| {});
+    let changes: [fn(&mut Scenario); 6] = [
+        |it| it.funnel.magnet_share = 0.41,
+        |it| it.content.zipf = 0.91,
+        |it| it.audience.returning = 0.31,
+        |it| it.clients.members[1].0.dht = true,
+        |it| it.cut.scale = 1.01,
+        |it| it.signals[0].confidence = 0.99,
+    ];
+    for (i, change) in changes.into_iter().enumerate() {
+        assert_ne!(with(change), plain, "change {i}");
+    }
+    // What only people read changes nothing.
+    assert_eq!(with(|it| it.title = "another".into()), plain);
+}
+
+#[test]
+fn abuse_comes_at_its_rate_from_new_clusters_and_a_herd_announces_together() {
+    let mut scenario = Scenario { cut: cut(9 * HOUR, 10 * HOUR, 10.0, 1.0), ..sample::sample() };
+    let seconds = |seconds| Duration::from_secs(seconds);
+    scenario.abuse = vec![Abuse {
+        name: "bots".into(),
+        what: AbuseKind::Announce,
+        from: seconds(9 * HOUR + 600),
+        until: seconds(9 * HOUR + 1200),
+        rate: 50.0,
+        old_clusters: 0.01,
+        regions: vec![1],
+    }];
+    scenario.restarts =
+        vec![Incident { name: "herd".into(), at: seconds(9 * HOUR + 1500), share: 0.5, over: seconds(20) }];
+    let plan = Plan::new(Arc::new(scenario), VariantName::Baseline, 2);
+    let (mut abuse, mut old, mut herd, mut echo) = (0.0, 0.0, 0.0, 0.0);
+    for arrival in &plan {
+        let at = arrival.due().as_secs_f64() * 10.0;
+        match arrival.origin {
+            Origin::Abuse(0) => {
+                assert!((600.0..1200.0).contains(&at) && arrival.region == 1);
+                assert_eq!(arrival.steps[0].what, What::Announce(AnnounceEvent::Started));
+                abuse += 1.0;
+                old += f64::from(u8::from(arrival.cohort != Cohort::NewCluster));
+            }
+            Origin::Population if arrival.steps[0].what == What::Announce(AnnounceEvent::Started) => {
+                assert!((1490.0..1530.0).contains(&at), "a herd at {at}");
+                herd += 1.0;
+            }
+            Origin::Population if (3300.0..3320.0).contains(&at) => echo += 1.0,
+            _ => {}
+        }
+    }
+    // Ten times as fast, the rates stay: a tenth of the events.
+    assert!((abuse - 3000.0_f64).abs() < 4.0 * 3000_f64.sqrt(), "{abuse}");
+    assert!(old < 60.0, "{old} from old clusters");
+    let peers = plan.demand().population(9.0 * 3600.0 + 1490.0) * 0.5 / 10.0;
+    assert!((herd / peers - 1.0).abs() < 0.05, "{herd} of {peers}");
+    assert!((0.7..1.2).contains(&(echo / herd)), "{echo} after the interval, of {herd}");
+    let overview = plan.overview(10);
+    let announce = &overview.curves.stages[Stage::Announce as usize];
+    assert!(
+        (announce.peak_at_seconds - 9.0 * 3600.0 - 1500.0).abs() < 30.0
+            && announce.peak_rate > 0.9 * peers / 2.0
+    );
+    assert_eq!(overview.confounders.len(), 2);
 }

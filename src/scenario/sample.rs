@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::profile::{Access, Client, Mix};
 
 use super::{
-    Attention, Audience, Catalogue, Channel, ContentClass, Cut, Funnel, Lag, Region, Scenario, SideTraffic,
-    Signal, Transition, Variant, Variants,
+    Attention, Audience, Catalogue, Channel, ContentClass, Cut, Funnel, Kernel, Lag, Region, Scenario,
+    SideTraffic, Signal, SignalKind, Transition, Variant, Variants,
 };
 
 const fn minutes(minutes: u64) -> Duration {
@@ -30,8 +30,14 @@ pub fn sample() -> Scenario {
         start: jiff::Timestamp::UNIX_EPOCH,
         duration: minutes(1440),
         signals: vec![listing],
+        confounders: Vec::new(),
+        abuse: Vec::new(),
+        restarts: Vec::new(),
+        exoduses: Vec::new(),
         audience: Audience {
             base: 20.0,
+            returning: 0.3,
+            old_clusters: 0.6,
             regions: vec![region("asia", 0.6, 8, 21.0), region("america", 0.4, -5, 20.0)],
         },
         attention: attention(),
@@ -66,12 +72,21 @@ pub fn sample() -> Scenario {
 pub fn signal(name: &str) -> Signal {
     Signal {
         name: name.into(),
+        kind: SignalKind::Market,
+        source: String::new(),
         at: minutes(360),
+        lag: Duration::ZERO,
+        ramp: Duration::ZERO,
         price: 0.0,
+        market: 0.0,
         volume: 1.0,
         mentions: 1.0,
+        sentiment: 0.0,
+        strength: None,
         go_live: None,
         confidence: 1.0,
+        quality: 1.0,
+        echoes: Vec::new(),
         regions: Vec::new(),
     }
 }
@@ -90,8 +105,10 @@ pub fn attention() -> Attention {
         rise: minutes(20),
         relax: minutes(60),
         theta: 0.4,
+        beta: 2.0,
+        kernel: Kernel::Exponential,
         branching: 0.4,
-        echo: minutes(30),
+        delay: minutes(30),
     }
 }
 
@@ -105,6 +122,7 @@ fn funnel() -> Funnel {
         seeding: lag(30, 240),
         session: lag(135, 888),
         announce_interval: minutes(30),
+        announce_jitter: 0.0,
         retries: 2,
         retry_after: Duration::from_millis(500),
         patience: Duration::from_secs(10),
@@ -112,7 +130,7 @@ fn funnel() -> Funnel {
 }
 
 fn region(name: &str, share: f64, hours_east: i32, peak_hour: f64) -> Region {
-    Region { name: name.into(), share, utc_offset: hours_east * 3600, peak_hour, night: 0.3 }
+    Region { name: name.into(), share, utc_offset: hours_east * 3600, peak_hour, night: 0.3, weekend: 1.0 }
 }
 
 const fn lag(median: u64, p90: u64) -> Lag {

@@ -4,20 +4,23 @@ use std::time::Duration;
 
 use toml::Spanned;
 
+mod event;
+mod signal;
+
 use crate::problem::{
     Moment, Name, Names, OneOf, PositiveDuration, PositiveRate, Reported, Table, Text, UrlPath,
 };
 use crate::profile::{normalised, parse_access, parse_clients};
-use crate::unit::{Change, Factor, Quantity, Rate, Share, UtcOffset};
+use crate::unit::{Factor, Quantity, Rate, Share, UtcOffset};
 
 use super::Cut;
 use super::cut::Window;
 use super::load::Profiles;
 use super::types::{
-    Attention, Audience, Catalogue, Channel, ContentClass, Funnel, Lag, Region, Scenario, SideTraffic,
-    Signal, Transition, Variant, Variants,
+    Attention, Audience, Catalogue, Channel, ContentClass, Funnel, Kernel, Lag, Region, Scenario,
+    SideTraffic, Transition, Variant, Variants,
 };
-use super::values::{Branching, Exponent, Few, Hour, Items, PositiveFactor, RegionName, Size, Strength};
+use super::values::{Beta, Branching, Exponent, Few, Hour, Items, RegionName, Size, Strength};
 
 /// The keys of a scenario.
 pub(super) fn scenario(table: &mut Table<'_>, profiles: &mut Profiles<'_>) -> Result<Scenario, Reported> {
@@ -42,7 +45,16 @@ pub(super) fn scenario(table: &mut Table<'_>, profiles: &mut Profiles<'_>) -> Re
         true => audience.as_ref().map(|_| Vec::new()).map_err(|reported| *reported),
         false => regions.into_iter().collect(),
     };
-    let signals = signals(table, duration, &regions);
+    let signals = signal::signals(table, duration, &regions);
+    let confounders = event::confounders(table, duration, &regions);
+    let abuse = event::abuse(table, duration, &regions);
+    let restarts = event::incidents(
+        table,
+        "restart",
+        "Peers that start anew, all together: they announce then.",
+        duration,
+    );
+    let exoduses = event::incidents(table, "exodus", "Seeds that leave, all together.", duration);
     let attention = table.table_of_defaults("attention", "How signals move attention.", attention);
     let funnel = table.table_of_defaults("funnel", "How visitors go from stage to stage.", funnel);
     let content = catalogue(table);
@@ -52,14 +64,23 @@ pub(super) fn scenario(table: &mut Table<'_>, profiles: &mut Profiles<'_>) -> Re
     if start.checked_add(duration).is_err() {
         return Err(table.wrong("start", "the scenario would end after the year 9999".to_owned(), None));
     }
+    let (signals, attention) = (signals?, attention?);
+    if attention.theta >= 0.5 && signals.iter().any(|signal| !signal.ramp.is_zero()) {
+        let hint = "a signal has a `ramp`, which grows and relaxes with 1-2*theta".to_owned();
+        return Err(table.wrong("attention", "`theta` must be below 0.5 here".to_owned(), Some(hint)));
+    }
     Ok(Scenario {
         name: name?.0.0,
         title: title?.0,
         start,
         duration,
-        signals: signals?,
+        signals,
+        confounders: confounders?,
+        abuse: abuse?,
+        restarts: restarts?,
+        exoduses: exoduses?,
         audience: audience?,
-        attention: attention?,
+        attention,
         funnel: funnel?,
         content: content?,
         side: side?,
@@ -82,6 +103,13 @@ fn cut(table: &mut Table<'_>, duration: Result<Duration, Reported>) -> Result<Cu
 fn audience(table: &mut Table<'_>, names: &mut Vec<Result<String, Reported>>) -> Result<Audience, Reported> {
     let base = table
         .required::<PositiveRate>("base", "Visits on a normal day, over all regions, averaged over 24 h.");
+    let returning = table.or("returning", "Visitors who were there before (assumed).", Share(0.3));
+    let old_clusters = table.or(
+        "old_clusters",
+        "Visitors from address clusters that were seen before, those who return among them (Jung et al. 2002: many in a flash \
+         crowd, few in abuse; assumed).",
+        Share(0.6),
+    );
     let mut unique = Names::default();
     let regions = table.filled_tables("region", "A part of the audience that shares a clock.", |table| {
         let name = table.required::<Name>("name", "Name in files and reports.").map(|name| name.0.0);
@@ -91,86 +119,35 @@ fn audience(table: &mut Table<'_>, names: &mut Vec<Result<String, Reported>>) ->
         let peak_hour = table.or("peak_hour", "Local hour of most visits.", Hour(20.0));
         let night =
             table.or("night", "Visits at the quietest hour against those at the busiest.", Share(0.3));
+        let weekend = table.or(
+            "weekend",
+            "Visits on Saturday and Sunday, local time, as a multiple of those on a weekday.",
+            Factor(1.0),
+        );
         let (name, share) = (name?, share?.0);
         unique.claim(table, "name", &name)?;
-        let region =
-            Region { name, share, utc_offset: utc_offset?.0, peak_hour: peak_hour?.0, night: night?.0 };
+        let region = Region {
+            name,
+            share,
+            utc_offset: utc_offset?.0,
+            peak_hour: peak_hour?.0,
+            night: night?.0,
+            weekend: weekend?.0,
+        };
         Ok((region, share))
     });
     let regions = normalised(table, "region", regions?)?;
     let regions = regions.into_iter().map(|(region, share)| Region { share, ..region }).collect();
-    Ok(Audience { base: base?.0.0, regions })
-}
-
-fn signals(
-    table: &mut Table<'_>,
-    duration: Result<Duration, Reported>,
-    regions: &Result<Vec<String>, Reported>,
-) -> Result<Vec<Signal>, Reported> {
-    let mut unique = Names::default();
-    let mut signals = table.tables("signal", "A market or social observation.", |table| {
-        let name = table.required::<Name>("name", "Name in charts and reports.");
-        let moments = moments(table, duration);
-        let price = table.or("price", "Price change.", Change(0.0));
-        let volume = table.or("volume", "Trading volume.", PositiveFactor(Factor(1.0)));
-        let mentions = table.or("mentions", "Mentions per hour.", PositiveFactor(Factor(1.0)));
-        let confidence =
-            table.or("confidence", "How sure the observation is; scales its effect.", Share(1.0));
-        let reached = table.list::<RegionName>("regions", "Regions that it reaches; all where left out.");
-        let reached = reached.and_then(|reached| resolve(table, &reached, regions));
-        let says = ["price", "volume", "mentions", "listing"].iter().any(|key| table.has(key));
-        // An unknown key is probably what it says, misspelt.
-        if !says && !table.has_unknown() {
-            let hint = "add `price`, `volume`, `mentions` or `listing`".to_owned();
-            return Err(table.wrong_here("this signal says nothing".to_owned(), Some(hint)));
-        }
-        let name = name?.0.0;
-        unique.claim(table, "name", &name)?;
-        let (at, go_live) = moments?;
-        Ok(Signal {
-            name,
-            at,
-            price: price?.0,
-            volume: volume?.0.0,
-            mentions: mentions?.0.0,
-            go_live,
-            confidence: confidence?.0,
-            regions: reached?,
-        })
-    })?;
-    signals.sort_by_key(|signal| signal.at);
-    Ok(signals)
-}
-
-/// When a signal shows, and when trading starts if it is a listing.
-fn moments(
-    table: &mut Table<'_>,
-    duration: Result<Duration, Reported>,
-) -> Result<(Duration, Option<Duration>), Reported> {
-    let at =
-        table.optional::<Duration>("at", "Scenario time at which it shows; a listing has `listing` instead.");
-    let listing = table.optional_table("listing", "An exchange listing.", |table| {
-        let announce = table.required::<Duration>("announce", "Scenario time of the announcement.");
-        let go_live = table.required::<Duration>("go_live", "Scenario time at which trading starts.");
-        let (announce, go_live) = (announce?, go_live?);
-        if go_live <= announce {
-            return Err(table.wrong("go_live", "`go_live` must be later than `announce`".to_owned(), None));
-        }
-        within(table, "go_live", go_live, duration)?;
-        Ok((announce, go_live))
-    });
-    if table.has("at") && table.has("listing") {
-        let hint = "its `announce` says when it shows: leave `at` out".to_owned();
-        return Err(table.wrong("at", "a signal has `at` or `listing`, not both".to_owned(), Some(hint)));
+    let (returning, old_clusters) = (returning?.0, old_clusters?.0);
+    if returning > old_clusters {
+        let hint = format!("`old_clusters` is {}", Share(old_clusters).write());
+        return Err(table.wrong(
+            "returning",
+            "who returns comes from a cluster seen before".to_owned(),
+            Some(hint),
+        ));
     }
-    match (at?, listing?) {
-        (None, None) => Err(table.miss::<Duration>("at")),
-        (Some(at), _) => {
-            within(table, "at", at, duration)?;
-            Ok((at, None))
-        }
-        (None, Some((announce, go_live))) => Ok((announce, Some(go_live))),
-    }
+    Ok(Audience { base: base?.0.0, returning, old_clusters, regions })
 }
 
 fn within(
@@ -187,12 +164,13 @@ fn within(
     Err(table.wrong(key, format!("`{key}` lies after the end of the scenario"), Some(hint)))
 }
 
-/// Names of regions as indices into the audience.
-fn resolve(
-    table: &Table<'_>,
-    names: &[Spanned<RegionName>],
+/// The regions that something reaches, as indices into the audience.
+fn reach(
+    table: &mut Table<'_>,
+    doc: &'static str,
     regions: &Result<Vec<String>, Reported>,
 ) -> Result<Vec<usize>, Reported> {
+    let names: Vec<Spanned<RegionName>> = table.list("regions", doc)?;
     let regions = regions.as_ref().map_err(|reported| *reported)?;
     let indices: Vec<Result<usize, Reported>> = names
         .iter()
@@ -235,10 +213,33 @@ fn attention(table: &mut Table<'_>) -> Result<Attention, Reported> {
         "Time constant c of the relaxation (1 + t/c)^-(1+theta) (assumed).",
         span(2 * HOUR),
     );
-    let theta = table.or("theta", "Exponent theta of the relaxation (Crane & Sornette 2008).", Exponent(0.4));
+    let theta = table.or(
+        "theta",
+        "Exponent theta of the relaxation and of a power-law kernel (Crane & Sornette 2008).",
+        Exponent(0.4),
+    );
+    let beta = table.or(
+        "beta",
+        "All interest moves by this multiple of a move of the whole market (assumed).",
+        Beta(2.0),
+    );
+    let kernel = table.or(
+        "kernel",
+        "Waiting times of the visits that visits set off: \"power-law\" is (1 + t/delay)^-(1+theta).",
+        OneOf(Kernel::Exponential),
+    );
     let branching =
         table.or("branching", "Visits that each visit sets off in turn (assumed).", Branching(0.2));
-    let echo = table.or("echo", "Mean delay of visits that visits set off (assumed).", span(30 * MINUTE));
+    let delay = table.or(
+        "delay",
+        "Mean waiting time of an exponential kernel, time constant of a power-law one (assumed).",
+        span(30 * MINUTE),
+    );
+    let (kernel, theta) = (kernel?.0, theta?.0);
+    if kernel == Kernel::PowerLaw && theta == 0.0 {
+        let hint = "for example 0.4".to_owned();
+        return Err(table.wrong("theta", "a power-law kernel needs a theta above 0".to_owned(), Some(hint)));
+    }
     Ok(Attention {
         price: price?.0,
         volume: volume?.0,
@@ -249,9 +250,11 @@ fn attention(table: &mut Table<'_>) -> Result<Attention, Reported> {
         concern: concern?.0,
         rise: rise?.0,
         relax: relax?.0,
-        theta: theta?.0,
+        theta,
+        beta: beta?.0,
+        kernel,
         branching: branching?.0,
-        echo: echo?.0,
+        delay: delay?.0,
     })
 }
 
@@ -282,6 +285,11 @@ fn funnel(table: &mut Table<'_>) -> Result<Funnel, Reported> {
     );
     let announce_interval =
         table.or("announce_interval", "Time between two announces of a modelled peer.", span(30 * MINUTE));
+    let announce_jitter = table.or(
+        "announce_jitter",
+        "Spread of that time, from peer to peer and from announce to announce; 0% is lockstep, as in Transmission.",
+        Share(0.0),
+    );
     let retries = table.or("retries", "Further tries after a failed operation (assumed).", Few(2));
     let retry_after = table.or(
         "retry_after",
@@ -302,6 +310,7 @@ fn funnel(table: &mut Table<'_>) -> Result<Funnel, Reported> {
         seeding: seeding?,
         session: session?,
         announce_interval: announce_interval?.0,
+        announce_jitter: announce_jitter?.0,
         retries: retries?.0,
         retry_after: retry_after?.0,
         patience: patience?.0,

@@ -19,6 +19,14 @@ pub struct Scenario {
     pub duration: Duration,
     /// What the market and the media do, in order of time.
     pub signals: Vec<Signal>,
+    /// What moves demand without being a signal.
+    pub confounders: Vec<Confounder>,
+    /// Load that no visitor makes.
+    pub abuse: Vec<Abuse>,
+    /// Swarms that start anew.
+    pub restarts: Vec<Incident>,
+    /// Swarms that lose seeds.
+    pub exoduses: Vec<Incident>,
     /// Who may come.
     pub audience: Audience,
     /// How signals move attention.
@@ -39,25 +47,144 @@ pub struct Scenario {
     pub cut: Cut,
 }
 
-/// A market or social observation.
+/// A market or social observation. What it says is weighed by `confidence` and `quality` together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signal {
     /// Name in charts and reports.
     pub name: String,
+    /// Who is behind it.
+    pub kind: SignalKind,
+    /// Where it was observed; empty where not given.
+    pub source: String,
     /// Scenario time at which it shows; for a listing, its announcement.
     pub at: Duration,
+    /// Time from its showing to its effect.
+    pub lag: Duration,
+    /// Time over which its effect builds up before it shows (endogenous); zero for an effect from outside.
+    pub ramp: Duration,
     /// Relative price change, +0.18 for +18 %.
     pub price: f64,
+    /// Relative change of the whole market.
+    pub market: f64,
     /// Trading volume as a multiple of normal; 1 where not given.
     pub volume: f64,
     /// Mentions per hour as a multiple of normal; 1 where not given.
     pub mentions: f64,
+    /// Mood of the mentions, -1 (worry) ..= 1 (enthusiasm).
+    pub sentiment: f64,
+    /// Strength on interest; worked out from what it says where `None`.
+    pub strength: Option<f64>,
     /// An exchange listing: scenario time at which trading starts.
     pub go_live: Option<Duration>,
-    /// How sure the observation is, 0..=1; scales its effect.
+    /// How sure the observation is, 0..=1.
     pub confidence: f64,
+    /// How good its source is, 0..=1.
+    pub quality: f64,
+    /// When its effect comes again.
+    pub echoes: Vec<Echo>,
     /// Regions that it reaches (indices into the audience); empty for all.
     pub regions: Vec<usize>,
+}
+
+/// Who is behind a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SignalKind {
+    /// The project itself promotes.
+    Official,
+    /// A creator leads a campaign.
+    Creator,
+    /// People talk.
+    Organic,
+    /// The market moves.
+    Market,
+}
+
+/// The effect of a signal come again: a second listing, a weekly recap, a repost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Echo {
+    /// Time after the signal's own effect.
+    pub delay: Duration,
+    /// Strength against that of the signal.
+    pub strength: f64,
+}
+
+/// Something that moves demand at the time of the signals and has nothing to do with them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Confounder {
+    /// Name in charts and reports.
+    pub name: String,
+    /// What it is.
+    pub what: ConfounderKind,
+    /// Scenario time of its beginning.
+    pub at: Duration,
+    /// How long it lasts.
+    pub duration: Duration,
+    /// Interest as a multiple of what it would be without it.
+    pub factor: f64,
+    /// Regions that it reaches (indices into the audience); empty for all.
+    pub regions: Vec<usize>,
+}
+
+/// What a confounder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConfounderKind {
+    /// The whole market rises.
+    Rally,
+    /// An exchange advertises.
+    ExchangeCampaign,
+    /// Creators work together.
+    CreatorCollaboration,
+    /// A release that has nothing to do with the signals.
+    UnrelatedRelease,
+    /// Something local: a holiday, an outage, a law.
+    Geography,
+    /// A season.
+    SeasonalCycle,
+}
+
+/// Load that no visitor makes: bots, scrapers, a flood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Abuse {
+    /// Name in charts and reports.
+    pub name: String,
+    /// What it asks for.
+    pub what: AbuseKind,
+    /// Scenario time of its beginning.
+    pub from: Duration,
+    /// Scenario time of its end, later than `from`.
+    pub until: Duration,
+    /// Requests per second at full audience, over its regions together.
+    pub rate: f64,
+    /// Share from address clusters that were seen before, 0..=1.
+    pub old_clusters: f64,
+    /// Regions that it comes from (indices into the audience); empty for all. Spread as their audience is.
+    pub regions: Vec<usize>,
+}
+
+/// What abuse asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AbuseKind {
+    /// Pages.
+    Index,
+    /// `.torrent` files.
+    Metadata,
+    /// Tracker announces.
+    Announce,
+    /// DHT lookups.
+    Dht,
+}
+
+/// Something that happens to a share of the modelled population at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    /// Name in charts and reports.
+    pub name: String,
+    /// Scenario time of its beginning.
+    pub at: Duration,
+    /// Share of those concerned, 0..=1.
+    pub share: f64,
+    /// Time over which it happens to them, evenly.
+    pub over: Duration,
 }
 
 /// Who may come, and from where.
@@ -65,6 +192,10 @@ pub struct Signal {
 pub struct Audience {
     /// Visits per second on a normal day, over all regions, averaged over 24 h.
     pub base: f64,
+    /// Visitors who were there before.
+    pub returning: f64,
+    /// Visitors from address clusters that were seen before, those who return among them: at least `returning`.
+    pub old_clusters: f64,
     /// Where they live.
     pub regions: Vec<Region>,
 }
@@ -82,6 +213,8 @@ pub struct Region {
     pub peak_hour: f64,
     /// Visits at the quietest hour against those at the busiest, 0..=1.
     pub night: f64,
+    /// Visits on Saturday and Sunday (local time) as a multiple of those on a weekday.
+    pub weekend: f64,
 }
 
 /// How signals move attention (`domain.md` section 1). Strengths are peak excess over the base: 1.0 doubles it.
@@ -105,12 +238,25 @@ pub struct Attention {
     pub rise: Duration,
     /// Time constant c of the relaxation (1 + t/c)^-(1+theta).
     pub relax: Duration,
-    /// Exponent theta of the relaxation.
+    /// Exponent theta of the relaxation and of a power-law kernel.
     pub theta: f64,
+    /// How a move of the whole market moves all interest: beta times as far.
+    pub beta: f64,
+    /// Waiting times of self-excitation.
+    pub kernel: Kernel,
     /// Branching ratio n of self-excitation, 0..1.
     pub branching: f64,
-    /// Mean delay of self-excitation.
-    pub echo: Duration,
+    /// Mean waiting time of an exponential kernel; time constant c of a power-law kernel.
+    pub delay: Duration,
+}
+
+/// The distribution of the time from a visit to the visits that it sets off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kernel {
+    /// e^(-t/delay).
+    Exponential,
+    /// (1 + t/delay)^-(1+theta).
+    PowerLaw,
 }
 
 /// How visitors go from stage to stage. Lags are in scenario time.
@@ -132,6 +278,8 @@ pub struct Funnel {
     pub session: Lag,
     /// Time between two announces of a modelled peer.
     pub announce_interval: Duration,
+    /// Spread of that time from peer to peer and from announce to announce, 0..=1 of it; 0 is lockstep.
+    pub announce_jitter: f64,
     /// Further tries after a failed operation.
     pub retries: u32,
     /// Pause before a retry, in run time; doubled each time.

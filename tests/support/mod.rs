@@ -14,8 +14,8 @@ use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
 use squall::profile::{Access, Client, ContentItem, Envelope, HttpEndpoint, Index, Mix, Target};
 use squall::scenario::{
-    Attention, Audience, Catalogue, Channel, Cut, Funnel, Lag, Scenario, SideTraffic, Transition, Variant,
-    Variants,
+    Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideTraffic, Transition,
+    Variant, Variants,
 };
 use squall::unit::Tick;
 
@@ -41,7 +41,11 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         start: jiff::Timestamp::UNIX_EPOCH,
         duration: day,
         signals: Vec::new(),
-        audience: Audience { base: 1.0, regions: Vec::new() },
+        confounders: Vec::new(),
+        abuse: Vec::new(),
+        restarts: Vec::new(),
+        exoduses: Vec::new(),
+        audience: Audience { base: 1.0, returning: 0.0, old_clusters: 0.0, regions: Vec::new() },
         attention: Attention {
             price: 0.0,
             volume: 0.0,
@@ -54,7 +58,9 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
             relax: lag.median,
             theta: 0.4,
             branching: 0.0,
-            echo: lag.median,
+            beta: 0.0,
+            kernel: Kernel::Exponential,
+            delay: lag.median,
         },
         funnel: Funnel {
             assets: 1,
@@ -65,6 +71,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
             seeding: lag,
             session: lag,
             announce_interval: lag.median,
+            announce_jitter: 0.0,
             retries: 0,
             retry_after: lag.median,
             patience,

@@ -3,8 +3,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::scenario::{
-    Attention, Audience, Catalogue, Channel, ContentClass, Cut, Funnel, Lag, Region, SideTraffic, Signal,
-    Transition, Variant, Variants,
+    Abuse, AbuseKind, Attention, Audience, Catalogue, Channel, Confounder, ConfounderKind, ContentClass, Cut,
+    Echo, Funnel, Incident, Kernel, Lag, Region, SideTraffic, Signal, SignalKind, Transition, Variant,
+    Variants, sample,
 };
 
 const SMALLEST: &str = r#"
@@ -51,10 +52,51 @@ volume = "3.2x"
 mentions = "4x"
 confidence = "90%"
 regions = ["europe", "asia"]
+kind = "organic"
+source = "a feed"
+lag = "2m"
+ramp = "1h"
+market = "-12%"
+sentiment = "-40%"
+strength = 3.5
+quality = "80%"
+
+[[signal.echo]]
+delay = "7m"
+strength = 0.25
 
 [[signal]]
 name = "listing"
 listing = { announce = "1h", go_live = "2h" }
+
+[[confounder]]
+name = "campaign"
+what = "exchange-campaign"
+at = "4h"
+duration = "2m"
+factor = "1.5x"
+regions = ["europe"]
+
+[[abuse]]
+name = "bots"
+what = "announce"
+from = "1h"
+until = "2h"
+rate = "5/s"
+old_clusters = "2%"
+regions = ["asia"]
+
+[[restart]]
+name = "herd"
+at = "1h"
+share = "70%"
+over = "1m"
+
+[[exodus]]
+name = "seeds"
+at = "2h"
+share = "20%"
+over = "2m"
 
 [attention]
 price = 0.1
@@ -66,9 +108,11 @@ fear = "60%"
 concern = 7
 rise = "8m"
 relax = "9m"
-theta = 1.0
+theta = 0.45
 branching = 0.11
-echo = "12m"
+delay = "12m"
+beta = 1.5
+kernel = "power-law"
 
 [funnel]
 assets = 3
@@ -79,6 +123,7 @@ abort_share = "44%"
 seeding = { median = "5m", p90 = "6m" }
 session = { median = "7m", p90 = "8m" }
 announce_interval = "15m"
+announce_jitter = "10%"
 retries = 4
 retry_after = "2s"
 patience = "9s"
@@ -143,30 +188,58 @@ fn every_key_means_what_it_says() {
         utc_offset,
         peak_hour: 20.0,
         night: 0.3,
+        weekend: 1.0,
     };
     let regions = vec![region("asia", 0.33 / 0.99, 28_800), region("europe", 0.66 / 0.99, 3600)];
-    assert_eq!(scenario.audience, Audience { base: 10.0, regions });
-    let listing = Signal {
-        name: "listing".to_owned(),
-        at: minutes(60),
-        price: 0.0,
-        volume: 1.0,
-        mentions: 1.0,
-        go_live: Some(minutes(120)),
-        confidence: 1.0,
-        regions: Vec::new(),
-    };
+    assert_eq!(scenario.audience, Audience { base: 10.0, returning: 0.3, old_clusters: 0.6, regions });
+    let listing = Signal { at: minutes(60), go_live: Some(minutes(120)), ..sample::signal("listing") };
     let surge = Signal {
         name: "surge".to_owned(),
+        kind: SignalKind::Organic,
+        source: "a feed".to_owned(),
         at: minutes(180),
+        lag: minutes(2),
+        ramp: minutes(60),
         price: -0.18,
+        market: -0.12,
         volume: 3.2,
         mentions: 4.0,
+        sentiment: -0.4,
+        strength: Some(3.5),
         go_live: None,
         confidence: 0.9,
+        quality: 0.8,
+        echoes: vec![Echo { delay: minutes(7), strength: 0.25 }],
         regions: vec![1, 0],
     };
     assert_eq!(scenario.signals, [listing, surge], "in order of time");
+    let campaign = Confounder {
+        name: "campaign".to_owned(),
+        what: ConfounderKind::ExchangeCampaign,
+        at: minutes(240),
+        duration: minutes(2),
+        factor: 1.5,
+        regions: vec![1],
+    };
+    assert_eq!(scenario.confounders, [campaign]);
+    let bots = Abuse {
+        name: "bots".to_owned(),
+        what: AbuseKind::Announce,
+        from: minutes(60),
+        until: minutes(120),
+        rate: 5.0,
+        old_clusters: 0.02,
+        regions: vec![0],
+    };
+    assert_eq!(scenario.abuse, [bots]);
+    let incident = |name: &str, at, share, over| Incident {
+        name: name.to_owned(),
+        at: minutes(at),
+        share,
+        over: minutes(over),
+    };
+    assert_eq!(scenario.restarts, [incident("herd", 60, 0.7, 1)]);
+    assert_eq!(scenario.exoduses, [incident("seeds", 120, 0.2, 2)]);
     let attention = Attention {
         price: 0.1,
         volume: 0.2,
@@ -177,9 +250,11 @@ fn every_key_means_what_it_says() {
         concern: 7.0,
         rise: minutes(8),
         relax: minutes(9),
-        theta: 1.0,
+        theta: 0.45,
+        beta: 1.5,
+        kernel: Kernel::PowerLaw,
         branching: 0.11,
-        echo: minutes(12),
+        delay: minutes(12),
     };
     assert_eq!(scenario.attention, attention);
     let funnel = Funnel {
@@ -191,6 +266,7 @@ fn every_key_means_what_it_says() {
         seeding: lag(5, 6),
         session: lag(7, 8),
         announce_interval: minutes(15),
+        announce_jitter: 0.1,
         retries: 4,
         retry_after: Duration::from_secs(2),
         patience: Duration::from_secs(9),

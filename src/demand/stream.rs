@@ -7,14 +7,31 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::{SplitMix64, Xoshiro256PlusPlus};
 
 /// First part of a key: what the stream is for.
-pub(super) const COUNTS: u64 = 1;
+pub(crate) const COUNTS: u64 = 1;
 /// First part of a key: what the stream is for.
-pub(super) const ARRIVALS: u64 = 2;
+pub(crate) const ARRIVALS: u64 = 2;
+/// First part of a key: what the stream is for.
+pub(crate) const PATHS: u64 = 3;
+/// First part of a key: what the stream is for.
+pub(crate) const GLANCES: u64 = 4;
 
 /// The stream of a thing.
-pub(super) fn stream(seed: u64, parts: &[u64]) -> Xoshiro256PlusPlus {
-    let mix = |value: u64| SplitMix64::seed_from_u64(value).next_u64();
-    Xoshiro256PlusPlus::seed_from_u64(parts.iter().fold(mix(seed), |key, part| mix(key ^ part)))
+pub(crate) fn stream(seed: u64, parts: &[u64]) -> Xoshiro256PlusPlus {
+    Xoshiro256PlusPlus::seed_from_u64(key(seed, parts))
+}
+
+/// The key of a thing.
+pub(crate) fn key(seed: u64, parts: &[u64]) -> u64 {
+    parts.iter().fold(mix(seed), |key, part| mix(key ^ part))
+}
+
+/// The stream of one of many things of a kind, as short as an arrival's: SplitMix64 itself, which needs no seeding.
+pub(crate) fn short_stream(kind: u64, number: u64) -> SplitMix64 {
+    SplitMix64::seed_from_u64(mix(kind ^ number))
+}
+
+fn mix(value: u64) -> u64 {
+    SplitMix64::seed_from_u64(value).next_u64()
 }
 
 #[cfg(test)]

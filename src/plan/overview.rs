@@ -1,0 +1,102 @@
+//! A plan at a glance.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::scenario::VariantName;
+
+use super::curves::{Curves, Tally};
+use super::digest::Digest;
+use super::{Explanation, Plan};
+
+/// A plan at a glance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Overview {
+    /// Name of the scenario.
+    pub scenario: String,
+    /// Its line for people.
+    pub title: String,
+    /// The forecast.
+    pub variant: VariantName,
+    /// The seed.
+    pub seed: u64,
+    /// Fingerprint of the plan ([`Plan::digest`]).
+    pub digest: String,
+    /// Scenario seconds per run second.
+    pub speed: f64,
+    /// Part of the audience that is driven.
+    pub scale: f64,
+    /// First scenario second that is driven.
+    pub from_seconds: f64,
+    /// First scenario second that is not driven any more.
+    pub until_seconds: f64,
+    /// Length on the run clock.
+    pub run_seconds: f64,
+    /// Arrivals of the plan.
+    pub arrivals: u64,
+    /// What the market does, also outside the window.
+    pub signals: Vec<SignalMark>,
+    /// What moves demand besides: confounders, and whatever happens to the swarms; also outside the window.
+    pub confounders: Vec<SignalMark>,
+    /// Why the load moves; `None` where nothing moves it.
+    pub explanation: Option<Explanation>,
+    /// Rates over time.
+    pub curves: Curves,
+}
+
+/// A moment at which something begins.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SignalMark {
+    /// Its name; a listing's start of trading is marked on its own.
+    pub name: String,
+    /// Scenario seconds.
+    pub at_seconds: f64,
+}
+
+impl Plan {
+    /// The plan at a glance, with curves over `buckets` equal parts of the window. Counts every tick, and draws no arrival but those of
+    /// the digest.
+    #[must_use]
+    pub fn overview(&self, buckets: usize) -> Overview {
+        let mut tally = Tally::new(&self.parts, buckets);
+        let mut digest = Digest::new(&self.parts);
+        self.parts.count_all(|tick| {
+            digest.tick(&self.parts, tick.number, tick.first, tick.counts);
+            tally.add(&self.parts, tick);
+        });
+        let (scenario, cut) = (self.scenario(), &self.scenario().cut);
+        Overview {
+            scenario: scenario.name.clone(),
+            title: scenario.title.clone(),
+            variant: self.variant(),
+            seed: self.seed(),
+            digest: digest.finish(),
+            speed: cut.speed,
+            scale: cut.scale,
+            from_seconds: cut.from.as_secs_f64(),
+            until_seconds: cut.until.as_secs_f64(),
+            run_seconds: self.length().as_secs_f64(),
+            arrivals: tally.arrivals(),
+            signals: marks(scenario.signals.iter().flat_map(|signal| signal.moments())),
+            confounders: marks(self.others()),
+            explanation: self.explain(),
+            curves: tally.curves(self),
+        }
+    }
+
+    fn others(&self) -> impl Iterator<Item = (String, Duration)> + '_ {
+        let scenario = self.scenario();
+        let confounders = scenario.confounders.iter().map(|it| (it.name.clone(), it.at));
+        let abuse = scenario.abuse.iter().map(|it| (it.name.clone(), it.from));
+        let incidents = scenario.restarts.iter().chain(&scenario.exoduses).map(|it| (it.name.clone(), it.at));
+        confounders.chain(abuse).chain(incidents)
+    }
+}
+
+fn marks(moments: impl Iterator<Item = (String, Duration)>) -> Vec<SignalMark> {
+    let mark = |(name, at): (String, Duration)| SignalMark { name, at_seconds: at.as_secs_f64() };
+    let mut marks: Vec<_> = moments.map(mark).collect();
+    marks.sort_by(|a, b| a.at_seconds.total_cmp(&b.at_seconds));
+    marks
+}

@@ -1,0 +1,125 @@
+//! What a scenario file says of signals.
+
+use std::time::Duration;
+
+use crate::problem::{Name, Names, OneOf, PositiveDuration, Reported, Table, Text};
+use crate::scenario::types::{Echo, Signal, SignalKind};
+use crate::scenario::values::{Mood, PositiveFactor, Strength};
+use crate::unit::{Change, Factor, Quantity, Share};
+
+use super::{reach, within};
+
+/// Keys that make a signal say something.
+const SAYS: [&str; 6] = ["price", "market", "volume", "mentions", "listing", "strength"];
+
+pub(super) fn signals(
+    table: &mut Table<'_>,
+    duration: Result<Duration, Reported>,
+    regions: &Result<Vec<String>, Reported>,
+) -> Result<Vec<Signal>, Reported> {
+    let mut unique = Names::default();
+    let mut signals = table.tables("signal", "A market or social observation.", |table| {
+        let name = table.required::<Name>("name", "Name in charts and reports.");
+        let kind = table.or(
+            "kind",
+            "Who is behind it: the project, a creator, people who talk, or the market.",
+            OneOf(SignalKind::Market),
+        );
+        let source = table.optional::<Text>("source", "Where it was observed.");
+        let moments = moments(table, duration);
+        let lag = table.or("lag", "Time from its showing to its effect.", Duration::ZERO);
+        let ramp = table.or(
+            "ramp",
+            "Time over which its effect builds up beforehand: endogenous attention, which grows and relaxes with 1-2*theta \
+             (Crane & Sornette 2008).",
+            Duration::ZERO,
+        );
+        let price = table.or("price", "Price change.", Change(0.0));
+        let market = table.or("market", "Price change of the whole market: a common factor.", Change(0.0));
+        let volume = table.or("volume", "Trading volume.", PositiveFactor(Factor(1.0)));
+        let mentions = table.or("mentions", "Mentions per hour.", PositiveFactor(Factor(1.0)));
+        let sentiment = table.or(
+            "sentiment",
+            "Mood of the mentions: their effect on interest grows by it; below 0 the part that is lost becomes concern.",
+            Mood(Change(0.0)),
+        );
+        let strength = table.optional::<Strength>(
+            "strength",
+            "Strength of its effect on interest, instead of what follows from price, volume, mentions and listing.",
+        );
+        let confidence =
+            table.or("confidence", "How sure the observation is; scales its effect.", Share(1.0));
+        let quality = table.or("quality", "How good its source is; scales its effect.", Share(1.0));
+        let echoes = table.tables("echo", "The same effect come again.", |table| {
+            let delay = table.required::<PositiveDuration>("delay", "Time after the first effect.");
+            let strength = table.required::<Strength>("strength", "Strength against that of the first effect.");
+            Ok(Echo { delay: delay?.0, strength: strength?.0 })
+        });
+        let reached = reach(table, "Regions that it reaches; all where left out.", regions);
+        // An unknown key is probably what it says, misspelt.
+        if !SAYS.iter().any(|key| table.has(key)) && !table.has_unknown() {
+            let hint = "add `price`, `volume`, `mentions`, `listing`, `market` or `strength`".to_owned();
+            return Err(table.wrong_here("this signal says nothing".to_owned(), Some(hint)));
+        }
+        let name = name?.0.0;
+        unique.claim(table, "name", &name)?;
+        let (at, go_live) = moments?;
+        let (lag, ramp) = (lag?, ramp?);
+        if ramp > at + lag {
+            let hint = format!("its effect is due at {}", (at + lag).write());
+            return Err(table.wrong("ramp", "`ramp` begins before the scenario".to_owned(), Some(hint)));
+        }
+        Ok(Signal {
+            name,
+            kind: kind?.0,
+            source: source?.map(|source| source.0).unwrap_or_default(),
+            at,
+            lag,
+            ramp,
+            price: price?.0,
+            market: market?.0,
+            volume: volume?.0.0,
+            mentions: mentions?.0.0,
+            sentiment: sentiment?.0.0,
+            strength: strength?.map(|strength| strength.0),
+            go_live,
+            confidence: confidence?.0,
+            quality: quality?.0,
+            echoes: echoes?,
+            regions: reached?,
+        })
+    })?;
+    signals.sort_by_key(|signal| signal.at);
+    Ok(signals)
+}
+
+/// When a signal shows, and when trading starts if it is a listing.
+fn moments(
+    table: &mut Table<'_>,
+    duration: Result<Duration, Reported>,
+) -> Result<(Duration, Option<Duration>), Reported> {
+    let at =
+        table.optional::<Duration>("at", "Scenario time at which it shows; a listing has `listing` instead.");
+    let listing = table.optional_table("listing", "An exchange listing.", |table| {
+        let announce = table.required::<Duration>("announce", "Scenario time of the announcement.");
+        let go_live = table.required::<Duration>("go_live", "Scenario time at which trading starts.");
+        let (announce, go_live) = (announce?, go_live?);
+        if go_live <= announce {
+            return Err(table.wrong("go_live", "`go_live` must be later than `announce`".to_owned(), None));
+        }
+        within(table, "go_live", go_live, duration)?;
+        Ok((announce, go_live))
+    });
+    if table.has("at") && table.has("listing") {
+        let hint = "its `announce` says when it shows: leave `at` out".to_owned();
+        return Err(table.wrong("at", "a signal has `at` or `listing`, not both".to_owned(), Some(hint)));
+    }
+    match (at?, listing?) {
+        (None, None) => Err(table.miss::<Duration>("at")),
+        (Some(at), _) => {
+            within(table, "at", at, duration)?;
+            Ok((at, None))
+        }
+        (None, Some((announce, go_live))) => Ok((announce, Some(go_live))),
+    }
+}
