@@ -18,7 +18,7 @@ pub(super) fn grouped(groups: &[(usize, &str)], columns: &[Align], rows: &[Vec<S
             name => format!("{:─^width$}", format!(" {name} ")),
         }
     });
-    format!("{}\n{}", cells.collect::<Vec<_>>().join("  "), table(columns, rows))
+    format!("{}\n{}", cells.collect::<Vec<_>>().join("  ").trim_end(), table(columns, rows))
 }
 
 fn widths(columns: &[Align], rows: &[Vec<String>]) -> Vec<usize> {

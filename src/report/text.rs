@@ -225,7 +225,7 @@ fn broken(finding: &Finding, promise: &LayerEnvelope) -> Option<String> {
     Some(match finding {
         Finding::Pass | Finding::Untested { .. } => return None,
         Finding::Starved { arrived_share } => format!(
-            "only {} of the planned operations arrived: failures upstream; not tested at its planned rate",
+            "only {} of what was planned arrived: failures upstream; never tested as planned",
             percent(*arrived_share)
         ),
         Finding::Exceeded { at_seconds } => {
@@ -285,7 +285,7 @@ fn loads() -> String {
         (layers != [stage.name()]).then(|| format!("{} → {}", stage.name(), layers.join(" + ")))
     };
     let others: Vec<_> = Stage::ALL.into_iter().filter_map(of).collect();
-    format!("  layers have the stages' names, but {}\n", others.join(", "))
+    format!("  layers: {}, others as named\n", others.join(", "))
 }
 
 /// The two most frequent causes, as many as fit.
