@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::analysis::{self, Summary};
 use crate::drive::{Limits, Stop, StopLevel};
 use crate::journey::{self, Kind, Peer, Rules};
-use crate::plan::{Digest, Plan, Stage};
+use crate::plan::{Plan, Stage};
 use crate::problem::{FileKind, SourceFile};
 use crate::profile::Envelope;
 use crate::record::{
@@ -80,7 +80,6 @@ impl Prepared {
         let signals = seen.filter(|(_, at)| *at < cut.until).filter_map(|(name, at)| {
             cut.tick_of(at).map(|tick| SignalMark { name, at_seconds: tick.as_secs_f64() })
         });
-        let (plan_digest, planned) = self.walk(what.assets);
         Manifest {
             version: Manifest::VERSION,
             squall: env!("CARGO_PKG_VERSION").to_owned(),
@@ -88,8 +87,8 @@ impl Prepared {
             variant: self.variant,
             cut: cut.clone(),
             seed: self.seed,
-            plan_digest,
-            planned,
+            plan_digest: self.plan.digest(),
+            planned: self.intended(what.assets),
             workers: what.workers,
             world: what.world,
             isolated: what.isolated,
@@ -105,17 +104,15 @@ impl Prepared {
         }
     }
 
-    /// Walks through the whole plan once: its digest, and the operations that it intends.
-    fn walk(&self, assets: u32) -> (String, BTreeMap<Kind, u64>) {
-        let mut digest = Digest::default();
+    /// The operations that the plan intends; walks through all of it.
+    fn intended(&self, assets: u32) -> BTreeMap<Kind, u64> {
         let mut planned = BTreeMap::new();
         for arrival in &self.plan {
-            digest.add(&arrival);
             for (kind, operations) in journey::intended(&arrival, assets) {
                 *planned.entry(kind).or_default() += operations;
             }
         }
-        (digest.finish(), planned)
+        planned
     }
 
     /// Copies for the run directory, named after what they are: the scenario and the profiles that it names, as they were read.

@@ -240,6 +240,7 @@ fn a_late_worker_sheds_instead_of_sending_late() {
     let pages = &books.kinds[&Kind::Page];
     assert!(pages.shed > 20 && pages.released > 20, "{pages:?}");
     assert_eq!(books.journeys.shed, pages.shed);
+    assert!(books.kinds[&Kind::Asset].shed >= pages.shed, "with a page go its assets");
     assert!(books.releases.iter().all(|(due, at)| at.since(*due) <= limits.late));
 }
 

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
-use crate::journey::{Action, Journey, Kind, Outcome, Peer, Reply, Rules, Visitor};
-use crate::plan::{Arrival, Origin, What};
+use crate::journey::{Action, Journey, Kind, Outcome, Peer, Reply, Rules, Visitor, intended};
+use crate::plan::Arrival;
 use crate::unit::Tick;
 
 use super::{Event, JourneyId, Observation, OpId, Settled, Shed, Stop, StopLevel, World};
@@ -180,10 +180,11 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
         if now.since(due) > self.limits.late {
             (self.observe)(Event::JourneyShed(due));
             // With the visitor goes all that it intended.
-            for step in &arrival.steps {
-                let kind = first_kind(step.what, arrival.origin);
-                (self.observe)(Event::Planned(kind, due, 0));
-                (self.observe)(Event::Shed(kind, due, Shed::Late));
+            for (kind, operations) in intended(arrival, self.rules.assets) {
+                for _ in 0..operations {
+                    (self.observe)(Event::Planned(kind, due, 0));
+                    (self.observe)(Event::Shed(kind, due, Shed::Late));
+                }
             }
             return;
         }
@@ -352,17 +353,5 @@ impl Ticket {
             ended: part.started + part.took,
             ..self.observe(part.result.map_or_else(Settled::Failed, |()| Settled::Ok), None)
         }
-    }
-}
-
-/// What the first operation of a step is recorded as.
-const fn first_kind(what: What, origin: Origin) -> Kind {
-    match (what, origin) {
-        (What::Visit, Origin::Side(_)) => Kind::Side,
-        (What::Visit, _) => Kind::Page,
-        (What::Torrent, _) => Kind::Torrent,
-        (What::Magnet | What::Lookup, _) => Kind::Lookup,
-        (What::Announce(_), _) => Kind::Announce,
-        (What::Transfer { .. }, _) => Kind::Handshake,
     }
 }

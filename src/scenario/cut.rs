@@ -188,7 +188,7 @@ mod tests {
         );
         assert_eq!(
             why(with(Some(1e6), None, None)),
-            "--speed leaves a run of 0.173 s, and the shortest is 1 s"
+            "--speed 1000000 leaves a run of 0.173 s of this window, and the shortest is 1 s: at most 172800, or a wider window"
         );
         assert_eq!(
             why(with(None, None, Some("noon"))),
