@@ -47,6 +47,7 @@
 //!
 //! * Per kind of operation and for journeys: planned = released + shed; released = ok + failed + cut. Checked when a recording closes
 //!   and again when it is read.
+//! * Cascades take the path that the seed draws at full audience, whatever the cut; given that path, arrivals are Poisson.
 //! * Arrival k draws only from its own stream (seed, k): the union of any number of shards is the unsharded plan, event for event.
 //! * Every socket is opened in `live::guard`, which refuses any address outside loopback and the authorised networks.
 //! * A journey has at most one operation under way per stage.

@@ -1,12 +1,17 @@
 //! Demand: signals become attention, attention becomes rates.
 //!
-//! Everything here is a pure function of a scenario and a variant, at full audience and in scenario time (seconds as `f64`): rates are
-//! expectations per second. Drawing visitors from them, thinning and compressing them is the plan's part.
+//! Everything here is a pure function of a scenario, a variant and, where cascades take one of their paths, a seed, at full audience and
+//! in scenario time (seconds as `f64`): rates are expectations per second. Drawing visitors from them, thinning and compressing them is
+//! the plan's part.
 //!
 //! ```text
-//! signals ─ shocks ─ echo ─┬─ level of interest ─ visits ─ lag ─ metadata ─ lag ─ starts ─┬─ seeding ─ stops
-//!                          └─ level of concern  ─ side traffic                            └─ session ─ population
+//! signals ─ shocks ─ cascade ─┬─ level of interest ─ visits ─ lag ─ metadata ─ lag ─ starts ─┬─ seeding ─ stops
+//!                 confounders ┤                                                              ├─ session ─ population ─ announces
+//!                             └─ level of concern  ─ side traffic                            └─ fluid model: leechers, seeds
 //! ```
+//!
+//! A [`Level`] is the mean of its cascade ([`Demand::new`]) or one path of it ([`Demand::drawn`]). The fluid model stands next to the
+//! population, which comes from measured session lengths: it says how many are seeds, for an exodus and for the reader.
 //!
 //! Mathematics goes through `libm` and not through `std`, whose functions come from the platform and differ in their last bits: a
 //! plan must be the same on every machine.

@@ -13,7 +13,7 @@ const ARRIVALS: u64 = 4096;
 ///
 /// ```text
 /// header    "squall plan 2\n" · length u64 (run ns) · tick u64 (ns) · seed u64
-/// sampler   shares, weights of the mixes and of the content, delays: f64 each
+/// sampler   shares, alias tables of the mixes and of the content, delays: f64 each
 /// tick      arrivals of each cell, u64 each, in order of numbering
 /// arrival   index u64 · origin u8 (0 visit, 1 population, 2 side, 3 abuse) · number u8 (of side or abuse, else 0) ·
 ///           cohort u8 (0 returning, 1 old cluster, 2 new cluster) · region u8 · client u8 · access u8 · content u16 · seed u64 ·

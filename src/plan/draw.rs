@@ -121,13 +121,13 @@ impl Sampler {
         let (client, access) = (self.clients.pick(client), self.access.pick(access));
         let content = self.content.pick(random.random());
         let (cohort, asks) = halves(random.random());
-        let announce = |event| SmallVec::from_iter([step(due, What::Announce(event))]);
+        let announce = |event| one(due, What::Announce(event));
         let steps = match entry {
             Entry::Population => announce(AnnounceEvent::Interval),
             Entry::Restart => announce(AnnounceEvent::Started),
             Entry::Leave => announce(AnnounceEvent::Stopped),
-            Entry::Side(_) => SmallVec::from_iter([step(due, What::Visit)]),
-            Entry::Abuse(number) => self.abuse(number).map(|what| step(due, what)).into_iter().collect(),
+            Entry::Side(_) => one(due, What::Visit),
+            Entry::Abuse(number) => one(due, self.abuse(number).unwrap_or(What::Visit)),
             Entry::Visit | Entry::Metadata | Entry::Start | Entry::Stop => {
                 let dht = self.dht.get(client).is_some_and(|dht| *dht);
                 self.visit(due, entry, asks < self.metadata_share, dht, &mut random)
@@ -227,12 +227,12 @@ impl Sampler {
             self.abort_share,
             self.pace,
         ];
-        let tables = [&self.clients, &self.access, &self.content].map(Choice::bounds);
+        let tables = [&self.clients, &self.access, &self.content];
         let dht = self.dht.iter().map(|dht| f64::from(u8::from(*dht)));
         let delays =
             [&self.to_metadata, &self.to_start, &self.seeding].map(|d| [d.at_normal(0.0), d.at_normal(1.0)]);
         let abuse = self.abuse.iter().map(|(_, old)| *old);
-        let numbers = shares.into_iter().chain(tables.into_iter().flatten().copied());
+        let numbers = shares.into_iter().chain(tables.into_iter().flat_map(Choice::numbers));
         for number in numbers.chain(dht).chain(delays.into_iter().flatten()).chain(abuse) {
             put(&number.to_bits().to_le_bytes());
         }
@@ -253,6 +253,12 @@ impl Sampler {
 }
 
 type Steps = SmallVec<[PlannedStep; 7]>;
+
+fn one(at: u64, what: What) -> Steps {
+    let mut steps = Steps::new();
+    steps.push(step(at, what));
+    steps
+}
 
 const fn step(at: u64, what: What) -> PlannedStep {
     PlannedStep { at: Tick(at), what }

@@ -41,9 +41,9 @@ fn the_golden_digests() {
     assert_eq!(
         [quick(1).digest(), quick(2).digest(), window.digest()],
         [
-            "b4843ff538471ea0154c0a5714347387c0ff5fa7f3d7c138df1bebcba06cbe65",
-            "303ac4b9ea890176030b2623b10f1f072954a340ccb39af08cdfe7f85d536ca1",
-            "b401d570504b6130c2b11bc52eb82cbaba7b61ce660294670ab38557dfa49558"
+            "58e7922e484b65cf01a0450d5023606bb9acde9228cc5e5ba6e81959a0b404f3",
+            "bf96140ff9d59163c59eca9dfc5ec4c28c532a3932bd8985d26352a81e12429d",
+            "d18935e7eb5b1157e7f4e0133b8bd6694e5ac0c66246e10427a2e3e85a2383f6"
         ]
     );
 }
