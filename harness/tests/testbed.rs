@@ -196,6 +196,27 @@ fn the_same_seed_gives_the_same_content() {
 }
 
 #[test]
+fn a_tracker_that_was_stopped_goes_on() {
+    let (testbed, profile) = start(&[("one", 16 << 10)]);
+    let (tracker, hash, port) =
+        (profile.text("tracker", "address"), profile.info_hash("one"), profile.stand_in_port());
+    let pid = testbed.processes().into_iter().find(|(layer, _)| layer == "tracker").unwrap().1;
+    for _ in 0..3 {
+        common::signal(pid, Signal::STOP);
+        common::signal(pid, Signal::CONT);
+        // Until it listens again, a datagram is refused.
+        let begun = Instant::now();
+        let connect = [&[0, 0, 4, 0x17, 0x27, 0x10, 0x19, 0x80, 0, 0, 0, 0][..], b"tid0"].concat();
+        let socket = udp(Ipv4Addr::LOCALHOST, &tracker);
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        while socket.send(&connect).and_then(|_| socket.recv(&mut [0; 64])).is_err() {
+            assert!(begun.elapsed() < LIMIT, "the tracker does not answer any more");
+        }
+        announce(&tracker, Ipv4Addr::LOCALHOST, &hash, port);
+    }
+}
+
+#[test]
 fn stop_ends_every_layer_even_one_that_is_stopped() {
     let (testbed, _) = start(&[("one", 16 << 10)]);
     let processes = testbed.processes();

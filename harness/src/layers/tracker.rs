@@ -1,5 +1,6 @@
 //! The tracker layer: aquatic_udp.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
@@ -25,9 +26,7 @@ pub(super) fn run() -> anyhow::Result<Never> {
         .and_then(|socket| socket.local_addr())
         .context("finding a free port")?;
     let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free.port());
-    let tracker = std::thread::Builder::new()
-        .name("tracker".to_owned())
-        .spawn(move || aquatic_udp::run(config(address)))?;
+    let tracker = std::thread::Builder::new().name("tracker".to_owned()).spawn(move || serve(address))?;
     Announcer::new(address, Ipv4Addr::LOCALHOST)?
         .connect(START)
         .context("asking the tracker for a connection id")?;
@@ -37,6 +36,25 @@ pub(super) fn run() -> anyhow::Result<Never> {
         Ok(Ok(())) => anyhow::bail!("the tracker ended"),
         Err(_) => anyhow::bail!("the tracker panicked"),
     }
+}
+
+/// Runs the tracker, again where a stop interrupted it. `epoll_wait` gives `EINTR` after SIGSTOP and SIGCONT (signal(7)), and aquatic 0.9
+/// ends on that: a layer that is stopped for a drill would be dead afterwards. It comes back empty, as after a restart in real life; peers
+/// announce themselves again.
+fn serve(address: SocketAddrV4) -> anyhow::Result<()> {
+    loop {
+        match aquatic_udp::run(config(address)) {
+            Err(error) if is_interrupt(&error) => {
+                tracing::warn!("the tracker was stopped and goes on: {error:#}")
+            }
+            ended => return ended,
+        }
+    }
+}
+
+fn is_interrupt(error: &anyhow::Error) -> bool {
+    let interrupted = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(interrupted)
 }
 
 /// No access list, no statistics, no dropping of privileges: those are the defaults.
