@@ -57,7 +57,8 @@
 //! * No clock outside [`live`] (and the date of a recording in `commands`); no printing outside [`commands`].
 //! * No lock and no shared counter between workers on the hot path.
 //! * No protocol code shared with the testbed (`harness/`): a codec that is wrong on both sides would pass.
-//! * Visitors do not upload to each other yet; the testbed's seedbox answers at the port that they announce.
+//! * Visitors do not upload to each other yet; the testbed's seedbox answers at the port that they announce, on every address of
+//!   loopback. Only on loopback do visitors have several addresses (32 for each worker); elsewhere they share the machine's.
 //! * No host names in target profiles yet: resolving one would send a packet before the guard has spoken.
 //!
 //! # Where this differs from the first sketch

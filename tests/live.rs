@@ -1,4 +1,5 @@
 //! Whole rehearsals against the embedded testbed, and what happens when something dies in the middle.
+#![allow(clippy::unwrap_used, reason = "clippy sees the helpers of an integration test as ordinary code")]
 #![cfg(feature = "testbed")]
 
 mod program;
@@ -17,9 +18,9 @@ const LONG: Duration = Duration::from_secs(120);
 
 /// A rehearsal of a part of the listing day; `seconds` long.
 fn rehearsal(dir: &Path, seconds: u64) -> Running {
-    // Twelve hours around the go-live.
+    // Twelve hours from the announcement on.
     let speed = (12 * 3600 / seconds).to_string();
-    let arguments = ["run", "scenarios/listing-day.toml", "--window", "6h..18h", "--speed", &speed, "--out"];
+    let arguments = ["run", "scenarios/listing-day.toml", "--window", "13h..25h", "--speed", &speed, "--out"];
     Running::start(squall().args(arguments).arg(dir))
 }
 
@@ -76,7 +77,7 @@ fn a_layer_that_stands_still_shows_in_its_latency_and_nowhere_else() {
     let run = rehearsal(dir.path(), 14);
     wait_for("recording under way", LONG, || (rows(dir.path()) >= 4).then_some(()));
     let profile = std::fs::read_to_string(dir.path().join("sources/target.toml")).unwrap();
-    let (_, pid) = processes(&profile).into_iter().find(|(layer, _)| layer == "metadata").unwrap();
+    let (_, pid) = processes(&profile).into_iter().find(|(layer, _)| layer == "tracker").unwrap();
     let pid = Pid::from_raw(pid).unwrap();
     kill_process(pid, Signal::STOP).unwrap();
     let stopped = rows(dir.path());
@@ -94,26 +95,23 @@ fn a_layer_that_stands_still_shows_in_its_latency_and_nowhere_else() {
         }
         histogram.value_at_quantile(quantile) as f64 / 1e6
     };
-    let torrent = quantile(Kind::Torrent, 0.999);
-    assert!(torrent >= 1.0, "p99.9 of the stopped layer: {torrent} s\n{out}\n{err}");
+    let announce = quantile(Kind::Announce, 0.999);
+    assert!(announce >= 1.0, "p99.9 of the stopped layer: {announce} s\n{out}\n{err}");
     let page = quantile(Kind::Page, 0.99);
     assert!(page < 1.0, "p99 of another layer: {page} s\n{out}");
 
-    // Arrivals did not slow down: in every second as many journeys were released as became due.
+    // Arrivals did not slow down: in every second as many journeys were released as became due, but for those on its edge.
     for row in &recording.rows {
-        assert_eq!(row.journeys.due, row.journeys.released + row.journeys.shed);
-        assert_eq!(row.journeys.shed, 0);
+        let journeys = &row.journeys;
+        assert!(journeys.planned.abs_diff(journeys.released) <= 3, "second {}: {journeys:?}", row.second);
+        assert_eq!(journeys.shed, 0);
     }
-    // The other stages went on while it stood still.
-    for row in recording.rows.iter().filter(|row| (stopped as u64..stopped as u64 + 2).contains(&row.second))
-    {
-        for kind in [Kind::Page, Kind::Announce, Kind::Piece] {
-            assert!(
-                row.kinds.get(&kind).is_some_and(|row| row.counts.ok > 0),
-                "{kind:?} in second {}",
-                row.second
-            );
-        }
+    // The other stages went on while it stood still: clients that wait for the tracker find peers in the DHT.
+    let still = stopped as u64..stopped as u64 + 2;
+    for kind in [Kind::Page, Kind::Torrent, Kind::Lookup, Kind::Piece] {
+        let meanwhile = recording.rows.iter().filter(|row| still.contains(&row.second));
+        let good: u64 = meanwhile.filter_map(|row| row.kinds.get(&kind)).map(|row| row.counts.ok).sum();
+        assert!(good > 0, "{kind:?} while the tracker stood still\n{out}");
     }
 }
 
@@ -131,7 +129,11 @@ fn a_killed_run_leaves_no_process_and_still_reports() {
 
     let output = program::run(&["report", &dir.path().display().to_string()]);
     let text = program::stdout(&output);
-    assert!(text.contains("incomplete") && text.contains("tracker"), "{text}{}", program::stderr(&output));
+    assert!(
+        text.contains("did not end properly") && text.contains("tracker"),
+        "{text}{}",
+        program::stderr(&output)
+    );
     let recording = Recording::read(dir.path()).unwrap();
     assert!(!recording.finished && recording.rows.len() >= 4);
 }

@@ -161,7 +161,7 @@ fn failures_of_the_web_have_their_cause() {
             (Operation::Asset(0), Cause::ServerError),
             (Operation::Torrent, Cause::Incorrect),
             (Operation::Side(9), Cause::Local),
-            (Operation::Piece { index: 0 }, Cause::NoPeers),
+            (Operation::Piece { index: 0, until: 1 }, Cause::NoPeers),
             (Operation::Handshake { peers: vec![] }, Cause::NoPeers),
         ];
         for (operation, cause) in expected {
@@ -198,6 +198,84 @@ fn foreign_peers_are_counted_and_never_contacted() {
         {
             let outcome = perform(&mut world_of_mixed, 2, operation).await;
             assert_eq!((outcome.foreign, outcome.result, outcome.bytes_out), (1, Err(Cause::Foreign), 0));
+        }
+    });
+}
+
+#[test]
+fn visitors_connect_for_themselves_from_their_own_address() {
+    local(async {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let seen = Rc::clone(&log);
+        tokio::task::spawn_local(async move {
+            let mut buffer = [0; 200];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+                seen.borrow_mut().push((from.ip().to_string(), length));
+                let id = &buffer[12..16];
+                let answer = match length {
+                    16 => [&[0; 4], id, &[1; 8]].concat(),
+                    _ => [&[0, 0, 0, 1], id, &[0; 12]].concat(),
+                };
+                socket.send_to(&answer, from).await.unwrap();
+            }
+        });
+        let mut world = world(target(address, [0; 20]), PATIENCE);
+        for visitor in [0, 0, 31, 32] {
+            peers(perform(&mut world, visitor, ANNOUNCE).await);
+        }
+        world.release(JourneyId(0));
+        peers(perform(&mut world, 0, ANNOUNCE).await);
+        let (first, last) = ("127.16.1.1", "127.16.1.32");
+        let expected = [
+            (first, 16),
+            (first, 98),
+            (first, 98),
+            (last, 16),
+            (last, 98),
+            (first, 16),
+            (first, 98),
+            (first, 16),
+            (first, 98),
+        ];
+        assert_eq!(*log.borrow(), expected.map(|(ip, length)| (ip.to_owned(), length)));
+    });
+}
+
+#[test]
+fn visitors_try_peers_in_an_order_of_their_own() {
+    local(async {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let mut peers = Vec::new();
+        for n in 0..4 {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            peers.push(listener.local_addr().unwrap());
+            let log = Rc::clone(&log);
+            tokio::task::spawn_local(async move {
+                while listener.accept().await.is_ok() {
+                    log.borrow_mut().push(n);
+                }
+            });
+        }
+        let mut world = world(target(peers[0], [0; 20]), PATIENCE);
+        let mut order = async |visitor| {
+            let peers = peers.clone();
+            let outcome = perform(&mut world, visitor, Operation::Handshake { peers }).await;
+            assert_eq!(outcome.result, Err(Cause::Closed));
+            log.take()
+        };
+        let mut firsts = Vec::new();
+        for visitor in 0..32 {
+            let tried = order(visitor).await;
+            assert_eq!(order(visitor).await, tried, "its own");
+            firsts.push(tried[0]);
+            let mut all = tried;
+            all.sort_unstable();
+            assert_eq!(all, [0, 1, 2, 3], "each once");
+        }
+        for n in 0..4 {
+            assert!(firsts.contains(&n), "{firsts:?}");
         }
     });
 }

@@ -1,6 +1,7 @@
 //! In a network namespace without any route: nothing leaves, whatever a profile or a tracker says.
 //!
 //! The test runs itself once more inside a namespace of its own (`unshare`), where the kernel's counters speak of nobody else.
+#![allow(clippy::unwrap_used, reason = "clippy sees the helpers of an integration test as ordinary code")]
 #![cfg(feature = "testbed")]
 
 mod program;

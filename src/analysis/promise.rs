@@ -25,6 +25,8 @@ struct Pool {
     at: u64,
     windows: usize,
     counts: Counts,
+    /// Highest goodput of one of them, operations per second.
+    goodput: f64,
     /// Operations that are still under way and late when the pool ends.
     overdue: u64,
     due: hdrhistogram::Histogram<u64>,
@@ -34,6 +36,7 @@ impl Pool {
     fn join(&mut self, later: Self) {
         self.windows += later.windows;
         self.counts += &later.counts;
+        self.goodput = self.goodput.max(later.goodput);
         self.overdue = later.overdue;
         Distribution::of(&later.due).add_to(&mut self.due);
     }
@@ -69,7 +72,7 @@ pub(super) fn judge(rows: &[Row], layer: Layer, promise: &LayerEnvelope) -> Judg
     let needed = smallest_sample(1.0 - promise.slo.quantile).max(smallest_sample(promise.slo.errors));
     let pools = pools(windows(rows, of, promise), needed);
     let met = pools.iter().filter(|pool| pool.breach(promise).is_none());
-    let goodput = met.map(|pool| pool.counts.ok as f64 / (pool.windows * WINDOW) as f64);
+    let goodput = met.map(|pool| pool.goodput);
     let slowest = pools.iter().filter_map(|pool| quantile_seconds(&pool.due, promise.slo.quantile));
     Judgement {
         finding: finding(&pools, &tiers, needed, promise),
@@ -128,7 +131,8 @@ fn windows(rows: &[Row], of: impl Fn(Kind) -> bool + Copy, promise: &LayerEnvelo
         let in_time = self::counts(&rows[end.saturating_sub(grace)..end], of).planned;
         let [due, ..] = latencies(window, of);
         let at = (number * WINDOW) as u64;
-        windows.push(Pool { at, windows: 1, counts, overdue: open.saturating_sub(in_time), due });
+        let goodput = counts.ok as f64 / WINDOW as f64;
+        windows.push(Pool { at, windows: 1, counts, goodput, overdue: open.saturating_sub(in_time), due });
     }
     windows.retain(|window| window.known() > 0);
     windows
@@ -194,11 +198,13 @@ mod tests {
         let window = |at: u64, ok: u64| {
             let mut due = histogram();
             due.saturating_record_n(1000, ok);
-            Pool { at, windows: 1, counts: Counts { ok, ..Counts::default() }, overdue: 0, due }
+            let counts = Counts { ok, ..Counts::default() };
+            Pool { at, windows: 1, counts, goodput: ok as f64, overdue: 0, due }
         };
         let pools =
             pools([60, 60, 200, 30, 30].iter().zip(0..).map(|(&ok, at)| window(at, ok)).collect(), 100);
-        let seen: Vec<_> = pools.iter().map(|pool| (pool.at, pool.windows, pool.known())).collect();
-        assert_eq!(seen, [(0, 2, 120), (2, 3, 260)]);
+        let seen: Vec<_> =
+            pools.iter().map(|pool| (pool.at, pool.windows, pool.known(), pool.goodput)).collect();
+        assert_eq!(seen, [(0, 2, 120, 60.0), (2, 3, 260, 200.0)]);
     }
 }

@@ -149,7 +149,7 @@ pub struct Judgement {
     pub tier: Option<Tier>,
     /// Highest offered rate of a window.
     pub required_per_second: f64,
-    /// Highest goodput of a window that met the SLO. At least this much is sustained: more was never asked.
+    /// Highest goodput of a 5 s window in a pool that met the SLO. At least this much is sustained: more was never asked.
     pub sustained_per_second: Option<f64>,
     /// The SLO's quantile of the latency from due, in the slowest judged window.
     pub worst_quantile_seconds: Option<f64>,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::scenario::VariantName;
@@ -73,10 +74,10 @@ pub(super) struct OutArgs {
     #[arg(short, long, value_name = "DIR", env = "SQUALL_OUT")]
     pub(super) out: Option<PathBuf>,
     /// Drive each stage at its planned rate, whatever happens upstream.
-    #[arg(long, env = "SQUALL_ISOLATED")]
+    #[arg(long, env = "SQUALL_ISOLATED", value_parser = FalseyValueParser::new())]
     pub(super) isolated: bool,
     /// No progress, only the verdict.
-    #[arg(short, long, env = "SQUALL_QUIET")]
+    #[arg(short, long, env = "SQUALL_QUIET", value_parser = FalseyValueParser::new())]
     pub(super) quiet: bool,
     /// How the verdict is printed.
     #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
@@ -141,7 +142,7 @@ pub(super) struct TestbedArgs {
     #[arg(long, default_value_t = 1, env = "SQUALL_SEED")]
     pub(super) seed: u64,
     /// Write the profile to this file once the testbed is ready [default: standard output].
-    #[arg(short, long, value_name = "FILE", env = "SQUALL_OUT")]
+    #[arg(short, long, value_name = "FILE", env = "SQUALL_PROFILE")]
     pub(super) out: Option<PathBuf>,
 }
 

@@ -1,10 +1,10 @@
 //! The verbs: the only place that sees both ends, prints and wires.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod check;
 mod cli;
 mod exit;
 mod plan;
+mod print;
 mod rehearsal;
 mod report;
 mod run;
@@ -40,7 +40,7 @@ pub fn main() -> ExitCode {
     match dispatch(cli.verb, colors) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("{}", failure.message.trim_end());
+            print::note(&failure.message);
             failure.exit.into()
         }
     }
@@ -70,7 +70,7 @@ fn dispatch(verb: Verb, colors: Colors) -> Result<ExitCode, Failure> {
         Verb::Plan(args) => plan::plan(&args, colors)?,
         Verb::Check(args) => {
             let result = check(&args.files, colors.out);
-            println!("{}", result.text.trim_end());
+            print::out(&result.text)?;
             if result.ok { Exit::Done } else { Exit::Input }
         }
         Verb::Report(args) => report::report(&args, colors)?,

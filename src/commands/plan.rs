@@ -1,9 +1,9 @@
 //! `squall plan`.
 
-use super::Colors;
 use super::cli::{PlanArgs, PlanFormat};
 use super::exit::{Exit, Failure};
 use super::rehearsal::prepare;
+use super::{Colors, print};
 use crate::report::plan as format;
 
 /// Points of the curves: more than a terminal has columns, so that a chart never has to invent any.
@@ -22,7 +22,7 @@ pub(super) fn plan(args: &PlanArgs, colors: Colors) -> Result<Exit, Failure> {
         PlanFormat::Json => format::json(&overview).map_err(|error| trouble(&error))?,
         PlanFormat::Csv => format::csv(&overview).map_err(|error| trouble(&error))?,
     };
-    println!("{}", text.trim_end());
+    print::out(&text)?;
     Ok(Exit::Done)
 }
 

@@ -3,21 +3,25 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::analysis::{self, Summary};
-use crate::drive::Limits;
+use crate::drive::{Limits, Stop, StopLevel};
 use crate::journey::{Peer, Rules};
-use crate::plan::Plan;
-use crate::problem::SourceFile;
+use crate::plan::{Plan, Stage};
+use crate::problem::{FileKind, SourceFile};
 use crate::profile::Envelope;
-use crate::record::{Host, Manifest, Recording, SignalMark, WorldName};
+use crate::record::{
+    self, Host, Inbox, Manifest, RecordError, Recorder, Recording, SignalMark, Snapshot, WorldName,
+};
 use crate::report;
 use crate::scenario::{self, CutFlags, Scenario, VariantName};
 
-use super::Colors;
 use super::cli::{CutArgs, OutArgs, ReportFormat};
 use super::exit::{Exit, Failure};
+use super::threads::spawn;
+use super::{Colors, print};
 
 /// A scenario that is ready to be driven.
 pub(super) struct Prepared {
@@ -98,12 +102,23 @@ impl Prepared {
         }
     }
 
-    /// Copies for the run directory: the scenario and the profiles that it names, as they were read.
+    /// Copies for the run directory, named after what they are: the scenario and the profiles that it names, as they were read.
     pub(super) fn sources(&self) -> Vec<(String, String)> {
-        let name = |path: &Path| {
-            path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-        };
-        self.files.iter().map(|file| (name(&file.path), file.text.clone())).collect()
+        let name =
+            |file: &SourceFile| FileKind::of(&file.text).map_or("file", FileKind::name).to_owned() + ".toml";
+        self.files.iter().map(|file| (name(file), file.text.clone())).collect()
+    }
+
+    /// How much there is to drive, in words.
+    pub(super) fn size(&self) -> String {
+        let (cut, points) = (&self.scenario.cut, 256);
+        let window = cut.until - cut.from;
+        let at = |i: u32| (cut.from + window * (2 * i + 1) / (2 * points)).as_secs_f64();
+        let rate = |t: f64| Stage::ALL.into_iter().map(|stage| self.plan.expected(stage, t)).sum::<f64>();
+        let length = cut.length().as_secs_f64();
+        let steps = (0..points).map(|i| rate(at(i))).sum::<f64>() / f64::from(points) * length;
+        let warning = if steps < 100.0 { ": too few to judge; raise --scale or widen --window" } else { "" };
+        format!("planning about {steps:.0} steps of visitors in {length:.0} s{warning}")
     }
 }
 
@@ -119,30 +134,78 @@ pub(super) struct Recorded<'a> {
 }
 
 /// The run directory: the one asked for, or a new one under `runs/` named after the scenario and `mark`.
-pub(super) fn directory(args: &OutArgs, scenario: &str, mark: &str) -> PathBuf {
-    args.out.clone().unwrap_or_else(|| {
-        let base = Path::new("runs").join(format!("{scenario}-{mark}"));
-        // Two runs in one second: count on.
-        (1..)
-            .map(
-                |n| if n == 1 { base.clone() } else { base.with_file_name(format!("{scenario}-{mark}-{n}")) },
-            )
-            .find(|path| !path.exists())
-            .unwrap_or(base)
+///
+/// # Errors
+/// [`Exit::Input`] where the directory asked for holds something already: better said before a testbed is started.
+pub(super) fn directory(args: &OutArgs, scenario: &str, mark: &str) -> Result<PathBuf, Failure> {
+    if let Some(dir) = &args.out {
+        let taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+        return if taken { Err(not_empty(dir)) } else { Ok(dir.clone()) };
+    }
+    let base = Path::new("runs").join(format!("{scenario}-{mark}"));
+    // Two runs in one second: count on.
+    let others = (2..).map(|n| base.with_file_name(format!("{scenario}-{mark}-{n}")));
+    Ok(std::iter::once(base.clone()).chain(others).find(|path| !path.exists()).unwrap_or(base))
+}
+
+fn not_empty(dir: &Path) -> Failure {
+    let message = format!(
+        "error: the run directory {} is not empty\n  hint: name a new one with --out; a recording is never written over",
+        dir.display()
+    );
+    Failure::new(Exit::Input, message)
+}
+
+/// Starts a recording.
+///
+/// # Errors
+/// [`Exit::Input`] where the directory holds something already, [`Exit::Trouble`] where it cannot be written.
+pub(super) fn recorder(
+    dir: &Path,
+    manifest: &Manifest,
+    sources: &[(String, String)],
+) -> Result<Recorder, Failure> {
+    Recorder::create(dir, manifest, sources).map_err(|error| match error {
+        RecordError::NotEmpty { path } => not_empty(&path),
+        error => Failure::new(
+            Exit::Trouble,
+            format!("error: cannot start the recording: {error}\n  hint: name a directory that can be written with --out"),
+        ),
     })
 }
 
-/// Reads a recording back, judges it, leaves `summary.json` beside it, and gives what is to be printed.
+/// Records on a thread of its own until every worker has finished. A recorder that fails ends the run: load that nobody records is load
+/// for nothing.
+pub(super) fn record_until_end(
+    recorder: Recorder,
+    inbox: Inbox,
+    stop: &Stop,
+    on_second: impl FnMut(&Snapshot) + Send + 'static,
+) -> Result<JoinHandle<Result<(), RecordError>>, Failure> {
+    let stop = stop.clone();
+    spawn("recorder", move || {
+        let recorded = record::run(recorder, inbox, on_second);
+        if recorded.is_err() {
+            stop.raise(StopLevel::Now);
+        }
+        recorded
+    })
+}
+
+/// Reads a recording back, judges it, leaves `summary.json` beside it where it can, and gives what is to be printed.
 ///
 /// # Errors
-/// The recording cannot be read, or the summary not written.
+/// The recording cannot be read.
 pub(super) fn judge(dir: &Path, format: ReportFormat, color: bool) -> Result<(Summary, String), Failure> {
     let reading = format!("recording {}", dir.display());
     let recording = Recording::read(dir).map_err(|error| Failure::trouble(&reading, error))?;
     let summary = analysis::analyse(&recording);
     let json = report::json(&summary).map_err(|error| Failure::trouble(&reading, error))?;
     let path = dir.join("summary.json");
-    fs::write(&path, &json).map_err(|error| Failure::trouble(path.display(), error))?;
+    if let Err(error) = fs::write(&path, &json) {
+        // The verdict is worth more than its copy.
+        print::note(&format!("warning: {} was not written: {error}", path.display()));
+    }
     let text = match format {
         ReportFormat::Text => report::text(&summary, color),
         ReportFormat::Json => json,

@@ -1,9 +1,9 @@
 //! `squall report`.
 
-use super::Colors;
 use super::cli::ReportArgs;
 use super::exit::{Exit, Failure};
 use super::rehearsal::judge;
+use super::{Colors, print};
 
 /// Judges a recording again.
 ///
@@ -18,6 +18,6 @@ pub(super) fn report(args: &ReportArgs, colors: Colors) -> Result<Exit, Failure>
         return Err(Failure::new(Exit::Input, message));
     }
     let (summary, text) = judge(&args.directory, args.output_format, colors.out)?;
-    println!("{}", text.trim_end());
+    print::out(&text)?;
     Ok(Exit::Judged(summary.verdict))
 }

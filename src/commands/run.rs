@@ -15,13 +15,13 @@ use crate::problem::{Report, SourceFile};
 use crate::profile::Target;
 use crate::record::{self, Host, Recorder, WorkerRecorder, WorldName};
 
-use super::Colors;
 use super::cli::RunArgs;
 use super::exit::{Exit, Failure};
-use super::rehearsal::{Prepared, Recorded, directory, judge, prepare};
+use super::rehearsal::{Prepared, Recorded, directory, judge, prepare, record_until_end, recorder};
 use super::screen::Screen;
 use super::threads::{block_on, join, spawn};
-use super::watch::{Interruption, Watch};
+use super::watch::{Interrupter, Interruption, Sampling};
+use super::{Colors, print};
 
 /// Time that workers get between the start signal and the first arrival.
 const HEAD_START: Duration = Duration::from_millis(200);
@@ -33,15 +33,21 @@ const HEAD_START: Duration = Duration::from_millis(200);
 pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     let prepared = prepare(&args.cut, colors)?;
     let screen = Screen::new(&args.out, &prepared.scenario);
+    let started_at = jiff::Timestamp::now();
+    let mark = started_at.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let dir = directory(&args.out, &prepared.scenario.name, &mark)?;
+    screen.note(&prepared.size());
     let fleet = Fleet::of(args, &prepared, &screen, colors)?;
     let target = Arc::new(fleet.target.clone());
+    if target.stand_in_port.is_none() {
+        screen.note(
+            "the target names no swarm.stand_in_port: visitors announce ports on which nothing listens",
+        );
+    }
     let guard = Arc::new(Guard::new(&target).map_err(refused)?);
     block_on(live::authorize(&target, &guard))?.map_err(refused)?;
 
     let workers = args.workers.map_or_else(default_workers, |workers| workers as usize);
-    let started_at = jiff::Timestamp::now();
-    let dir =
-        directory(&args.out, &prepared.scenario.name, &started_at.strftime("%Y%m%dT%H%M%SZ").to_string());
     let manifest = prepared.manifest(Recorded {
         world: WorldName::Live,
         workers,
@@ -53,15 +59,15 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     });
     let mut sources = prepared.sources();
     sources.push(("target.toml".to_owned(), fleet.text.clone()));
-    let recorder = Recorder::create(&dir, &manifest, &sources)
-        .map_err(|error| Failure::trouble(dir.display(), error))?;
+    let recorder = recorder(&dir, &manifest, &sources)?;
 
+    screen.note(&format!("recording to {}", dir.display()));
     let stop = Stop::default();
     let interrupted = drive_live(args, &prepared, &target, &guard, recorder, workers, screen, &stop)
         .map_err(|error| Failure { message: format!("{}: {}", dir.display(), error.message), ..error })?;
     drop(fleet);
     let (summary, text) = judge(&dir, args.out.output_format, colors.out)?;
-    println!("{}", text.trim_end());
+    print::out(&text)?;
     match interrupted {
         None => Ok(Exit::Judged(summary.verdict)),
         Some(Interruption::Signal) => Ok(Exit::Interrupted),
@@ -140,17 +146,13 @@ fn drive_live(
     stop: &Stop,
 ) -> Result<Option<Interruption>, Failure> {
     let (observers, resources, inbox) = record::channel(workers);
-    let on_trouble = stop.clone();
-    let recording = spawn("recorder", move || {
-        let recorded = record::run(recorder, inbox, |second| screen.show(second));
-        if recorded.is_err() {
-            // Load that nobody records is load for nothing.
-            on_trouble.raise(StopLevel::Now);
-        }
-        recorded
-    })?;
+    let recording = record_until_end(recorder, inbox, stop, move |second| screen.show(second))?;
 
-    let rules = prepared.rules(args.out.isolated, seeds(target));
+    let mut rules = prepared.rules(args.out.isolated, seeds(target));
+    if target.index.assets.is_empty() {
+        // The pages of this target have none.
+        rules.assets = 0;
+    }
     let limits = Limits {
         ceiling: target.authorization.as_ref().map(|leave| leave.ceiling / workers as f64),
         in_flight: in_flight_limit(workers),
@@ -166,7 +168,8 @@ fn drive_live(
         })
         .collect();
     let clock = Clock::start_in(HEAD_START);
-    let watch = Watch::start(target, guard, stop, clock, resources)?;
+    let interrupter = Interrupter::start(Some((Arc::clone(target), Arc::clone(guard))), stop)?;
+    let sampling = Sampling::start(target, clock, resources)?;
     let mut threads = Vec::new();
     for (i, (shard, observer)) in shards.into_iter().zip(observers).enumerate() {
         let config = LiveConfig {
@@ -178,17 +181,22 @@ fn drive_live(
         };
         let (rules, limits, stop) = (rules.clone(), limits.clone(), stop.clone());
         threads.push(spawn(&format!("worker-{i}"), move || {
-            work(shard, config, &rules, &limits, &stop, observer)
+            let worked = work(shard, config, &rules, &limits, &stop, observer);
+            if worked.is_err() {
+                // The others would drive a part of the plan for nothing.
+                stop.raise(StopLevel::Now);
+            }
+            worked
         })?);
     }
     let mut failure = None;
     for thread in threads {
         if let Err(error) = join(thread)? {
-            stop.raise(StopLevel::Now);
             failure.get_or_insert(error);
         }
     }
-    let interruption = watch.end()?;
+    sampling.end()?;
+    let interruption = interrupter.end()?;
     let recorded = join(recording)?;
     if let Some(failure) = failure {
         return Err(failure);

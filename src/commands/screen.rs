@@ -12,6 +12,7 @@ use crate::scenario::Scenario;
 use crate::unit::Tick;
 
 use super::cli::OutArgs;
+use super::print;
 
 /// Seconds between two lines in a pipe.
 const EVERY: u64 = 5;
@@ -50,7 +51,7 @@ impl Screen {
     pub(super) fn note(&self, text: &str) {
         match &self.kind {
             Kind::Quiet => {}
-            Kind::Lines => eprintln!("{text}"),
+            Kind::Lines => print::note(text),
             Kind::Panel(bar) => bar.println(text),
         }
     }
@@ -61,8 +62,8 @@ impl Screen {
         let moment = self.moment(second.second);
         match &self.kind {
             Kind::Quiet => {}
-            Kind::Lines if second.second % EVERY == 0 => {
-                eprintln!("{}", report::line(second, &self.totals, &moment))
+            Kind::Lines if second.second.is_multiple_of(EVERY) => {
+                print::note(&report::line(second, &self.totals, &moment))
             }
             Kind::Lines => {}
             Kind::Panel(bar) => bar.set_message(report::panel(second, &self.totals, &moment)),

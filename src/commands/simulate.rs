@@ -5,13 +5,15 @@ use std::path::Path;
 use crate::drive::{Stop, drive};
 use crate::model::{ModelTarget, ModelWorld, complete};
 use crate::problem::{Report, SourceFile};
-use crate::record::{self, Recorder, WorldName};
+use crate::record::{self, WorldName};
 
-use super::Colors;
 use super::cli::SimulateArgs;
 use super::exit::{Exit, Failure};
-use super::rehearsal::{Recorded, directory, judge, prepare};
+use super::rehearsal::{Recorded, directory, judge, prepare, record_until_end, recorder};
 use super::screen::Screen;
+use super::threads::join;
+use super::watch::Interrupter;
+use super::{Colors, print};
 
 /// The model that `--model` replaces.
 const BUILT_IN: &str = include_str!("../../profiles/model.toml");
@@ -23,7 +25,7 @@ const BUILT_IN: &str = include_str!("../../profiles/model.toml");
 pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Failure> {
     let prepared = prepare(&args.cut, colors)?;
     let (target, file) = model(args.model.as_deref(), colors)?;
-    let dir = directory(&args.out, &prepared.scenario.name, &format!("simulated-seed{}", args.cut.seed));
+    let dir = directory(&args.out, &prepared.scenario.name, &format!("simulated-seed{}", args.cut.seed))?;
     // No host and no date: the same seed gives the same bytes, wherever and whenever.
     let manifest = prepared.manifest(Recorded {
         world: WorldName::Model,
@@ -36,31 +38,28 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
     });
     let mut sources = prepared.sources();
     sources.push(("model.toml".to_owned(), file.text));
-    let recorder = Recorder::create(&dir, &manifest, &sources)
-        .map_err(|error| Failure::trouble(dir.display(), error))?;
+    let recorder = recorder(&dir, &manifest, &sources)?;
     let (mut workers, resources, inbox) = record::channel(1);
     drop(resources);
     let Some(mut observer) = workers.pop() else {
         return Err(Failure::new(Exit::Trouble, "the recorder has no worker"));
     };
-    let screen = Screen::new(&args.out, &prepared.scenario);
-    let recording = std::thread::spawn(move || {
-        let mut screen = screen;
-        record::run(recorder, inbox, |second| screen.show(second))
-    });
+    let mut screen = Screen::new(&args.out, &prepared.scenario);
+    let stop = Stop::default();
+    let interrupter = Interrupter::start(None, &stop)?;
+    let recording = record_until_end(recorder, inbox, &stop, move |second| screen.show(second))?;
     let mut world = ModelWorld::new(&prepared.scenario, &target, args.cut.seed);
     let rules = prepared.rules(args.out.isolated, vec![ModelWorld::SEEDBOX]);
     let limits = prepared.limits();
-    complete(drive(prepared.plan.shard(0, 1), &mut world, &rules, &limits, &Stop::default(), &mut |event| {
+    complete(drive(prepared.plan.shard(0, 1), &mut world, &rules, &limits, &stop, &mut |event| {
         observer.observe(event);
     }));
     observer.finish();
-    let recorded =
-        recording.join().map_err(|_| Failure::new(Exit::Trouble, "the recorder's thread panicked"))?;
-    recorded.map_err(|error| Failure::trouble(dir.display(), error))?;
+    let interrupted = interrupter.end()?;
+    join(recording)?.map_err(|error| Failure::trouble("recording", error))?;
     let (summary, text) = judge(&dir, args.out.output_format, colors.out)?;
-    println!("{}", text.trim_end());
-    Ok(Exit::Judged(summary.verdict))
+    print::out(&text)?;
+    Ok(if interrupted.is_some() { Exit::Interrupted } else { Exit::Judged(summary.verdict) })
 }
 
 /// The model to simulate, and its file.

@@ -8,9 +8,9 @@ use squall_harness::{Content, Options, Testbed};
 
 use crate::scenario::{self, Scenario};
 
-use super::Colors;
 use super::cli::TestbedArgs;
 use super::exit::{Exit, Failure};
+use super::{Colors, print};
 
 /// Starts the embedded testbed with the scenario's catalogue: one item per rank, in order.
 ///
@@ -37,12 +37,12 @@ pub(super) fn testbed(args: &TestbedArgs, colors: Colors) -> Result<Exit, Failur
         .map_err(|problems| Failure::new(Exit::Input, problems.render(colors.err)))?;
     let testbed = start(&loaded.scenario, args.seed)?;
     match &args.out {
-        None => println!("{}", testbed.profile().trim_end()),
+        None => print::out(&testbed.profile())?,
         Some(path) => {
             publish(path, &testbed.profile()).map_err(|error| Failure::trouble(path.display(), error))?
         }
     }
-    eprintln!("testbed ready; it ends with Ctrl-C");
+    print::note("testbed ready; it ends with Ctrl-C");
     super::watch::until_signal()?;
     testbed.stop();
     Ok(Exit::Done)

@@ -13,6 +13,7 @@ use crate::profile::Target;
 use crate::record::{ResourceSink, Resources};
 
 use super::exit::Failure;
+use super::print;
 use super::threads::{block_on, join, spawn};
 
 /// Why a run ended before its plan.
@@ -23,37 +24,53 @@ pub(super) enum Interruption {
     Withdrawn(Refusal),
 }
 
-/// Those who watch a run: signals, the target's authorisation, the processes' resources.
-pub(super) struct Watch {
+/// Who may end a run early, and does so by the stop signal.
+pub(super) struct Interrupter {
     done: oneshot::Sender<()>,
-    signals: thread::JoinHandle<Result<Option<Interruption>, Failure>>,
-    sampling: mpsc::Sender<()>,
-    sampler: thread::JoinHandle<()>,
+    thread: thread::JoinHandle<Result<Option<Interruption>, Failure>>,
 }
 
-impl Watch {
-    pub(super) fn start(
-        target: &Arc<Target>,
-        guard: &Arc<Guard>,
-        stop: &Stop,
-        clock: Clock,
-        sink: ResourceSink,
-    ) -> Result<Self, Failure> {
+impl Interrupter {
+    /// Listens for signals, and for the `target` to withdraw its leave where there is one.
+    pub(super) fn start(target: Option<(Arc<Target>, Arc<Guard>)>, stop: &Stop) -> Result<Self, Failure> {
         let (done, until) = oneshot::channel();
-        let (target_, guard, stop) = (Arc::clone(target), Arc::clone(guard), stop.clone());
-        let signals = spawn("signals", move || block_on(interruption(&target_, &guard, &stop, until))?)?;
-        let (sampling, ended) = mpsc::channel();
-        let sampler = Sampler::new(target);
-        let sampler = spawn("sampler", move || sample(&sampler, clock, &sink, &ended))?;
-        Ok(Self { done, signals, sampling, sampler })
+        let stop = stop.clone();
+        let thread = spawn("signals", move || {
+            block_on(async move {
+                match target {
+                    Some((target, guard)) => interruption(live::watch(&target, &guard), &stop, until).await,
+                    None => interruption(std::future::pending(), &stop, until).await,
+                }
+            })?
+        })?;
+        Ok(Self { done, thread })
     }
 
+    /// The run is over: why it ended early, if it did.
     pub(super) fn end(self) -> Result<Option<Interruption>, Failure> {
-        // Either may have ended on its own.
+        // It may have ended on its own.
         let _ = self.done.send(());
-        let _ = self.sampling.send(());
-        join(self.sampler)?;
-        join(self.signals)?
+        join(self.thread)?
+    }
+}
+
+/// Samples CPU, memory and descriptors of the target's local processes and of the generator.
+pub(super) struct Sampling {
+    done: mpsc::Sender<()>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Sampling {
+    pub(super) fn start(target: &Target, clock: Clock, sink: ResourceSink) -> Result<Self, Failure> {
+        let (done, ended) = mpsc::channel();
+        let sampler = Sampler::new(target);
+        let thread = spawn("sampler", move || sample(&sampler, clock, &sink, &ended))?;
+        Ok(Self { done, thread })
+    }
+
+    pub(super) fn end(self) -> Result<(), Failure> {
+        let _ = self.done.send(());
+        join(self.thread)
     }
 }
 
@@ -114,22 +131,24 @@ impl Signals {
 
 /// Waits for reasons to end the run early, and raises the stop signal, until the run is `done`; the reason that counts.
 async fn interruption(
-    target: &Target,
-    guard: &Guard,
+    withdrawn: impl Future<Output = Refusal>,
     stop: &Stop,
     mut done: oneshot::Receiver<()>,
 ) -> Result<Option<Interruption>, Failure> {
     let mut signals = Signals::listen()?;
-    let mut withdrawn = pin!(live::watch(target, guard));
+    let mut withdrawn = pin!(withdrawn);
     let mut found = None;
     loop {
         tokio::select! {
             _ = &mut done => return Ok(found),
-            () = signals.next() => {
-                // The second signal is from somebody who cannot wait.
-                stop.raise(if found.is_none() { StopLevel::Drain } else { StopLevel::Now });
-                found.get_or_insert(Interruption::Signal);
-            }
+            () = signals.next() => match found {
+                None => {
+                    print::note("interrupted: letting what is under way finish; once more stops at once");
+                    stop.raise(StopLevel::Drain);
+                    found = Some(Interruption::Signal);
+                }
+                Some(_) => stop.raise(StopLevel::Now),
+            },
             refusal = &mut withdrawn, if !matches!(found, Some(Interruption::Withdrawn(_))) => {
                 stop.raise(StopLevel::Now);
                 found = Some(Interruption::Withdrawn(refusal));

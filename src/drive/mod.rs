@@ -11,4 +11,4 @@ mod world;
 
 pub use stop::{Stop, StopLevel};
 pub use worker::{Limits, drive};
-pub use world::{Event, JourneyId, Observation, OpId, Settled, World};
+pub use world::{Event, JourneyId, Observation, OpId, Settled, Shed, World};

@@ -146,12 +146,12 @@ impl Books {
             Event::JourneyReleased(_) => self.journeys.released += 1,
             Event::JourneyShed(_) => self.journeys.shed += 1,
             Event::JourneyEnded(_, settled) => self.journeys.settle(settled),
-            Event::Planned(kind, _) => self.kinds.entry(kind).or_default().planned += 1,
+            Event::Planned(kind, ..) => self.kinds.entry(kind).or_default().planned += 1,
             Event::Released(kind, due, at) => {
                 self.kinds.entry(kind).or_default().released += 1;
                 self.releases.push((due, at));
             }
-            Event::Shed(kind, _) => self.kinds.entry(kind).or_default().shed += 1,
+            Event::Shed(kind, ..) => self.kinds.entry(kind).or_default().shed += 1,
             Event::Settled(seen) => {
                 assert!(seen.due <= seen.released && seen.started <= seen.ended, "{seen:?}");
                 self.kinds.entry(seen.kind).or_default().settle(seen.settled);
@@ -167,9 +167,18 @@ impl Books {
 }
 
 fn run<W: World>(arrivals: Vec<Arrival>, world: &mut W, limits: &Limits, stop: &Stop) -> Books {
+    run_by(&rules(), arrivals, world, limits, stop)
+}
+
+fn run_by<W: World>(
+    rules: &Rules,
+    arrivals: Vec<Arrival>,
+    world: &mut W,
+    limits: &Limits,
+    stop: &Stop,
+) -> Books {
     let mut books = Books::default();
-    let rules = rules();
-    complete(drive(arrivals.into_iter(), world, &rules, limits, stop, &mut |event| books.note(event)));
+    complete(drive(arrivals.into_iter(), world, rules, limits, stop, &mut |event| books.note(event)));
     books.assert_balanced();
     books
 }
@@ -186,6 +195,20 @@ fn arrivals_keep_their_moments_whatever_the_target_does() {
         assert!(pages.iter().all(|(due, released)| due == released));
         assert_eq!(world.released.len(), 100, "every journey is released in the world");
     }
+}
+
+#[test]
+fn a_journey_whose_steps_end_at_once_does_not_hold_up_the_arrivals() {
+    let mut world = Scripted::new(Duration::ZERO, |_| Ok(Reply::Done));
+    world.overhead = Duration::from_micros(50);
+    let rules = Rules { assets: 200, ..rules() };
+    let limits = Limits::new(Duration::from_secs(1));
+    // The first visit alone takes 10 ms.
+    let books = run_by(&rules, visits(2, Duration::from_millis(3)), &mut world, &limits, &Stop::default());
+    let second = Tick::from_millis(3);
+    let released: Vec<_> = books.releases.iter().filter(|(due, _)| *due == second).collect();
+    assert!(!released.is_empty());
+    assert!(released.iter().all(|(_, at)| at.since(second) <= Duration::from_micros(1_100)), "{released:?}");
 }
 
 #[test]

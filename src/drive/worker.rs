@@ -8,7 +8,7 @@ use crate::journey::{Action, Journey, Kind, Outcome, Peer, Reply, Rules, Visitor
 use crate::plan::{Arrival, Origin, What};
 use crate::unit::Tick;
 
-use super::{Event, JourneyId, Observation, OpId, Settled, Stop, StopLevel, World};
+use super::{Event, JourneyId, Observation, OpId, Settled, Shed, Stop, StopLevel, World};
 
 /// What a worker may do at most.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +42,9 @@ impl Limits {
 /// Arrivals released in one turn, and outcomes taken in one turn, before the other side has its turn: neither a burst of arrivals nor a
 /// flood of answers may starve the other.
 const TURN: usize = 256;
+/// How long outcomes are taken in one turn: a journey whose every step ends at once (pieces that are there already) would go through
+/// all of them before the next arrival is released. The model world's clock stands still meanwhile.
+const SLICE: Duration = Duration::from_millis(1);
 
 /// Drives a shard of a plan through a world until all its journeys have ended, the drain is over, or the stop signal says so; tells
 /// `observe` everything. Every event of [`Event`]'s ledger balances when this returns.
@@ -176,10 +179,11 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
         (self.observe)(Event::JourneyDue(due));
         if now.since(due) > self.limits.late {
             (self.observe)(Event::JourneyShed(due));
-            if let Some(step) = arrival.steps.first() {
+            // With the visitor goes all that it intended.
+            for step in &arrival.steps {
                 let kind = first_kind(step.what, arrival.origin);
-                (self.observe)(Event::Planned(kind, due));
-                (self.observe)(Event::Shed(kind, due));
+                (self.observe)(Event::Planned(kind, due, 0));
+                (self.observe)(Event::Shed(kind, due, Shed::Late));
             }
             return;
         }
@@ -210,10 +214,15 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
     /// Waits for an outcome until then, and takes those that are there already with it.
     async fn take_outcomes(&mut self, until: Tick) {
         let mut until = until;
+        let mut end = None;
         for _ in 0..TURN {
             let Some((id, outcome)) = self.world.wait(until).await else { break };
-            self.settle(id, &outcome);
             until = self.world.now();
+            let end = *end.get_or_insert(until + SLICE);
+            self.settle(id, &outcome);
+            if self.world.now() >= end {
+                break;
+            }
         }
     }
 
@@ -248,20 +257,23 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
                 Action::Do { .. } if self.draining => {}
                 Action::Do { stage, operation, due, attempt } => {
                     let kind = operation.kind();
-                    (self.observe)(Event::Planned(kind, due));
-                    if self.may_start(due, now) {
-                        (self.observe)(Event::Released(kind, due, now));
-                        if let Some(journey) = self.journeys.get(&id) {
+                    (self.observe)(Event::Planned(kind, due, attempt));
+                    match (self.why_not(due, now), self.journeys.get_mut(&id)) {
+                        (Some(why), journey) => {
+                            (self.observe)(Event::Shed(kind, due, why));
+                            if let Some(journey) = journey {
+                                journey.shed(stage, now, self.rules, &mut actions);
+                            }
+                        }
+                        (None, Some(journey)) => {
+                            (self.observe)(Event::Released(kind, due, now));
                             let visitor = *journey.visitor();
                             let op = OpId { journey: id, stage };
                             self.under_way.insert(op, Ticket { kind, due, released: now, attempt, visitor });
                             self.world.perform(op, &visitor, operation);
                         }
-                    } else {
-                        (self.observe)(Event::Shed(kind, due));
-                        if let Some(journey) = self.journeys.get_mut(&id) {
-                            journey.shed(stage, now, self.rules, &mut actions);
-                        }
+                        // A journey acts only while it is there.
+                        (None, None) => {}
                     }
                 }
                 Action::Wake(at) => self.agenda.push(Reverse((at, id))),
@@ -278,10 +290,15 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
         self.actions = actions;
     }
 
-    fn may_start(&mut self, due: Tick, now: Tick) -> bool {
-        self.under_way.len() < self.limits.in_flight
-            && now.since(due) <= self.limits.late
-            && self.budget.spend(now)
+    /// Why an operation that is due may not be started now, if it may not.
+    fn why_not(&mut self, due: Tick, now: Tick) -> Option<Shed> {
+        if self.under_way.len() >= self.limits.in_flight {
+            return Some(Shed::Full);
+        }
+        if now.since(due) > self.limits.late {
+            return Some(Shed::Late);
+        }
+        (!self.budget.spend(now)).then_some(Shed::Ceiling)
     }
 
     /// Ends the run: whatever is still under way is cut.

@@ -47,16 +47,27 @@ pub enum Event {
     JourneyShed(Tick),
     /// It ended: `Ok` at the end of its intentions, `Failed` after a stage gave up, `Cut` with the run.
     JourneyEnded(Tick, Settled),
-    /// An operation became due.
-    Planned(Kind, Tick),
+    /// An operation became due: its kind, when, and which try of the visitor it is (0 the first).
+    Planned(Kind, Tick, u32),
     /// An operation was handed to the world: its kind, when it was due and when it was released.
     Released(Kind, Tick, Tick),
-    /// An operation was not handed to the world: its kind and when it was due.
-    Shed(Kind, Tick),
+    /// An operation was not handed to the world: its kind, when it was due, and why not.
+    Shed(Kind, Tick, Shed),
     /// A released operation ended.
     Settled(Observation),
     /// A part of an operation ended. `due` and `released` equal `started`.
     Part(Observation),
+}
+
+/// Why an operation was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shed {
+    /// The worker had as many operations under way as it may.
+    Full,
+    /// The worker came too late for it.
+    Late,
+    /// The ceiling of the target's authorisation was reached.
+    Ceiling,
 }
 
 /// One operation, measured.

@@ -40,7 +40,7 @@ pub enum Operation {
     Torrent,
     /// The info dictionary from one of these peers (BEP 9), checked against the info-hash. Replies [`Reply::Metadata`].
     PeerMetadata {
-        /// Candidates, best first; the world tries them in turn.
+        /// Candidates; the world tries some of them in turn.
         peers: Vec<Peer>,
     },
     /// An announce (BEP 15). Replies [`Reply::Peers`].
@@ -60,13 +60,17 @@ pub enum Operation {
     /// Connect to one of these peers: TCP, handshake, extension handshake, bitfield, unchoke. Replies [`Reply::Handshake`]. The
     /// connection is kept until the journey is released.
     Handshake {
-        /// Candidates, best first; the world tries them in turn.
+        /// Candidates; the world tries some of them in turn.
         peers: Vec<Peer>,
     },
     /// One piece over the kept connection, pipelined in 16 KiB blocks, shaped to the visitor's access line, checked by SHA-1.
     Piece {
         /// Index of the piece.
         index: u32,
+        /// The pieces after it and before this one will be wanted next, in order. As every client does, the world asks for their
+        /// blocks before this piece is whole, so that the connection is never without requests. Each stays an operation of its own,
+        /// which may find blocks there already.
+        until: u32,
     },
 }
 
@@ -160,7 +164,7 @@ impl Kind {
 }
 
 impl Operation {
-    /// Before another try: a peer that failed goes to the end of the list.
+    /// Before another try: the list is turned by one, so that another peer stands wherever the world begins.
     pub(super) fn ask_others_first(&mut self) {
         if let Self::Handshake { peers } | Self::PeerMetadata { peers } = self
             && !peers.is_empty()

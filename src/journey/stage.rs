@@ -91,4 +91,10 @@ pub(super) trait Machine {
     fn begin(&mut self, due: Tick, facts: &mut Facts) -> Step;
     /// What it wants after its operation succeeded; the facts have learned from the outcome already.
     fn resume(&mut self, outcome: &Outcome, facts: &mut Facts) -> Step;
+    /// What is to be tried again in the place of an operation that failed.
+    fn instead(&self, failed: &Operation, _: &Facts) -> Operation {
+        let mut again = failed.clone();
+        again.ask_others_first();
+        again
+    }
 }

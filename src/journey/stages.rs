@@ -4,7 +4,7 @@ use crate::plan::{AnnounceEvent, Origin, What};
 use crate::unit::Tick;
 
 use super::stage::{Ending, Facts, Machine, Rules, Step};
-use super::{Cause, Operation, Outcome};
+use super::{Cause, Operation, Outcome, Reply};
 
 /// Any step.
 #[derive(Clone, Debug)]
@@ -32,6 +32,16 @@ impl AnyMachine {
 }
 
 impl Machine for AnyMachine {
+    fn instead(&self, failed: &Operation, facts: &Facts) -> Operation {
+        match self {
+            Self::Visit(machine) => machine.instead(failed, facts),
+            Self::Single(machine) => machine.instead(failed, facts),
+            Self::Magnet(machine) => machine.instead(failed, facts),
+            Self::Announce(machine) => machine.instead(failed, facts),
+            Self::Transfer(machine) => machine.instead(failed, facts),
+        }
+    }
+
     fn begin(&mut self, due: Tick, facts: &mut Facts) -> Step {
         match self {
             Self::Visit(stage) => stage.begin(due, facts),
@@ -147,7 +157,7 @@ pub(super) struct Transfer {
 impl Transfer {
     fn next(&self, due: Tick, facts: &Facts) -> Step {
         if facts.have < self.wanted {
-            return Step::Do(Operation::Piece { index: facts.have }, due);
+            return Step::Do(Operation::Piece { index: facts.have, until: self.wanted }, due);
         }
         Step::End(if self.wanted == self.last { Ending::Done } else { Ending::Aborted })
     }
@@ -162,7 +172,7 @@ impl Machine for Transfer {
     }
 
     fn resume(&mut self, outcome: &Outcome, facts: &mut Facts) -> Step {
-        if self.last == 0 {
+        if let Ok(Reply::Handshake { .. }) = outcome.result {
             self.last = facts.pieces;
             // An aborted transfer has fetched at least one piece: who gives up earlier shows up as a shorter funnel, not here.
             self.wanted =
@@ -171,5 +181,15 @@ impl Machine for Transfer {
             facts.have += 1;
         }
         self.next(outcome.ended, facts)
+    }
+
+    /// With a piece goes the connection it was to come over: what follows is a handshake, beginning with another peer.
+    fn instead(&self, failed: &Operation, facts: &Facts) -> Operation {
+        let mut again = match failed {
+            Operation::Handshake { .. } => failed.clone(),
+            _ => Operation::Handshake { peers: facts.peers.clone() },
+        };
+        again.ask_others_first();
+        again
     }
 }

@@ -71,6 +71,9 @@ fn answer(operation: &Operation) -> Result<Reply, Cause> {
     })
 }
 
+/// What happens when: a wake-up, or the outcome of an operation and which try it was.
+type Agenda = Vec<(Tick, Option<(Stage, Operation, u32)>)>;
+
 /// Steps a journey through virtual time, every operation taking `takes`; what it did, as (due in ms, operation), and how it ended.
 fn play(
     arrival: &Arrival,
@@ -79,7 +82,7 @@ fn play(
     mut answer: impl FnMut(&Operation, u32) -> Result<Reply, Cause>,
 ) -> (Vec<(u64, Operation)>, Result<(), Cause>) {
     let mut journey = Journey::new(arrival, rules, &[]);
-    let mut agenda: Vec<(Tick, Option<(Stage, Operation, u32)>)> = vec![(arrival.due(), None)];
+    let mut agenda: Agenda = vec![(arrival.due(), None)];
     let mut done = Vec::new();
     let mut ended = None;
     for _ in 0..10_000 {
@@ -134,6 +137,14 @@ fn the_whole_funnel_in_order() {
             (560, Kind::Announce),
         ]
     );
+    let pieces: Vec<_> = done
+        .iter()
+        .filter_map(|(_, op)| match op {
+            Operation::Piece { index, until } => Some((*index, *until)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(pieces, [(0, 4), (1, 4), (2, 4), (3, 4)]);
     let left: Vec<_> = done
         .iter()
         .filter_map(|(_, op)| match op {
@@ -179,7 +190,38 @@ fn a_retry_that_succeeds_is_no_failure() {
     let flaky = |op: &Operation, attempt| if attempt == 0 { Err(Cause::Closed) } else { answer(op) };
     let (done, end) = play(&whole_funnel(), &rules(), Duration::from_millis(1), flaky);
     assert_eq!(end, Ok(()));
-    assert_eq!(done.len(), 2 * 13);
+    // Everything twice, and a new connection for each of the four pieces.
+    assert_eq!(done.len(), 2 * 13 + 4);
+}
+
+#[test]
+fn a_failed_piece_is_tried_again_over_a_new_connection_and_not_for_ever() {
+    let mut rules = rules();
+    rules.retries = 2;
+    let pieces = |done: &[(u64, Operation)]| {
+        let of_transfer = done.iter().filter(|(_, op)| op.kind().stage() == Stage::Pieces);
+        of_transfer.map(|(_, op)| op.kind()).collect::<Vec<_>>()
+    };
+    use Kind::{Handshake, Piece};
+
+    // The second piece fails once.
+    let mut failed = false;
+    let once = |op: &Operation, _| match op {
+        Operation::Piece { index: 1, .. } if !std::mem::replace(&mut failed, true) => Err(Cause::Closed),
+        _ => answer(op),
+    };
+    let (done, end) = play(&whole_funnel(), &rules, Duration::from_millis(1), once);
+    assert_eq!(end, Ok(()));
+    assert_eq!(pieces(&done), [Handshake, Piece, Piece, Handshake, Piece, Piece, Piece]);
+
+    // It fails every time: two more tries, each over a connection of its own.
+    let never = |op: &Operation, _| match op {
+        Operation::Piece { index: 1, .. } => Err(Cause::Incorrect),
+        _ => answer(op),
+    };
+    let (done, end) = play(&whole_funnel(), &rules, Duration::from_millis(1), never);
+    assert_eq!(end, Err(Cause::Incorrect));
+    assert_eq!(pieces(&done), [Handshake, Piece, Piece, Handshake, Piece, Handshake, Piece]);
 }
 
 #[test]

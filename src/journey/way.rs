@@ -55,6 +55,8 @@ struct Underway {
     /// The operation that is under way or will be tried again.
     operation: Operation,
     attempt: u32,
+    /// Which try the operation after this one is: not the first where this one only prepares another try of it.
+    after: u32,
     /// When it will be tried again; `None` while it is under way.
     retry_at: Option<Tick>,
 }
@@ -93,8 +95,8 @@ impl Journey {
             region: arrival.region,
             content: arrival.content,
         };
-        let mut facts = Facts::default();
-        facts.size = rules.sizes.get(usize::from(arrival.content)).copied().unwrap_or(0);
+        let size = rules.sizes.get(usize::from(arrival.content)).copied().unwrap_or(0);
+        let mut facts = Facts { size, ..Facts::default() };
         if rules.isolated {
             facts.peers = if known.is_empty() { rules.seeds.clone() } else { known.to_vec() };
         }
@@ -146,9 +148,11 @@ impl Journey {
             }
             Err(cause) if leg.attempt < rules.retries && may_pass(*cause) => {
                 let at = outcome.ended + rules.retry_after * 2u32.saturating_pow(leg.attempt);
+                let again = leg.machine.instead(&leg.operation, &self.facts);
                 leg.attempt += 1;
+                leg.after = if again.kind() == leg.operation.kind() { leg.after } else { leg.attempt };
+                leg.operation = again;
                 leg.retry_at = Some(at);
-                leg.operation.ask_others_first();
                 actions.push(Action::Wake(at));
             }
             Err(cause) => self.end(i, Ending::Failed(*cause), outcome.ended),
@@ -204,8 +208,13 @@ impl Journey {
                 match machine.begin(at, &mut self.facts) {
                     Step::Do(operation, due) => {
                         actions.push(Action::Do { stage, operation: operation.clone(), due, attempt: 0 });
-                        self.legs[i].state =
-                            LegState::Underway(Underway { machine, operation, attempt: 0, retry_at: None });
+                        self.legs[i].state = LegState::Underway(Underway {
+                            machine,
+                            operation,
+                            attempt: 0,
+                            after: 0,
+                            retry_at: None,
+                        });
                     }
                     Step::End(ending) => self.end(i, ending, at),
                 }
@@ -288,11 +297,10 @@ impl Journey {
         let stage = self.legs[i].what.stage();
         match step {
             Step::Do(operation, due) => {
-                if let LegState::Underway(leg) = &mut self.legs[i].state {
-                    leg.operation = operation.clone();
-                    leg.attempt = 0;
-                }
-                actions.push(Action::Do { stage, operation, due, attempt: 0 });
+                let LegState::Underway(leg) = &mut self.legs[i].state else { return };
+                leg.operation = operation.clone();
+                leg.attempt = std::mem::take(&mut leg.after);
+                actions.push(Action::Do { stage, operation, due, attempt: leg.attempt });
             }
             Step::End(ending) => self.end(i, ending, at),
         }

@@ -1,6 +1,6 @@
 //! Announces: connection ids, retransmission and patience (BEP 15).
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -21,23 +21,20 @@ const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 pub(super) const RETRANSMIT: Duration = Duration::from_secs(15);
 /// Retransmissions before an announce is given up (BEP 15); patience ends nearly all of them earlier.
 const MAX_RETRANSMITS: u32 = 8;
-/// Sockets of one worker.
-const SOCKETS: usize = 4;
 
-/// A worker's way to one tracker.
-///
-/// The visitors of a worker share its sockets and connection ids: a real visitor would spend one more datagram to connect.
+/// A worker's way to one tracker. Visitors share its sockets, and each connects for itself: a tracker sees as many connects as real
+/// clients send.
 #[derive(Debug)]
 pub(super) struct Announcer {
     clock: Clock,
     tracker: SocketAddr,
     pool: Pool,
-    connections: RefCell<[Option<Connection>; SOCKETS]>,
     retransmit: Duration,
 }
 
+/// A connection id that a visitor was given.
 #[derive(Clone, Copy, Debug)]
-struct Connection {
+pub(super) struct ConnectionId {
     id: u64,
     since: Tick,
 }
@@ -48,19 +45,26 @@ impl Announcer {
         guard: &Arc<Guard>,
         clock: Clock,
         tracker: SocketAddr,
-        salt: u32,
+        worker: u32,
         retransmit: Duration,
     ) -> io::Result<Self> {
-        let pool = Pool::open(guard, clock, tracker, SOCKETS, salt, tracker::transaction)?;
-        Ok(Self { clock, tracker, pool, connections: RefCell::default(), retransmit })
+        let pool = Pool::open(guard, clock, tracker, worker, tracker::transaction)?;
+        Ok(Self { clock, tracker, pool, retransmit })
     }
 
-    /// Announces, and returns the peers as the tracker named them.
+    /// Announces for the visitor with this seed, and returns the peers as the tracker named them. Where its own `connection` id is too
+    /// old or missing, it connects first: that exchange is a part of the announce's service time.
     ///
     /// # Errors
     /// Whatever the tracker or the network did; [`Cause::Timeout`] after the last retransmission.
-    pub(super) async fn announce(&self, announce: &Announce, meter: &Meter) -> Result<Vec<Peer>, Cause> {
-        let (socket, port) = self.pool.port().ok_or(Cause::Local)?;
+    pub(super) async fn announce(
+        &self,
+        seed: u64,
+        announce: &Announce,
+        connection: &Cell<Option<ConnectionId>>,
+        meter: &Meter,
+    ) -> Result<Vec<Peer>, Cause> {
+        let port = self.pool.port(seed).ok_or(Cause::Local)?;
         let inbox = Inbox::default();
         let ticket = port.ticket(self.tracker, &inbox)?;
         for n in 0..=MAX_RETRANSMITS {
@@ -68,8 +72,8 @@ impl Announcer {
                 meter.retransmitted();
             }
             let patience = self.retransmit * 2_u32.pow(n);
-            let Some(connection) = self.connection(socket, port, patience, meter).await? else { continue };
-            let request = tracker::announce_request(connection, ticket.transaction, announce);
+            let Some(id) = self.connect(port, connection, patience, meter).await? else { continue };
+            let request = tracker::announce_request(id, ticket.transaction, announce);
             if let Some(answer) = ask(&ticket, &inbox, &request, patience, meter).await? {
                 return tracker::peers(&answer, self.tracker.is_ipv6());
             }
@@ -78,17 +82,17 @@ impl Announcer {
     }
 
     /// A connection id young enough to be used, asking for one if need be; `None` where no answer came in time.
-    async fn connection(
+    async fn connect(
         &self,
-        socket: usize,
         port: &Rc<Port>,
+        connection: &Cell<Option<ConnectionId>>,
         patience: Duration,
         meter: &Meter,
     ) -> Result<Option<u64>, Cause> {
-        if let Some(Some(connection)) = self.connections.borrow().get(socket)
-            && self.clock.now().since(connection.since) < CONNECTION_LIFE
+        if let Some(ConnectionId { id, since }) = connection.get()
+            && self.clock.now().since(since) < CONNECTION_LIFE
         {
-            return Ok(Some(connection.id));
+            return Ok(Some(id));
         }
         // A ticket of its own: a late answer to an earlier connect must not be taken for one to the announce.
         let inbox = Inbox::default();
@@ -96,9 +100,7 @@ impl Announcer {
         let request = tracker::connect_request(ticket.transaction);
         let Some(answer) = ask(&ticket, &inbox, &request, patience, meter).await? else { return Ok(None) };
         let id = tracker::connection_id(&answer)?;
-        if let Some(connection) = self.connections.borrow_mut().get_mut(socket) {
-            *connection = Some(Connection { id, since: self.clock.now() });
-        }
+        connection.set(Some(ConnectionId { id, since: self.clock.now() }));
         Ok(Some(id))
     }
 }

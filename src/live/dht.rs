@@ -22,8 +22,6 @@ const MAX_REMEMBERED: usize = 256;
 const GOOD_FOR: Duration = Duration::from_secs(15 * 60);
 /// Peers of one lookup; more are not of use to a visitor.
 const MAX_PEERS: usize = 1_000;
-/// Sockets of one worker.
-const SOCKETS: usize = 4;
 
 /// How long a query is waited for (libtorrent).
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +51,8 @@ pub(super) struct Dht {
 /// What a lookup is for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search {
+    /// Seed of the visitor, which says what socket it uses.
+    pub(super) seed: u64,
     /// Id of the visitor's own node.
     pub(super) own: Id,
     pub(super) info_hash: Id,
@@ -66,11 +66,11 @@ impl Dht {
         guard: &Arc<Guard>,
         clock: Clock,
         bootstrap: Vec<SocketAddr>,
-        salt: u32,
+        worker: u32,
         times: QueryTimes,
     ) -> io::Result<Self> {
         let pool = match bootstrap.first() {
-            Some(&towards) => Pool::open(guard, clock, towards, SOCKETS, salt, krpc::transaction)?,
+            Some(&towards) => Pool::open(guard, clock, towards, worker, krpc::transaction)?,
             None => Pool::default(),
         };
         Ok(Self { guard: Arc::clone(guard), clock, bootstrap, pool, good: RefCell::default(), times })
@@ -82,7 +82,7 @@ impl Dht {
     /// [`Cause::NoPeers`] where there is no node to begin at; where no node answered, the cause of the last failure; the same
     /// where nobody took the announce.
     pub(super) async fn search(&self, search: Search, meter: &Meter) -> Result<Vec<Peer>, Cause> {
-        let (_, port) = self.pool.port().ok_or(Cause::NoPeers)?;
+        let port = self.pool.port(search.seed).ok_or(Cause::NoPeers)?;
         let inbox = Inbox::default();
         let ask = |to, query: &dyn Fn(u32) -> Vec<u8>| {
             let ticket = port.ticket(to, &inbox)?;

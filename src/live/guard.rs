@@ -173,17 +173,11 @@ impl Guard {
         Ok(Connection(stream))
     }
 
-    /// Opens a UDP socket on a free port, for addresses of the same family and kind as `towards`.
+    /// Opens a UDP socket on a free port of this address.
     ///
     /// # Errors
     /// The system's, where it gives no socket.
-    pub(super) fn bind(self: &Arc<Self>, towards: SocketAddr) -> io::Result<Datagrams> {
-        let local: IpAddr = match (towards, towards.ip().is_loopback()) {
-            (SocketAddr::V4(_), true) => Ipv4Addr::LOCALHOST.into(),
-            (SocketAddr::V4(_), false) => Ipv4Addr::UNSPECIFIED.into(),
-            (SocketAddr::V6(_), true) => Ipv6Addr::LOCALHOST.into(),
-            (SocketAddr::V6(_), false) => Ipv6Addr::UNSPECIFIED.into(),
-        };
+    pub(super) fn bind(self: &Arc<Self>, local: IpAddr) -> io::Result<Datagrams> {
         let socket = std::net::UdpSocket::bind(SocketAddr::new(local, 0))?;
         socket.set_nonblocking(true)?;
         // Thousands of answers can arrive between two turns of the worker; the system caps this at its own limit.

@@ -1,6 +1,7 @@
 //! Peer connections: moves bytes between a guarded socket and a [`Session`].
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -108,27 +109,30 @@ impl PeerConnection {
         }
     }
 
-    /// Fetches one piece, no faster than `line` allows, and checks it.
+    /// Fetches the first of these pieces, no faster than `line` allows, and checks it. Requests go on with the others, which are wanted
+    /// next; what those take from the line and what they bring count when it happens, so that a piece may find blocks there already.
     ///
     /// # Errors
     /// [`Cause::Incorrect`] for a bad hash, [`Cause::Malformed`] for a block that was not asked for, or the network's; patience that
     /// ends while the peer chokes is [`Cause::Rejected`].
     pub(super) async fn piece(
         &mut self,
-        index: u32,
+        pieces: Range<u32>,
         line: &mut Bucket,
         clock: Clock,
         meter: &Meter,
     ) -> Result<(), Cause> {
         meter.start();
-        self.session.fetch(index)?;
+        self.session.fetch(pieces.clone(), line.pipeline())?;
         loop {
             self.take_in()?;
-            if self.session.finished()? {
-                self.frames.rest();
-                return Ok(());
-            }
             let wait = self.ask(line, clock);
+            if self.session.finished()? {
+                if pieces.len() == 1 {
+                    self.frames.rest();
+                }
+                return self.send(meter).await;
+            }
             let held_back = self.session.is_held_back();
             meter.set_overdue(if held_back { Cause::Rejected } else { Cause::Timeout });
             self.exchange(meter, wait).await?;
@@ -154,13 +158,19 @@ impl PeerConnection {
         Ok(())
     }
 
-    /// Sends what is due, then waits for bytes from the peer, at most for `wait`.
-    async fn exchange(&mut self, meter: &Meter, wait: Option<Duration>) -> Result<(), Cause> {
+    /// Sends what is due.
+    async fn send(&mut self, meter: &Meter) -> Result<(), Cause> {
         if !self.out.is_empty() {
             self.stream.write_all(&self.out).await.map_err(|error| cause(&error))?;
             meter.sent(self.out.len());
             self.out.clear();
         }
+        Ok(())
+    }
+
+    /// Sends what is due, then waits for bytes from the peer, at most for `wait`.
+    async fn exchange(&mut self, meter: &Meter, wait: Option<Duration>) -> Result<(), Cause> {
+        self.send(meter).await?;
         let quiet = wait.unwrap_or(KEEP_ALIVE_AFTER);
         let room = if self.session.is_fetching() { LARGE_READ } else { SMALL_READ };
         match tokio::time::timeout(quiet, receive(&mut self.stream, &mut self.frames, room, meter)).await {

@@ -1,12 +1,13 @@
 //! From an operation to the protocol that performs it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::SplitMix64;
 
@@ -14,7 +15,7 @@ use crate::journey::{Cause, Operation, Peer, Reply, Visitor};
 use crate::profile::{Client, ContentItem, HttpEndpoint, Target};
 use crate::scenario::Scenario;
 
-use super::announce::Announcer;
+use super::announce::{Announcer, ConnectionId};
 use super::dht::{Dht, Search};
 use super::http::{Get, HttpConnection};
 use super::metainfo::{Layout, MAX_METADATA};
@@ -46,8 +47,9 @@ pub(super) struct Shared {
 /// What one journey keeps open from operation to operation.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    page: Option<HttpConnection>,
-    peer: Option<(PeerConnection, Bucket)>,
+    page: RefCell<Option<HttpConnection>>,
+    peer: RefCell<Option<(PeerConnection, Bucket)>>,
+    tracker: Cell<Option<ConnectionId>>,
 }
 
 /// What a visitor calls itself, drawn from its seed.
@@ -56,6 +58,8 @@ struct Identity {
     key: u32,
     port: u16,
     node: [u8; 20],
+    /// What is left of its stream, for choices among peers.
+    random: SplitMix64,
 }
 
 impl Shared {
@@ -76,7 +80,7 @@ impl Shared {
         &self,
         visitor: &Visitor,
         operation: Operation,
-        connections: &RefCell<Connections>,
+        connections: &Connections,
         meter: &Meter,
     ) -> Result<Reply, Cause> {
         if !self.guard.admits(self.clock.now()) {
@@ -88,10 +92,10 @@ impl Shared {
             Operation::Page => {
                 let name = utf8_percent_encode(&item.name, SEGMENT).to_string();
                 let path = self.target.index.page.replace("{name}", &name);
-                connections.borrow_mut().page = None;
+                connections.page.take();
                 let mut connection = self.connect(&self.target.index.server, meter).await?;
                 connection.drain(get(&self.target.index.server, &path, client), meter).await?;
-                connections.borrow_mut().page = Some(connection);
+                connections.page.replace(Some(connection));
                 Ok(Reply::Done)
             }
             Operation::Asset(n) => self.asset(n, client, connections, meter).await,
@@ -107,7 +111,9 @@ impl Shared {
                 let (info_hash, numwant) = (item.info_hash, client.numwant);
                 let announce =
                     Announce { info_hash, peer_id, downloaded, left, uploaded: 0, event, key, numwant, port };
-                self.admit(self.announcer.announce(&announce, meter).await?, meter)
+                let tracker = &connections.tracker;
+                let peers = self.announcer.announce(visitor.seed, &announce, tracker, meter).await?;
+                self.admit(peers, meter)
             }
             Operation::Lookup { announce } => self.lookup(visitor, client, item, announce, meter).await,
             Operation::PeerMetadata { peers } => {
@@ -117,12 +123,12 @@ impl Shared {
                 Ok(layout.reply())
             }
             Operation::Handshake { peers } => self.handshake(visitor, item, &peers, connections, meter).await,
-            Operation::Piece { index } => {
-                let kept = connections.borrow_mut().peer.take();
+            Operation::Piece { index, until } => {
+                let kept = connections.peer.take();
                 // Without a connection there is nobody to ask: the journey did not wait for a handshake.
                 let (mut peer, mut line) = kept.ok_or(Cause::NoPeers)?;
-                peer.piece(index, &mut line, self.clock, meter).await?;
-                connections.borrow_mut().peer = Some((peer, line));
+                peer.piece(index..until, &mut line, self.clock, meter).await?;
+                connections.peer.replace(Some((peer, line)));
                 Ok(Reply::Done)
             }
         }
@@ -133,25 +139,25 @@ impl Shared {
         &self,
         n: u32,
         client: &Client,
-        connections: &RefCell<Connections>,
+        connections: &Connections,
         meter: &Meter,
     ) -> Result<Reply, Cause> {
         let index = &self.target.index;
         let nth = (n as usize).checked_rem(index.assets.len()).and_then(|n| index.assets.get(n));
         let get = get(&index.server, nth.ok_or(Cause::Local)?, client);
-        let kept = connections.borrow_mut().page.take().filter(HttpConnection::is_open);
+        let kept = connections.page.take().filter(HttpConnection::is_open);
         if let Some(mut connection) = kept {
             match connection.drain(get, meter).await {
                 Err(Cause::Closed) => meter.retransmitted(),
                 result => {
-                    connections.borrow_mut().page = Some(connection);
+                    connections.page.replace(Some(connection));
                     return result.map(|()| Reply::Done);
                 }
             }
         }
         let mut connection = self.connect(&index.server, meter).await?;
         connection.drain(get, meter).await?;
-        connections.borrow_mut().page = Some(connection);
+        connections.page.replace(Some(connection));
         Ok(Reply::Done)
     }
 
@@ -175,7 +181,7 @@ impl Shared {
     ) -> Result<Reply, Cause> {
         let identity = self.identity(visitor, client);
         let announce = announce.then_some(identity.port);
-        let search = Search { own: identity.node, info_hash: item.info_hash, announce };
+        let search = Search { seed: visitor.seed, own: identity.node, info_hash: item.info_hash, announce };
         let peers = self.dht.search(search, meter).await?;
         if peers.is_empty() && announce.is_none() {
             return Err(Cause::NoPeers);
@@ -188,12 +194,12 @@ impl Shared {
         visitor: &Visitor,
         item: &ContentItem,
         peers: &[Peer],
-        connections: &RefCell<Connections>,
+        connections: &Connections,
         meter: &Meter,
     ) -> Result<Reply, Cause> {
         let access = &self.scenario.access.members.get(usize::from(visitor.access)).ok_or(Cause::Local)?.0;
         let layout = self.layouts.borrow().get(&item.info_hash).cloned();
-        connections.borrow_mut().peer = None;
+        connections.peer.take();
         let ready = async |mut peer: PeerConnection| {
             let layout = peer.ready(meter).await?;
             Ok((peer, layout))
@@ -201,12 +207,12 @@ impl Shared {
         let (peer, layout) = self.try_peers(visitor, peers, layout, meter, ready).await?;
         self.remember(item, &layout);
         let line = Bucket::new(access.down, self.clock.now());
-        connections.borrow_mut().peer = Some((peer, line));
+        connections.peer.replace(Some((peer, line)));
         Ok(Reply::Handshake { pieces: layout.pieces(), size: layout.size() })
     }
 
-    /// Tries peers in turn until `each` succeeds with one. All but the last share patience evenly, so that one that is silent does not
-    /// use up all of it.
+    /// Tries peers until `each` succeeds with one, in an order that is the visitor's own: everybody knows the same few, and must not
+    /// load the same one first. All but the last share patience evenly, so that one that is silent does not use up all of it.
     async fn try_peers<T>(
         &self,
         visitor: &Visitor,
@@ -217,9 +223,10 @@ impl Shared {
     ) -> Result<T, Cause> {
         let client = self.client(visitor).ok_or(Cause::Local)?;
         let item = self.item(visitor).ok_or(Cause::Local)?;
-        let peer_id = self.identity(visitor, client).peer_id;
+        let Identity { peer_id, mut random, .. } = self.identity(visitor, client);
         let who = Introduction { info_hash: item.info_hash, peer_id, client: &client.user_agent };
         let mut allowed = self.allowed(peers, meter);
+        allowed.shuffle(&mut random);
         allowed.truncate(MAX_TRIED);
         let share = self.scenario.funnel.patience / u32::try_from(allowed.len()).unwrap_or(1).max(1);
         let mut last = if peers.is_empty() || !allowed.is_empty() { Cause::NoPeers } else { Cause::Foreign };
@@ -285,7 +292,7 @@ impl Shared {
         let own = 1_024 + (random.next_u32() % (65_536 - 1_024)) as u16;
         let mut node = [0; 20];
         random.fill_bytes(&mut node);
-        Identity { peer_id, key, port: self.target.stand_in_port.unwrap_or(own), node }
+        Identity { peer_id, key, port: self.target.stand_in_port.unwrap_or(own), node, random }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One peer connection as a pure state machine: messages in, bytes to send out. No socket, no clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::rc::Rc;
 
 use sha1::{Digest, Sha1};
@@ -10,24 +11,26 @@ use crate::journey::Cause;
 use super::metainfo::{Layout, MAX_METADATA};
 use super::wire::{self, BLOCK, Message};
 
-/// Requests under way at a time: 512 KiB in flight fill a fast line at 5 ms.
-const PIPELINE: u32 = 32;
-/// How far requests may run ahead of the first block that is missing: bounds what waits to be hashed to 1 MiB.
-const WINDOW: u32 = 2 * PIPELINE;
-
 /// What the peer has told, and what is being fetched from it.
 #[derive(Debug)]
 pub(super) struct Session {
     info_hash: [u8; 20],
     layout: Option<Rc<Layout>>,
     choked: bool,
-    /// A choke discards requests, but blocks sent before it may still come: from then on unknown blocks are no breach.
-    ever_choked: bool,
+    /// A choke discards requests, and so does a piece that is not wanted any more, but blocks sent before may still come: from then on
+    /// unknown blocks are no breach.
+    discarded: bool,
     interested: bool,
     bitfield: Vec<u8>,
     metadata: Option<MetadataFetch>,
     no_metadata: bool,
-    piece: Option<PieceFetch>,
+    /// Requests that may be under way at a time.
+    pipeline: u32,
+    in_flight: u32,
+    /// The piece that is being fetched, then those after it that are begun.
+    pieces: VecDeque<PieceFetch>,
+    /// Pieces before this one will be wanted.
+    until: u32,
 }
 
 #[derive(Debug)]
@@ -42,7 +45,6 @@ struct PieceFetch {
     length: u32,
     hash: [u8; 20],
     blocks: Vec<Block>,
-    in_flight: u32,
     /// Blocks before this one are hashed.
     hashed: u32,
     hasher: Sha1,
@@ -63,12 +65,15 @@ impl Session {
             info_hash,
             layout,
             choked: true,
-            ever_choked: false,
+            discarded: false,
             interested: false,
             bitfield: Vec::new(),
             metadata: None,
             no_metadata: !extended,
-            piece: None,
+            pipeline: 0,
+            in_flight: 0,
+            pieces: VecDeque::new(),
+            until: 0,
         }
     }
 
@@ -84,12 +89,12 @@ impl Session {
 
     /// Whether blocks of a piece are to come.
     pub(super) fn is_fetching(&self) -> bool {
-        self.piece.is_some()
+        !self.pieces.is_empty()
     }
 
     /// Whether it is the peer that makes us wait, by choking or by not having what we want.
     pub(super) fn is_held_back(&self) -> bool {
-        self.choked || self.piece.as_ref().is_some_and(|piece| !self.has(piece.index))
+        self.choked || self.pieces.front().is_some_and(|piece| !self.has(piece.index))
     }
 
     /// # Errors
@@ -134,15 +139,10 @@ impl Session {
 
     fn choke(&mut self) {
         self.choked = true;
-        self.ever_choked = true;
-        if let Some(piece) = &mut self.piece {
-            piece.in_flight = 0;
-            piece
-                .blocks
-                .iter_mut()
-                .filter(|block| **block == Block::Asked)
-                .for_each(|it| *it = Block::Unasked);
-        }
+        self.discarded = true;
+        self.in_flight = 0;
+        let blocks = self.pieces.iter_mut().flat_map(|piece| &mut piece.blocks);
+        blocks.filter(|block| **block == Block::Asked).for_each(|block| *block = Block::Unasked);
     }
 
     fn have(&mut self, piece: u32, out: &mut Vec<u8>) -> Result<(), Cause> {
@@ -220,54 +220,79 @@ impl Session {
         Ok(())
     }
 
-    /// Begins to fetch a piece.
+    /// Begins to fetch the first of these pieces, with what is there of it already; the others will be wanted after it, in order.
+    /// `pipeline`: requests that may be under way at a time.
     ///
     /// # Errors
     /// [`Cause::Local`] where the torrent has no such piece.
-    pub(super) fn fetch(&mut self, index: u32) -> Result<(), Cause> {
+    pub(super) fn fetch(&mut self, pieces: Range<u32>, pipeline: u32) -> Result<(), Cause> {
+        self.pipeline = pipeline;
+        self.until = pieces.end;
+        if self.pieces.front().is_some_and(|begun| begun.index == pieces.start) {
+            return Ok(());
+        }
+        self.discarded |= self.in_flight > 0;
+        self.in_flight = 0;
+        self.pieces.clear();
+        self.pieces.push_back(self.begin(pieces.start)?);
+        Ok(())
+    }
+
+    fn begin(&self, index: u32) -> Result<PieceFetch, Cause> {
         let (length, hash) =
             self.layout.as_ref().and_then(|layout| layout.piece(index)).ok_or(Cause::Local)?;
-        self.piece = Some(PieceFetch {
+        Ok(PieceFetch {
             index,
             length,
             hash,
             blocks: vec![Block::Unasked; length.div_ceil(BLOCK) as usize],
-            in_flight: 0,
             hashed: 0,
             hasher: Sha1::new(),
             early: BTreeMap::new(),
-        });
-        Ok(())
+        })
     }
 
-    /// Bytes of the block that should be asked for next, where one should.
-    pub(super) fn wanted(&self) -> Option<u32> {
-        let piece = self.piece.as_ref().filter(|piece| !self.choked && self.has(piece.index))?;
-        let block = piece.next_unasked().filter(|&block| block < piece.hashed + WINDOW)?;
-        if piece.in_flight >= PIPELINE {
+    /// Bytes of the block that should be asked for next, where one should. Begins the piece after those begun when its turn comes.
+    pub(super) fn wanted(&mut self) -> Option<u32> {
+        if self.choked || self.in_flight >= self.pipeline {
             return None;
         }
-        Some(piece.block_length(block))
+        if self.next_unasked().is_none() {
+            let next = self.pieces.back().map(|piece| piece.index + 1).filter(|&next| next < self.until)?;
+            self.pieces.push_back(self.begin(next).ok()?);
+        }
+        let (at, block) = self.next_unasked()?;
+        let piece = self.pieces.get(at).filter(|piece| self.has(piece.index))?;
+        // Two pipelines beyond the first block that is missing: bounds what waits to be hashed, and the pieces that are begun.
+        let before: usize = self.pieces.range(..at).map(|piece| piece.blocks.len()).sum();
+        let ahead = before as u32 + block - self.pieces.front()?.hashed;
+        (ahead < 2 * self.pipeline).then(|| piece.block_length(block))
     }
 
     /// Asks for the block that [`Session::wanted`] speaks of.
     pub(super) fn ask(&mut self, out: &mut Vec<u8>) {
-        let Some(piece) = &mut self.piece else { return };
-        let Some(block) = piece.next_unasked() else { return };
+        let Some((at, block)) = self.next_unasked() else { return };
+        let Some(piece) = self.pieces.get_mut(at) else { return };
         wire::request(out, piece.index, block * BLOCK, piece.block_length(block));
-        piece.in_flight += 1;
+        self.in_flight += 1;
         if let Some(state) = piece.blocks.get_mut(block as usize) {
             *state = Block::Asked;
         }
     }
 
+    /// The first block that was not asked for, and the place of its piece among those begun.
+    fn next_unasked(&self) -> Option<(usize, u32)> {
+        let mut pieces = self.pieces.iter().enumerate();
+        pieces.find_map(|(at, piece)| Some((at, piece.next_unasked()?)))
+    }
+
     fn block(&mut self, index: u32, begin: u32, data: &[u8]) -> Result<(), Cause> {
-        let stray = if self.ever_choked { Ok(()) } else { Err(Cause::Malformed) };
-        let Some(piece) = self.piece.as_mut().filter(|piece| piece.index == index) else { return stray };
+        let stray = if self.discarded { Ok(()) } else { Err(Cause::Malformed) };
+        let Some(piece) = self.pieces.iter_mut().find(|piece| piece.index == index) else { return stray };
         let block = begin / BLOCK;
         let Some(state) = piece.blocks.get_mut(block as usize) else { return Err(Cause::Malformed) };
         let before = *state;
-        if before == Block::Here || (before == Block::Unasked && self.ever_choked) {
+        if before == Block::Here || (before == Block::Unasked && self.discarded) {
             return stray;
         }
         if before == Block::Unasked || !begin.is_multiple_of(BLOCK) {
@@ -277,7 +302,7 @@ impl Session {
         if data.len() != piece.block_length(block) as usize {
             return Err(Cause::Malformed);
         }
-        piece.in_flight -= 1;
+        self.in_flight -= 1;
         piece.hash(block, data);
         Ok(())
     }
@@ -287,9 +312,8 @@ impl Session {
     /// # Errors
     /// [`Cause::Incorrect`] where its hash is not the torrent's.
     pub(super) fn finished(&mut self) -> Result<bool, Cause> {
-        let Some(piece) = self.piece.take_if(|piece| piece.hashed as usize == piece.blocks.len()) else {
-            return Ok(false);
-        };
+        let whole = self.pieces.front().is_some_and(|piece| piece.hashed as usize == piece.blocks.len());
+        let Some(piece) = whole.then(|| self.pieces.pop_front()).flatten() else { return Ok(false) };
         if <[u8; 20]>::from(piece.hasher.finalize()) == piece.hash { Ok(true) } else { Err(Cause::Incorrect) }
     }
 }

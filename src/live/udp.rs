@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -37,15 +37,34 @@ pub(super) struct Answer {
 /// Where the answers to someone's requests arrive.
 pub(super) type Inbox = Rc<Queue<Answer>>;
 
+/// Addresses of one worker on loopback: a swarm holds as many of its visitors, since trackers tell peers apart by address and port and
+/// the port is the target's stand-in port.
+const LOOPBACK_ADDRESSES: u8 = 32;
+/// Sockets of one worker elsewhere, all at the system's own address.
+const SOCKETS: usize = 4;
+
+/// The local address of each socket of a worker's pool. On IPv4 loopback they are 127.16.*worker*.1 to .32 (beyond 256 workers 127.17
+/// and so on, never above 127.143): no worker shares them, and nothing else of a testbed is there.
+fn local_addresses(towards: SocketAddr, worker: u32) -> Vec<IpAddr> {
+    match (towards.ip(), towards.ip().is_loopback()) {
+        (IpAddr::V4(_), true) => {
+            let [.., high, low] = worker.to_be_bytes();
+            (1..=LOOPBACK_ADDRESSES).map(|n| Ipv4Addr::new(127, 16 + high % 128, low, n).into()).collect()
+        }
+        (IpAddr::V4(_), false) => vec![Ipv4Addr::UNSPECIFIED.into(); SOCKETS],
+        (IpAddr::V6(_), true) => vec![Ipv6Addr::LOCALHOST.into(); SOCKETS],
+        (IpAddr::V6(_), false) => vec![Ipv6Addr::UNSPECIFIED.into(); SOCKETS],
+    }
+}
+
 /// Finds the transaction id in a datagram; `None` where it cannot be an answer.
 pub(super) type Identify = fn(&[u8]) -> Option<u32>;
 
-/// A few sockets, used in turn. Dropping it ends their readers.
+/// The sockets of a worker. A visitor keeps to one of them, and so to one address. Dropping it ends their readers.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     ports: Vec<Rc<Port>>,
     readers: Vec<AbortHandle>,
-    next: Cell<usize>,
 }
 
 impl Drop for Pool {
@@ -55,21 +74,20 @@ impl Drop for Pool {
 }
 
 impl Pool {
-    /// Opens `size` sockets that can reach `towards` and reads them; within a `LocalSet`. `salt` keeps the ids of workers apart.
+    /// Opens sockets that can reach `towards` and reads them; within a `LocalSet`. `worker` keeps addresses and ids of workers apart.
     pub(super) fn open(
         guard: &Arc<Guard>,
         clock: Clock,
         towards: SocketAddr,
-        size: usize,
-        salt: u32,
+        worker: u32,
         identify: Identify,
     ) -> io::Result<Self> {
         let mut pool = Self::default();
-        for n in 0..size {
+        for (n, local) in local_addresses(towards, worker).into_iter().enumerate() {
             let port = Rc::new(Port {
-                socket: guard.bind(towards)?,
+                socket: guard.bind(local)?,
                 pending: RefCell::default(),
-                serial: Cell::new(salt.wrapping_mul(0x9E37_79B9).wrapping_add(n as u32)),
+                serial: Cell::new(worker.wrapping_mul(0x9E37_79B9).wrapping_add(n as u32)),
             });
             let reader = tokio::task::spawn_local(Rc::clone(&port).read(clock, identify));
             pool.readers.push(reader.abort_handle());
@@ -78,10 +96,10 @@ impl Pool {
         Ok(pool)
     }
 
-    /// The socket whose turn it is, and its place in the pool.
-    pub(super) fn port(&self) -> Option<(usize, &Rc<Port>)> {
-        let turn = self.next.replace(self.next.get().wrapping_add(1)) % self.ports.len().max(1);
-        self.ports.get(turn).map(|port| (turn, port))
+    /// The socket of the visitor with this seed.
+    pub(super) fn port(&self, seed: u64) -> Option<&Rc<Port>> {
+        let n = seed.checked_rem(self.ports.len() as u64)?;
+        self.ports.get(n as usize)
     }
 }
 
@@ -176,6 +194,22 @@ mod tests {
         data.first_chunk().copied().map(u32::from_be_bytes)
     }
 
+    #[test]
+    fn only_loopback_gives_visitors_addresses() {
+        let of = |towards: &str, worker| local_addresses(towards.parse().unwrap(), worker);
+        let mut seen = std::collections::HashSet::new();
+        for worker in [0, 1, 255, 256, 70_000] {
+            let addresses = of("127.0.0.1:6969", worker);
+            assert_eq!(addresses.len(), 32);
+            assert!(addresses.iter().all(|ip| ip.is_loopback() && seen.insert(*ip)), "{addresses:?}");
+        }
+        assert_eq!(of("127.0.0.1:6969", 3)[31].to_string(), "127.16.3.32");
+        for (towards, local) in [("192.0.2.1:80", "0.0.0.0"), ("[::1]:80", "::1"), ("[2001:db8::1]:80", "::")]
+        {
+            assert!(of(towards, 3).iter().all(|ip| ip.to_string() == local), "{towards}");
+        }
+    }
+
     #[tokio::test]
     async fn answers_find_their_request_by_id_and_source() {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -184,8 +218,8 @@ mod tests {
         let guard = Arc::new(Guard::new(&target(address)).unwrap());
         let tasks = tokio::task::LocalSet::new();
         let run = tasks.run_until(async {
-            let pool = Pool::open(&guard, Clock::start(), address, 2, 3, first_four).unwrap();
-            let (_, port) = pool.port().unwrap();
+            let pool = Pool::open(&guard, Clock::start(), address, 3, first_four).unwrap();
+            let port = pool.port(7).unwrap();
             let inbox = Inbox::default();
             let ticket = port.ticket(address, &inbox).unwrap();
             ticket.send(&ticket.transaction.to_be_bytes()).await.unwrap();

@@ -1,6 +1,5 @@
 //! The live world of one worker.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
@@ -34,7 +33,7 @@ pub struct LiveConfig {
     pub guard: Arc<Guard>,
     /// The run clock.
     pub clock: Clock,
-    /// Number of the worker: keeps the transaction ids of workers apart.
+    /// Number of the worker: keeps the transaction ids and loopback addresses of workers apart.
     pub worker: u32,
 }
 
@@ -53,7 +52,7 @@ pub struct LiveWorld {
 /// What a journey holds in the world until it is released.
 #[derive(Debug, Default)]
 struct Journey {
-    connections: Rc<RefCell<Connections>>,
+    connections: Rc<Connections>,
     tasks: SmallVec<[(OpId, AbortHandle); 2]>,
 }
 

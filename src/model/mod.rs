@@ -162,8 +162,8 @@ impl ModelWorld {
     fn settle(&mut self, number: u64, failure: Option<Cause>) -> Option<(OpId, Outcome)> {
         let id = self.jobs.get(&number)?.id;
         if self.waited_for.get(&id) != Some(&number) {
-            // Given up or released earlier: this is the work that nobody waits for.
-            if failure.is_none() {
+            // Given up or released earlier: this is the work that nobody waits for. It is over once it is answered or turned away.
+            if failure != Some(Cause::Timeout) {
                 self.jobs.remove(&number);
             }
             return None;

@@ -47,7 +47,7 @@ pub(crate) fn observation(
 pub(crate) fn operation(seen: Observation) -> Seen {
     vec![
         (seen.due, Event::JourneyDue(seen.due)),
-        (seen.due, Event::Planned(seen.kind, seen.due)),
+        (seen.due, Event::Planned(seen.kind, seen.due, 0)),
         (seen.released, Event::JourneyReleased(seen.released)),
         (seen.released, Event::Released(seen.kind, seen.due, seen.released)),
         (seen.ended, Event::JourneyEnded(seen.ended, seen.settled)),
@@ -65,9 +65,9 @@ pub(crate) fn operations(seed: u64, seconds: u64, rate: u64) -> Vec<Seen> {
         if random.random_ratio(1, 2000) {
             return vec![
                 (due, Event::JourneyDue(due)),
-                (due, Event::Planned(kind, due)),
+                (due, Event::Planned(kind, due, 0)),
                 (due, Event::JourneyShed(due)),
-                (due, Event::Shed(kind, due)),
+                (due, Event::Shed(kind, due, crate::drive::Shed::Full)),
             ];
         }
         let started = due + Duration::from_micros(random.random_range(5..80));

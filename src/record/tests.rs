@@ -259,7 +259,7 @@ fn books_that_do_not_balance_are_an_error() {
             "the ledger of page does not balance at second 0: released 0 < ok + failed + cut 1",
         ),
         (
-            vec![Event::Planned(Kind::Page, at)],
+            vec![Event::Planned(Kind::Page, at, 0)],
             "the ledger of page does not balance at second 0: planned 1 != released + shed 0",
         ),
         (

@@ -56,9 +56,9 @@ impl WorkerRecorder {
             Event::JourneyReleased(at) => self.at(at).journeys.released += 1,
             Event::JourneyShed(due) => self.at(due).journeys.shed += 1,
             Event::JourneyEnded(at, settled) => self.at(at).journeys.settle(settled),
-            Event::Planned(kind, due) => self.at(due).kind(kind).counts.planned += 1,
+            Event::Planned(kind, due, _) => self.at(due).kind(kind).counts.planned += 1,
             Event::Released(kind, _, at) => self.at(at).kind(kind).counts.released += 1,
-            Event::Shed(kind, due) => self.at(due).kind(kind).counts.shed += 1,
+            Event::Shed(kind, due, _) => self.at(due).kind(kind).counts.shed += 1,
             Event::Part(seen) => self.at(seen.ended).kind(seen.kind).settle(&seen, true),
             Event::Settled(seen) => {
                 self.at(seen.ended).kind(seen.kind).settle(&seen, false);

@@ -90,8 +90,11 @@ impl Cut {
             return Err(("window", "must end later than it begins, within the scenario".to_owned()));
         }
         if self.length() < Duration::from_secs(1) {
-            let why =
-                format!("leaves a run of {:.3} s, and the shortest is 1 s", self.length().as_secs_f64());
+            let (length, longest) = (self.length().as_secs_f64(), (self.until - self.from).as_secs_f64());
+            let why = format!(
+                "{} leaves a run of {length:.3} s of this window, and the shortest is 1 s: at most {longest}, or a wider window",
+                self.speed
+            );
             return Err(("speed", why));
         }
         Ok(self)

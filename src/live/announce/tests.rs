@@ -49,7 +49,7 @@ async fn play(script: &'static [&'static [Answer]]) -> (Result<Vec<Peer>, Cause>
         let clock = Clock::start();
         let announcer = Announcer::open(&guard, clock, address, 1, Duration::from_millis(20)).unwrap();
         let meter = Meter::new(clock);
-        let peers = announcer.announce(&ANNOUNCE, &meter).await;
+        let peers = announcer.announce(1, &ANNOUNCE, &Cell::default(), &meter).await;
         (peers, meter.outcome(None), tracker.await.unwrap())
     };
     tokio::time::timeout(Duration::from_secs(10), LocalSet::new().run_until(run)).await.unwrap()
@@ -93,14 +93,14 @@ async fn errors_and_broken_answers_have_their_cause() {
 }
 
 #[tokio::test]
-async fn a_connection_id_is_shared_until_it_is_a_minute_old() {
+async fn a_visitor_connects_for_itself_and_again_after_a_minute() {
     let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
     let guard = Arc::new(Guard::new(&target(address)).unwrap());
     let run = async {
         let tracker = tokio::task::spawn_local(async move {
             let mut lengths = Vec::new();
-            while lengths.len() < 2 * SOCKETS + 1 + 2 {
+            while lengths.len() < 7 {
                 let mut buffer = [0; 200];
                 let (length, from) = server.recv_from(&mut buffer).await.unwrap();
                 lengths.push(length);
@@ -111,19 +111,17 @@ async fn a_connection_id_is_shared_until_it_is_a_minute_old() {
             lengths
         });
         let announcer = Announcer::open(&guard, Clock::start(), address, 1, RETRANSMIT).unwrap();
-        for _ in 0..=SOCKETS {
-            announcer.announce(&ANNOUNCE, &Meter::new(announcer.clock)).await.unwrap();
+        let (first, second) = (Cell::default(), Cell::default());
+        for visitor in [&first, &first, &second] {
+            announcer.announce(1, &ANNOUNCE, visitor, &Meter::new(announcer.clock)).await.unwrap();
         }
-        for connection in announcer.connections.borrow_mut().iter_mut().flatten() {
-            connection.since = Tick::ZERO;
-        }
-        // The clock of a day later: every id is stale.
-        let later = Announcer { clock: Clock::started_ago(Duration::from_secs(86_400)), ..announcer };
-        later.announce(&ANNOUNCE, &Meter::new(later.clock)).await.unwrap();
+        // The clock of a minute later.
+        let later = Announcer { clock: Clock::started_ago(CONNECTION_LIFE), ..announcer };
+        first.set(first.get().map(|connection| ConnectionId { since: Tick::ZERO, ..connection }));
+        later.announce(1, &ANNOUNCE, &first, &Meter::new(later.clock)).await.unwrap();
         tracker.await.unwrap()
     };
     let lengths =
         tokio::time::timeout(Duration::from_secs(10), LocalSet::new().run_until(run)).await.unwrap();
-    let connects = lengths.iter().filter(|&&length| length == 16).count();
-    assert_eq!(connects, SOCKETS + 1, "{lengths:?}");
+    assert_eq!(lengths, [16, 98, 98, 16, 98, 16, 98]);
 }

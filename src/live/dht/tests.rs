@@ -8,7 +8,7 @@ use super::*;
 use crate::journey::Outcome;
 
 const TIMES: QueryTimes = QueryTimes { short: Duration::from_millis(40), long: Duration::from_millis(120) };
-const SEARCH: Search = Search { own: [9; 20], info_hash: [7; 20], announce: None };
+const SEARCH: Search = Search { seed: 1, own: [9; 20], info_hash: [7; 20], announce: None };
 
 /// What a node answers to any query; the transaction id is put in.
 #[derive(Clone)]
@@ -135,7 +135,7 @@ async fn patience_that_ends_a_lookup_records_its_queries() {
         let cut = tokio::time::timeout(Duration::from_millis(10), dht.search(SEARCH, &meter)).await;
         assert!(cut.is_err());
         assert_eq!(meter.outcome(None).parts[0].result, Err(Cause::Timeout));
-        assert!(dht.pool.port().is_some());
+        assert!(dht.pool.port(1).is_some());
     })
     .await;
 }

@@ -94,7 +94,7 @@ fn the_ceiling_holds_in_every_second_and_loopback_has_none() {
 async fn sockets_refuse_what_the_guard_refuses() {
     let guard = Arc::new(guard());
     assert_eq!(guard.connect(at("192.0.2.1:80")).await.unwrap_err(), Cause::Foreign);
-    let socket = guard.bind(LOOPBACK).unwrap();
+    let socket = guard.bind(LOOPBACK.ip()).unwrap();
     assert_eq!(socket.send(b"x", at("192.0.2.1:80")).await, Err(Cause::Foreign));
 }
 

@@ -10,6 +10,7 @@ use super::super::metainfo::info_of;
 use super::*;
 
 const PIECE: usize = 40_000;
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn content() -> Vec<u8> {
     (0..90_000_u32).map(|n| (n * 7 / 3) as u8).collect()
@@ -36,20 +37,31 @@ async fn send(stream: &mut TcpStream, body: &[u8]) {
     stream.write_all(&[&(body.len() as u32).to_be_bytes(), body].concat()).await.unwrap();
 }
 
+/// Reads the handshake and answers with one for this torrent.
+async fn shake_hands(stream: &mut TcpStream, hash: &[u8; 20]) {
+    stream.read_exact(&mut [0; 68]).await.unwrap();
+    let hello = [b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\0", &hash[..], b"-XX0000-............"].concat();
+    stream.write_all(&hello).await.unwrap();
+}
+
+/// The answer to a request.
+fn block(request: &[u8]) -> Vec<u8> {
+    let number = |at: usize| u32::from_be_bytes(request[at..at + 4].try_into().unwrap()) as usize;
+    let begin = number(0) * PIECE + number(4);
+    [&[7], &request[..8], &content()[begin..begin + number(8)]].concat()
+}
+
 /// A seeder of [`content`] for one connection.
 async fn serve(listener: TcpListener, manner: Manner) {
     let (info, mut hash) = info_of(&content(), PIECE);
     let (mut stream, _) = listener.accept().await.unwrap();
-    let mut hello = [0; 68];
-    stream.read_exact(&mut hello).await.unwrap();
     if manner == Manner::Closes {
         return;
     }
     if manner == Manner::OtherTorrent {
         hash[0] ^= 1;
     }
-    let hello = [b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\0", &hash[..], b"-XX0000-............"].concat();
-    stream.write_all(&hello).await.unwrap();
+    shake_hands(&mut stream, &hash).await;
     send(&mut stream, format!("\x14\0d1:md11:ut_metadatai7ee13:metadata_sizei{}ee", info.len()).as_bytes())
         .await;
     send(&mut stream, b"\x05\xe0").await;
@@ -63,19 +75,70 @@ async fn serve(listener: TcpListener, manner: Manner) {
             }
             [2] if manner != Manner::Chokes => send(&mut stream, b"\x01").await,
             [6, request @ ..] => {
-                let number = |at: usize| u32::from_be_bytes(request[at..at + 4].try_into().unwrap()) as usize;
-                let begin = number(0) * PIECE + number(4);
-                let mut data = content()[begin..begin + number(8)].to_vec();
-                data[0] ^= u8::from(manner == Manner::Lies);
-                send(&mut stream, &[&[7], &request[..8], &data].concat()).await;
+                let mut block = block(request);
+                block[9] ^= u8::from(manner == Manner::Lies);
+                send(&mut stream, &block).await;
             }
             _ => {}
         }
     }
 }
 
+/// A seeder that answers a request 40 ms after the answer before, and writes down how many are under way when it does.
+async fn serve_slowly(listener: TcpListener, under_way: Rc<RefCell<Vec<usize>>>) {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    shake_hands(&mut stream, &info_of(&content(), PIECE).1).await;
+    send(&mut stream, b"\x05\xe0").await;
+    send(&mut stream, b"\x01").await;
+    let (mut theirs, mut ours) = stream.into_split();
+    let requests = Rc::new(RefCell::new(Vec::new()));
+    let queue = Rc::clone(&requests);
+    tokio::task::spawn_local(async move {
+        while let Ok(length) = theirs.read_u32().await {
+            let mut body = vec![0; length as usize];
+            theirs.read_exact(&mut body).await.unwrap();
+            if body.first() == Some(&6) {
+                queue.borrow_mut().push(body);
+            }
+        }
+    });
+    while under_way.borrow().len() < 7 {
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        let request = {
+            let mut requests = requests.borrow_mut();
+            if requests.is_empty() {
+                continue;
+            }
+            under_way.borrow_mut().push(requests.len());
+            requests.remove(0)
+        };
+        let body = block(&request[1..]);
+        ours.write_all(&[&(body.len() as u32).to_be_bytes(), &body[..]].concat()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn requests_are_under_way_from_piece_to_piece() {
+    let under_way = Rc::new(RefCell::new(Vec::new()));
+    let log = Rc::clone(&under_way);
+    let (result, _) = leech_from(|listener| serve_slowly(listener, log), true, 1e9, PATIENCE).await;
+    assert_eq!(result, Ok(()));
+    // Three blocks, three and one: never less than is left to fetch.
+    assert_eq!(*under_way.borrow(), [7, 6, 5, 4, 3, 2, 1]);
+}
+
 /// Fetches every piece from such a peer, at `rate` bytes per second; returns bytes in and what patience would have meant.
 async fn leech(manner: Manner, know_layout: bool, rate: f64) -> (Result<(), Cause>, u64) {
+    let patience = if manner == Manner::Chokes { Duration::from_millis(200) } else { PATIENCE };
+    leech_from(|listener| serve(listener, manner), know_layout, rate, patience).await
+}
+
+async fn leech_from<S: Future<Output = ()> + 'static>(
+    seeder: impl FnOnce(TcpListener) -> S,
+    know_layout: bool,
+    rate: f64,
+    patience: Duration,
+) -> (Result<(), Cause>, u64) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (info, info_hash) = info_of(&content(), PIECE);
@@ -90,16 +153,14 @@ async fn leech(manner: Manner, know_layout: bool, rate: f64) -> (Result<(), Caus
         let layout = peer.ready(&meter).await?;
         let mut line = Bucket::new(rate, clock.now());
         for index in 0..layout.pieces() {
-            peer.piece(index, &mut line, clock, &meter).await?;
+            peer.piece(index..layout.pieces(), &mut line, clock, &meter).await?;
         }
         Ok(())
     };
     let run = async {
-        tokio::task::spawn_local(serve(listener, manner));
+        tokio::task::spawn_local(seeder(listener));
         *result.borrow_mut() = Some(fetch.await);
     };
-    let patience =
-        if manner == Manner::Chokes { Duration::from_millis(200) } else { Duration::from_secs(10) };
     let _ = tokio::time::timeout(patience, LocalSet::new().run_until(run)).await;
     let outcome = meter.outcome(result.take().map(|it| it.map(|()| crate::journey::Reply::Done)));
     (outcome.result.map(|_| ()), outcome.bytes_in)

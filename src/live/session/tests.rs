@@ -4,6 +4,7 @@ use super::super::metainfo::info_of;
 use super::*;
 
 const ALL: Message<'_> = Message::Bitfield(&[0xff]);
+const PIPELINE: u32 = 32;
 
 /// Three pieces: two of 40,000 bytes (three blocks each) and a short one.
 fn content() -> Vec<u8> {
@@ -22,7 +23,7 @@ fn fetching() -> (Session, Vec<u8>) {
     let (mut session, content) = known();
     handle(&mut session, Message::Bitfield(&[0xe0])).unwrap();
     handle(&mut session, Message::Unchoke).unwrap();
-    session.fetch(0).unwrap();
+    session.fetch(0..1, PIPELINE).unwrap();
     (session, content)
 }
 
@@ -31,13 +32,26 @@ fn handle(session: &mut Session, message: Message<'_>) -> Result<Vec<u8>, Cause>
     session.handle(message, &mut out).map(|()| out)
 }
 
-/// Every request that the session makes now: where its block begins.
-fn asked(session: &mut Session) -> Vec<u32> {
+/// Every request that the session makes now: its piece and where its block begins.
+fn requests(session: &mut Session) -> Vec<(u32, u32)> {
     let mut out = Vec::new();
     while session.wanted().is_some() {
         session.ask(&mut out);
     }
-    out.chunks(17).map(|request| u32::from_be_bytes(request[9..13].try_into().unwrap())).collect()
+    let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+    out.chunks(17).map(|request| (number(&request[5..9]), number(&request[9..13]))).collect()
+}
+
+/// As [`requests`], of piece 0 alone.
+fn asked(session: &mut Session) -> Vec<u32> {
+    requests(session).into_iter().map(|(piece, begin)| [begin][piece as usize]).collect()
+}
+
+/// The answer to a request.
+fn answer(content: &[u8], (piece, begin): (u32, u32)) -> Message<'_> {
+    let whole = &content[piece as usize * 40_000..];
+    let data = &whole[..whole.len().min(40_000)][begin as usize..];
+    Message::Block { piece, begin, data: &data[..data.len().min(BLOCK as usize)] }
 }
 
 fn block(content: &[u8], begin: u32) -> Message<'_> {
@@ -121,11 +135,80 @@ fn a_piece_that_the_peer_lacks_is_waited_for() {
     let (mut session, _) = known();
     handle(&mut session, Message::Bitfield(&[0x40])).unwrap();
     handle(&mut session, Message::Unchoke).unwrap();
-    session.fetch(0).unwrap();
+    session.fetch(0..1, PIPELINE).unwrap();
     assert!(session.wanted().is_none() && session.is_held_back());
     handle(&mut session, Message::Have(0)).unwrap();
     assert_eq!(asked(&mut session).len(), 3);
-    assert_eq!(session.fetch(3), Err(Cause::Local), "no such piece");
+    assert_eq!(session.fetch(3..4, PIPELINE), Err(Cause::Local), "no such piece");
+}
+
+#[test]
+fn requests_go_on_with_the_next_piece() {
+    let (mut session, content) = fetching();
+    let (first, second) = ([(0, 0), (0, BLOCK), (0, 2 * BLOCK)], [(1, 0), (1, BLOCK), (1, 2 * BLOCK)]);
+    session.fetch(0..3, 4).unwrap();
+    assert_eq!(requests(&mut session), [&first[..], &second[..1]].concat(), "a pipeline of four");
+    handle(&mut session, answer(&content, first[0])).unwrap();
+    handle(&mut session, answer(&content, second[0])).unwrap();
+    assert_eq!(requests(&mut session), second[1..]);
+    for request in &first[1..] {
+        assert_eq!(session.finished(), Ok(false));
+        handle(&mut session, answer(&content, *request)).unwrap();
+    }
+    assert_eq!(session.finished(), Ok(true));
+    for request in &second[1..] {
+        handle(&mut session, answer(&content, *request)).unwrap();
+    }
+    session.fetch(1..3, 4).unwrap();
+    assert_eq!(requests(&mut session), [(2, 0)], "the short one");
+    assert_eq!(session.finished(), Ok(true), "all of it was there");
+    session.fetch(2..3, 4).unwrap();
+    assert_eq!((session.finished(), requests(&mut session)), (Ok(false), vec![]), "it is under way");
+}
+
+#[test]
+fn a_next_piece_is_checked_in_its_own_turn() {
+    let (mut session, mut content) = fetching();
+    content[40_000] ^= 1;
+    session.fetch(0..2, PIPELINE).unwrap();
+    for request in requests(&mut session) {
+        handle(&mut session, answer(&content, request)).unwrap();
+    }
+    assert_eq!(session.finished(), Ok(true));
+    session.fetch(1..2, PIPELINE).unwrap();
+    assert_eq!(session.finished(), Err(Cause::Incorrect));
+}
+
+#[test]
+fn a_next_piece_that_is_not_wanted_any_more_may_still_arrive() {
+    let (mut session, content) = fetching();
+    session.fetch(0..2, 4).unwrap();
+    let early = requests(&mut session);
+    session.fetch(2..3, 4).unwrap();
+    assert_eq!(handle(&mut session, answer(&content, early[3])), Ok(vec![]));
+    assert_eq!(requests(&mut session), [(2, 0)]);
+}
+
+#[test]
+fn what_waits_to_be_hashed_is_bounded() {
+    let content = vec![3; 60 * BLOCK as usize];
+    let (info, hash) = info_of(&content, 30 * BLOCK as usize);
+    let mut session = Session::new(hash, Some(Rc::new(Layout::from_info(&info, &hash).unwrap())), true);
+    handle(&mut session, ALL).unwrap();
+    handle(&mut session, Message::Unchoke).unwrap();
+    session.fetch(0..2, 20).unwrap();
+    // The peer never sends the first block.
+    let mut seen = Vec::new();
+    while let Some(begins) = Some(requests(&mut session)).filter(|it| !it.is_empty()) {
+        for (piece, begin) in begins {
+            if (piece, begin) != (0, 0) {
+                let data = &content[..BLOCK as usize];
+                handle(&mut session, Message::Block { piece, begin, data }).unwrap();
+            }
+            seen.push((piece, begin));
+        }
+    }
+    assert_eq!(seen.len(), 40, "two pipelines, ten blocks of them in the next piece");
 }
 
 #[test]
@@ -173,6 +256,39 @@ fn bitfields_and_haves_beyond_the_torrent_are_malformed() {
 }
 
 proptest! {
+    /// Whatever the depth, the order of answers and the chokes: each piece arrives whole, no more requests are under way than allowed,
+    /// and none is made twice but after a choke.
+    #[test]
+    fn any_order_of_answers_gives_every_piece(
+        pipeline in 1_u32..8,
+        order in prop::collection::vec(any::<prop::sample::Index>(), 40),
+        chokes in prop::collection::vec(prop::bool::weighted(0.1), 40),
+    ) {
+        let (mut session, content) = fetching();
+        let (mut under_way, mut made, mut choked) = (Vec::new(), 0, false);
+        let mut turns = order.iter().zip(chokes).cycle();
+        for index in 0..3 {
+            session.fetch(index..3, pipeline).unwrap();
+            while !session.finished().unwrap() {
+                let new = requests(&mut session);
+                made += new.len();
+                under_way.extend(new);
+                prop_assert!(!under_way.is_empty() && under_way.len() <= pipeline as usize);
+                let (turn, choke) = turns.next().unwrap();
+                let request = under_way.swap_remove(turn.index(under_way.len()));
+                handle(&mut session, answer(&content, request)).unwrap();
+                if choke {
+                    choked = true;
+                    under_way.clear();
+                    handle(&mut session, Message::Choke).unwrap();
+                    handle(&mut session, Message::Unchoke).unwrap();
+                }
+            }
+        }
+        prop_assert!(under_way.is_empty());
+        prop_assert!(made == 7 || choked, "{} requests for 7 blocks", made);
+    }
+
     #[test]
     fn whatever_a_peer_says_never_panics(
         steps in prop::collection::vec((0_u8..9, any::<u32>(), prop::collection::vec(any::<u8>(), 0..40)), 0..60),
