@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::problem::FileKind;
 use crate::scenario::VariantName;
 
 use super::exit::Exit;
@@ -33,6 +34,8 @@ pub(super) enum Verb {
     Plan(PlanArgs),
     /// Check scenario and profile files; lists every problem.
     Check(CheckArgs),
+    /// Print the JSON Schema of a file format, for editors.
+    Schema(SchemaArgs),
     /// Judge a recording again, also one whose run was killed.
     Report(ReportArgs),
     /// Start the embedded testbed alone and print the target profile that `run --target` takes.
@@ -123,6 +126,13 @@ pub(super) struct CheckArgs {
     /// Scenario and profile files.
     #[arg(required = true)]
     pub(super) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// Which format.
+    #[arg(value_enum)]
+    pub(super) of: FileKind,
 }
 
 #[derive(Debug, Args)]
