@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
@@ -116,9 +117,29 @@ pub(super) struct SimulateArgs {
 pub(super) struct PlanArgs {
     #[command(flatten)]
     pub(super) cut: CutArgs,
+    #[command(flatten)]
+    pub(super) view: ViewArgs,
+    /// Also draw the curves, with those of a normal day and the signals, into this SVG file.
+    #[arg(long, value_name = "FILE", env = "SQUALL_PLOT")]
+    pub(super) plot: Option<PathBuf>,
     /// How the plan is printed.
     #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
     pub(super) output_format: PlanFormat,
+}
+
+/// What is shown of a plan, instead of its curves.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(super) struct ViewArgs {
+    /// Totals and peaks over N seeds: 15, 50 and 85 %.
+    #[arg(long, value_name = "N", env = "SQUALL_BANDS")]
+    pub(super) bands: Option<NonZeroU32>,
+    /// The three forecasts side by side: totals, peaks, uplift against a normal day, time to double.
+    #[arg(long)]
+    pub(super) compare: bool,
+    /// The visits of each region.
+    #[arg(long)]
+    pub(super) regions: bool,
 }
 
 #[derive(Debug, Args)]
