@@ -10,8 +10,10 @@ use crate::plan::{Overview, Stage};
 use super::plan::{STEPS, clock, rate, sentence};
 
 const WIDTH: f64 = 1000.0;
-const LEFT: f64 = 150.0;
-const RIGHT: f64 = 20.0;
+const LEFT: f64 = 140.0;
+const RIGHT: f64 = 34.0;
+/// Left edge of titles and stage names.
+const MARGIN: f64 = 14.0;
 /// Where the first strip begins.
 const TOP: f64 = 100.0;
 const STRIP: f64 = 84.0;
@@ -34,14 +36,13 @@ pub fn svg(overview: &Overview, normal: &[[f64; 5]]) -> String {
          <style>{STYLE}</style>\n<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n"
     );
     let variant = format!("{:?}", overview.variant).to_lowercase();
-    let title = format!("{} ({variant}): {}", overview.scenario, overview.title);
-    text(&mut out, (LEFT, 30.0), "title", &title);
-    text(&mut out, (LEFT, 50.0), "", &sentence(overview.explanation.as_ref()));
+    text(&mut out, (MARGIN, 30.0), "title", &overview.title);
+    text(&mut out, (MARGIN, 50.0), "", &sentence(overview.explanation.as_ref()));
     let what = format!(
-        "expected steps per second of the run (solid) over a normal day's (dashed); scale {}",
-        overview.scale
+        "{} ({variant}), scale {}: expected steps per second of the run (solid) and of a normal day (dashed)",
+        overview.scenario, overview.scale
     );
-    text(&mut out, (LEFT, 70.0), "small", &what);
+    text(&mut out, (MARGIN, 70.0), "small", &what);
     signals(&mut out, overview, bottom);
     for stage in Stage::ALL {
         strip(&mut out, overview, normal, stage);
@@ -82,7 +83,7 @@ fn strip(out: &mut String, overview: &Overview, normal: &[[f64; 5]], stage: Stag
     let _ = writeln!(out, "<polyline class=\"normal\" points=\"{}\"/>", path(&normal));
     let _ =
         writeln!(out, "<polyline fill=\"none\" stroke=\"{color}\" stroke-width=\"2\" points=\"{line}\"/>");
-    text(out, (14.0, floor - STRIP / 2.0 + 4.0), "", stage.name());
+    text(out, (MARGIN, floor - STRIP / 2.0 + 4.0), "", stage.name());
 }
 
 fn signals(out: &mut String, overview: &Overview, bottom: f64) {
@@ -156,7 +157,11 @@ mod tests {
         let overview = Plan::new(Arc::new(scenario), VariantName::Breakout, 1).overview(60);
         let normal: Vec<[f64; 5]> = overview.curves.rows.iter().map(|_| [1.0; 5]).collect();
         let svg = svg(&overview, &normal);
-        assert!(svg.contains("(breakout): Risk &amp; &lt;reward&gt;") && !svg.contains("<reward>"));
+        assert!(
+            svg.contains(">Risk &amp; &lt;reward&gt;</text>")
+                && svg.contains("(breakout)")
+                && !svg.contains("<reward>")
+        );
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
         for stage in Stage::ALL {
             assert!(svg.contains(&format!(">{}</text>", stage.name())));
