@@ -4,6 +4,7 @@
 //! against its promise. Then what the report shows beside it.
 
 mod flow;
+pub mod forecast;
 mod groups;
 mod promise;
 mod stats;

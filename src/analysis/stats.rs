@@ -10,6 +10,14 @@ pub(super) fn quantile_seconds(histogram: &Histogram<u64>, quantile: f64) -> Opt
     (!histogram.is_empty()).then(|| histogram.value_at_quantile(quantile) as f64 / 1e6)
 }
 
+/// The `quantile` (0..=1) of ascending values, linear between them (type 7 of Hyndman and Fan 1996); 0 where there are none.
+#[must_use]
+pub(super) fn interpolated(ascending: &[f64], quantile: f64) -> f64 {
+    let place = quantile * ascending.len().saturating_sub(1) as f64;
+    let at = |index: f64| ascending.get(index as usize).copied().unwrap_or_default();
+    at(place.floor()) + (at(place.ceil()) - at(place.floor())) * place.fract()
+}
+
 /// How many of a histogram of microseconds are longer than `limit`, to its three digits.
 #[must_use]
 pub(super) fn longer_than(histogram: &Histogram<u64>, limit: Duration) -> u64 {

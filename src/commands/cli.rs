@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::problem::FileKind;
 use crate::scenario::VariantName;
 
 use super::exit::Exit;
@@ -33,6 +35,8 @@ pub(super) enum Verb {
     Plan(PlanArgs),
     /// Check scenario and profile files; lists every problem.
     Check(CheckArgs),
+    /// Print the JSON Schema of a file format, for editors.
+    Schema(SchemaArgs),
     /// Judge a recording again, also one whose run was killed.
     Report(ReportArgs),
     /// Start the embedded testbed alone and print the target profile that `run --target` takes.
@@ -113,9 +117,29 @@ pub(super) struct SimulateArgs {
 pub(super) struct PlanArgs {
     #[command(flatten)]
     pub(super) cut: CutArgs,
+    #[command(flatten)]
+    pub(super) view: ViewArgs,
+    /// Also draw the curves, with those of a normal day and the signals, into this SVG file.
+    #[arg(long, value_name = "FILE", env = "SQUALL_PLOT")]
+    pub(super) plot: Option<PathBuf>,
     /// How the plan is printed.
     #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
     pub(super) output_format: PlanFormat,
+}
+
+/// What is shown of a plan, instead of its curves.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(super) struct ViewArgs {
+    /// Totals and peaks over N seeds: 15, 50 and 85 %.
+    #[arg(long, value_name = "N", env = "SQUALL_BANDS")]
+    pub(super) bands: Option<NonZeroU32>,
+    /// The three forecasts side by side: totals, peaks, uplift against a normal day, time to double.
+    #[arg(long)]
+    pub(super) compare: bool,
+    /// The visits of each region.
+    #[arg(long)]
+    pub(super) regions: bool,
 }
 
 #[derive(Debug, Args)]
@@ -123,6 +147,13 @@ pub(super) struct CheckArgs {
     /// Scenario and profile files.
     #[arg(required = true)]
     pub(super) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// Which format.
+    #[arg(value_enum)]
+    pub(super) of: FileKind,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ mod print;
 mod rehearsal;
 mod report;
 mod run;
+mod schema;
 mod screen;
 mod simulate;
 #[cfg(feature = "testbed")]
@@ -22,6 +23,7 @@ use clap::Parser;
 
 pub use check::{CheckResult, check};
 pub use exit::{Exit, Failure};
+pub use schema::schema;
 
 use cli::{Cli, Verb};
 
@@ -72,6 +74,10 @@ fn dispatch(verb: Verb, colors: Colors) -> Result<ExitCode, Failure> {
             let result = check(&args.files, colors.out);
             print::out(&result.text)?;
             if result.ok { Exit::Done } else { Exit::Input }
+        }
+        Verb::Schema(args) => {
+            print::out(&schema(args.of))?;
+            Exit::Done
         }
         Verb::Report(args) => report::report(&args, colors)?,
         #[cfg(feature = "testbed")]

@@ -1,10 +1,14 @@
 //! `squall plan`.
 
-use super::cli::{PlanArgs, PlanFormat};
+use std::fs;
+
+use super::cli::{PlanArgs, PlanFormat, ViewArgs};
 use super::exit::{Exit, Failure};
 use super::rehearsal::prepare;
 use super::{Colors, print};
-use crate::report::plan as format;
+use crate::analysis::forecast;
+use crate::plan::{Overview, Plan, Stage};
+use crate::report::{forecast as views, plan as format, plot};
 
 /// Points of the curves: more than a terminal has columns, so that a chart never has to invent any.
 const BUCKETS: usize = 240;
@@ -12,18 +16,63 @@ const BUCKETS: usize = 240;
 /// Shows what a scenario would send.
 ///
 /// # Errors
-/// [`Exit::Input`] with every problem of the files.
+/// [`Exit::Input`] with every problem of the files, [`Exit::Trouble`] where the plot cannot be written.
 pub(super) fn plan(args: &PlanArgs, colors: Colors) -> Result<Exit, Failure> {
-    let prepared = prepare(&args.cut, colors)?;
-    let overview = prepared.plan.overview(BUCKETS);
-    let trouble = |error: &dyn std::fmt::Display| Failure::trouble("writing the plan", error);
-    let text = match args.output_format {
-        PlanFormat::Text => format::text(&overview, width(), colors.out),
-        PlanFormat::Json => format::json(&overview).map_err(|error| trouble(&error))?,
-        PlanFormat::Csv => format::csv(&overview).map_err(|error| trouble(&error))?,
+    let plan = prepare(&args.cut, colors)?.plan;
+    if let Some(path) = &args.plot {
+        fs::write(path, picture(&plan)).map_err(|error| Failure::trouble(path.display(), error))?;
+    }
+    let text = match (&args.view, args.output_format) {
+        (ViewArgs { bands: Some(seeds), .. }, form) => {
+            let bands = forecast::bands(&plan, *seeds);
+            match form {
+                PlanFormat::Text => Ok(views::bands_text(&bands)),
+                PlanFormat::Json => views::json(&bands).map_err(trouble),
+                PlanFormat::Csv => views::bands_csv(&bands).map_err(trouble),
+            }
+        }
+        (ViewArgs { compare: true, .. }, form) => {
+            let forecasts = forecast::compare(&plan);
+            match form {
+                PlanFormat::Text => Ok(views::compare_text(&forecasts)),
+                PlanFormat::Json => views::json(&forecasts).map_err(trouble),
+                PlanFormat::Csv => views::compare_csv(&forecasts).map_err(trouble),
+            }
+        }
+        (ViewArgs { regions: true, .. }, form) => match form {
+            // What the table's figures leave of a line.
+            PlanFormat::Text => {
+                Ok(views::regions_text(&forecast::regions(&plan, width().saturating_sub(46))))
+            }
+            PlanFormat::Json => views::json(&forecast::regions(&plan, BUCKETS)).map_err(trouble),
+            PlanFormat::Csv => views::regions_csv(&forecast::regions(&plan, BUCKETS)).map_err(trouble),
+        },
+        (_, form) => {
+            let overview = plan.overview(BUCKETS);
+            match form {
+                PlanFormat::Text => Ok(format::text(&overview, width(), colors.out)),
+                PlanFormat::Json => format::json(&overview).map_err(trouble),
+                PlanFormat::Csv => format::csv(&overview).map_err(trouble),
+            }
+        }
     };
-    print::out(&text)?;
+    print::out(&text?)?;
     Ok(Exit::Done)
+}
+
+/// The plot: the plan over a normal day.
+fn picture(plan: &Plan) -> String {
+    let overview = plan.overview(BUCKETS);
+    let normal = forecast::normal_day(plan);
+    let Overview { from_seconds, until_seconds, .. } = overview;
+    let middle = |i: usize| from_seconds + (until_seconds - from_seconds) * (i as f64 + 0.5) / BUCKETS as f64;
+    let rates: Vec<[f64; 5]> =
+        (0..BUCKETS).map(|i| Stage::ALL.map(|stage| normal.expected(stage, middle(i)))).collect();
+    plot::svg(&overview, &rates)
+}
+
+fn trouble(error: impl std::fmt::Display) -> Failure {
+    Failure::trouble("writing the plan", error)
 }
 
 /// Columns of the terminal; 100 where there is none.

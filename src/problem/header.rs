@@ -5,7 +5,7 @@ use super::value::{Choice, OneOf, bounded};
 use super::{Problem, Table};
 
 /// What a file describes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum FileKind {
     /// A day to rehearse.
     Scenario,

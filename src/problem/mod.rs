@@ -7,15 +7,17 @@ mod header;
 mod hint;
 mod reader;
 mod report;
+mod schema;
 mod source;
 mod table;
 mod value;
 
-pub use describe::{Description, Presence};
+pub use describe::{Description, Form, Presence};
 pub use header::FileKind;
 pub use reader::{Names, Reported, describe, read};
 pub use report::Report;
 pub(crate) use report::plain;
+pub use schema::schema;
 pub use source::SourceFile;
 pub use table::Table;
 pub use value::{Choice, Moment, Name, OneOf, PositiveDuration, PositiveRate, Shown, Text, UrlPath, Value};

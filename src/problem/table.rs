@@ -7,10 +7,36 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::hint::{did_you_mean, nearest};
 use super::reader::{Reported, Sink, all};
-use super::{Description, Presence, Shown, Value};
+use super::{Description, Form, Presence, Shown, Value};
 
 const A_TABLE: &str = "a table";
 const AN_ARRAY: &str = "an array of tables";
+
+/// What is asked for under a key.
+struct Asked {
+    noun: String,
+    forms: String,
+    form: Form,
+}
+
+impl Asked {
+    fn value<T: Value>() -> Self {
+        Self { noun: T::noun(), forms: T::forms(), form: T::form() }
+    }
+
+    fn list<T: Value>() -> Self {
+        let noun = format!("a list, each {}", T::noun());
+        Self { noun, forms: T::forms(), form: Form::List(Box::new(T::form())) }
+    }
+
+    fn table() -> Self {
+        Self { noun: A_TABLE.to_owned(), forms: String::new(), form: Form::Table }
+    }
+
+    fn tables() -> Self {
+        Self { noun: AN_ARRAY.to_owned(), forms: String::new(), form: Form::Tables }
+    }
+}
 
 /// A table of the document under reading.
 pub struct Table<'r> {
@@ -40,7 +66,7 @@ impl<'r> Table<'r> {
     /// # Errors
     /// It is missing, or its value is none of these.
     pub fn required<T: Value>(&mut self, key: &'static str, doc: &'static str) -> Result<T, Reported> {
-        self.ask(key, doc, &T::noun(), &T::forms(), Presence::Required);
+        self.ask(key, doc, Asked::value::<T>(), Presence::Required);
         match self.value(key)? {
             Some(value) => Ok(value),
             None => Err(self.miss::<T>(key)),
@@ -56,7 +82,7 @@ impl<'r> Table<'r> {
         key: &'static str,
         doc: &'static str,
     ) -> Result<Option<T>, Reported> {
-        self.ask(key, doc, &T::noun(), &T::forms(), Presence::Optional);
+        self.ask(key, doc, Asked::value::<T>(), Presence::Optional);
         self.value(key)
     }
 
@@ -65,7 +91,7 @@ impl<'r> Table<'r> {
     /// # Errors
     /// It is there and its value is none of these.
     pub fn or<T: Shown>(&mut self, key: &'static str, doc: &'static str, default: T) -> Result<T, Reported> {
-        self.ask(key, doc, &T::noun(), &T::forms(), Presence::Default(default.shown()));
+        self.ask(key, doc, Asked::value::<T>(), Presence::Default(default.shown()));
         Ok(self.value(key)?.unwrap_or(default))
     }
 
@@ -137,7 +163,7 @@ impl<'r> Table<'r> {
         doc: &'static str,
         read: impl FnOnce(&mut Table<'_>) -> Result<T, Reported>,
     ) -> Result<T, Reported> {
-        self.ask(key, doc, A_TABLE, "", Presence::Optional);
+        self.ask(key, doc, Asked::table(), Presence::Optional);
         match self.content.get(key) {
             Some(value) => self.enter(value, key, self.name_of(key), read),
             None => read(&mut Table::new(&DeTable::new(), self.place.clone(), self.name_of(key), self.sink)),
@@ -261,11 +287,12 @@ impl<'r> Table<'r> {
     }
 
     /// Notes that a key was asked for.
-    fn ask(&mut self, key: &'static str, doc: &'static str, noun: &str, forms: &str, presence: Presence) {
+    fn ask(&mut self, key: &'static str, doc: &'static str, asked: Asked, presence: Presence) {
         self.asked.push(key);
         if let Some(described) = &self.sink.described {
-            let (noun, forms) = (noun.to_owned(), forms.to_owned());
-            described.borrow_mut().push(Description { path: self.name_of(key), noun, forms, presence, doc });
+            let Asked { noun, forms, form } = asked;
+            let path = self.name_of(key);
+            described.borrow_mut().push(Description { path, noun, forms, form, presence, doc });
         }
     }
 
@@ -291,7 +318,7 @@ impl<'r> Table<'r> {
         doc: &'static str,
         presence: Presence,
     ) -> Result<Option<Vec<Spanned<T>>>, Reported> {
-        self.ask(key, doc, &format!("a list, each {}", T::noun()), &T::forms(), presence);
+        self.ask(key, doc, Asked::list::<T>(), presence);
         let Some(value) = self.content.get(key) else {
             return Ok(None);
         };
@@ -326,7 +353,7 @@ impl<'r> Table<'r> {
         presence: Presence,
         read: impl FnOnce(&mut Table<'_>) -> Result<T, Reported>,
     ) -> Result<Option<T>, Reported> {
-        self.ask(key, doc, A_TABLE, "", presence);
+        self.ask(key, doc, Asked::table(), presence);
         let Some(value) = self.content.get(key) else {
             self.describe(self.name_of(key), read);
             return Ok(None);
@@ -341,7 +368,7 @@ impl<'r> Table<'r> {
         presence: Presence,
         mut read: impl FnMut(&mut Table<'_>) -> Result<T, Reported>,
     ) -> Result<Option<Vec<T>>, Reported> {
-        self.ask(key, doc, AN_ARRAY, "", presence);
+        self.ask(key, doc, Asked::tables(), presence);
         let path = format!("{}[]", self.name_of(key));
         let Some(value) = self.content.get(key) else {
             self.describe(path, read);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use super::Form;
 use super::hint::did_you_mean;
 use crate::unit::{Quantity, Rate};
 
@@ -14,6 +15,9 @@ pub trait Value: Sized {
 
     /// How it is written: completes "for example …".
     fn forms() -> String;
+
+    /// What TOML has for it.
+    fn form() -> Form;
 
     /// What `value` writes, if it writes one of these.
     fn from_toml(value: &DeValue<'_>) -> Option<Self>;
@@ -37,6 +41,10 @@ impl<Q: Quantity> Value for Q {
 
     fn forms() -> String {
         Q::FORMS.to_owned()
+    }
+
+    fn form() -> Form {
+        Form::Text { pattern: Some(Q::PATTERN), or_number: Q::BARE }
     }
 
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
@@ -64,6 +72,10 @@ impl Value for f64 {
         "0.8 or 2".to_owned()
     }
 
+    fn form() -> Form {
+        Form::Number
+    }
+
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
         let number: f64 = match value {
             DeValue::Float(number) => number.as_str().parse().ok()?,
@@ -83,6 +95,10 @@ impl Value for bool {
         "true or false".to_owned()
     }
 
+    fn form() -> Form {
+        Form::Boolean
+    }
+
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
         value.as_bool()
     }
@@ -98,6 +114,10 @@ macro_rules! whole {
 
             fn forms() -> String {
                 "3".to_owned()
+            }
+
+            fn form() -> Form {
+                Form::Integer { least: Self::MIN.into(), most: Self::MAX.into() }
             }
 
             fn from_toml(value: &DeValue<'_>) -> Option<Self> {
@@ -121,6 +141,10 @@ impl Value for Text {
 
     fn forms() -> String {
         "\"A listing day\"".to_owned()
+    }
+
+    fn form() -> Form {
+        Form::TEXT
     }
 
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
@@ -150,6 +174,10 @@ impl<C: Choice> Value for OneOf<C> {
         C::NAMES.first().map(|(name, _)| format!("\"{name}\"")).unwrap_or_default()
     }
 
+    fn form() -> Form {
+        Form::Choice(C::NAMES.iter().map(|(name, _)| *name).collect())
+    }
+
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
         let written = value.as_str()?;
         C::NAMES.iter().find(|(name, _)| *name == written).map(|&(_, member)| Self(member))
@@ -176,6 +204,10 @@ macro_rules! bounded {
 
             fn forms() -> String {
                 String::from($forms)
+            }
+
+            fn form() -> $crate::problem::Form {
+                <$inner as $crate::problem::Value>::form()
             }
 
             fn from_toml(value: &toml::de::DeValue<'_>) -> Option<Self> {
@@ -231,6 +263,10 @@ impl Value for Moment {
 
     fn forms() -> String {
         "2026-03-01T08:00:00Z or 2026-03-01T09:00:00+01:00, without quotes".to_owned()
+    }
+
+    fn form() -> Form {
+        Form::Moment
     }
 
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {

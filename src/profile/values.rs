@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::Layer;
-use crate::problem::{Choice, Text, Value, bounded, shown};
+use crate::problem::{Choice, Form, Text, Value, bounded, shown};
 use crate::unit::{BitRate, Quantity};
 
 impl Choice for Layer {
@@ -58,6 +58,10 @@ impl Value for Address {
             .to_owned()
     }
 
+    fn form() -> Form {
+        Form::TEXT
+    }
+
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
         let address: SocketAddr = value.as_str()?.parse().ok()?;
         (address.port() > 0).then_some(Self(address))
@@ -74,6 +78,10 @@ impl Value for InfoHash {
 
     fn forms() -> String {
         "\"0123456789abcdef0123456789abcdef01234567\"".to_owned()
+    }
+
+    fn form() -> Form {
+        Form::Text { pattern: Some("^[0-9a-fA-F]{40}$"), or_number: false }
     }
 
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
@@ -101,6 +109,10 @@ impl Value for PeerIdPrefix {
         "\"-qB4520-\"".to_owned()
     }
 
+    fn form() -> Form {
+        Form::Text { pattern: Some("^[!-~]{8}$"), or_number: false }
+    }
+
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
         let text = value.as_str().filter(|text| is_visible(text))?;
         text.as_bytes().try_into().ok().map(Self)
@@ -117,6 +129,10 @@ impl Value for Network {
 
     fn forms() -> String {
         "\"10.77.0.0/16\" or \"203.0.113.7/32\"".to_owned()
+    }
+
+    fn form() -> Form {
+        Form::TEXT
     }
 
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {

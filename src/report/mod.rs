@@ -1,6 +1,8 @@
 //! Reports: formats what analysis found, computes nothing.
 
+pub mod forecast;
 pub mod plan;
+pub mod plot;
 mod progress;
 mod quantity;
 mod table;

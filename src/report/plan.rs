@@ -17,7 +17,11 @@ const GUTTER: usize = 22;
 const NARROWEST: usize = 20;
 const COLORS: [AnsiColor; 5] =
     [AnsiColor::Blue, AnsiColor::Cyan, AnsiColor::Green, AnsiColor::Yellow, AnsiColor::Magenta];
-const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+pub(super) const EIGHTHS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// What a plan counts, for readers who hold it beside a verdict.
+pub(super) const STEPS: &str = "Figures count steps of visitors: a visit is one step, and 1 + assets requests; a transfer is one step, and many pieces.\n\
+    The layers of a verdict count operations, which are more.\n";
 
 /// The plan as a terminal chart: a strip for each stage's expected rate, signals under their columns, totals and peaks.
 #[must_use]
@@ -194,12 +198,12 @@ fn footer(overview: &Overview) -> String {
     let population = overview.curves.rows.iter().map(|row| row.population);
     let (least, most) = population.fold((f64::INFINITY, 0.0), |(least, most), n| (n.min(least), n.max(most)));
     format!(
-        "population {least:.0} to {most:.0} modelled peers\narrivals   {}\nseed       {}\ndigest     {}\n",
+        "population {least:.0} to {most:.0} modelled peers\narrivals   {}\nseed       {}\ndigest     {}\n\n{STEPS}",
         overview.arrivals, overview.seed, overview.digest
     )
 }
 
-fn rate(per_second: f64) -> String {
+pub(super) fn rate(per_second: f64) -> String {
     match per_second {
         rate if rate >= 100.0 => format!("{rate:.0}/s"),
         rate if rate >= 1.0 => format!("{rate:.1}/s"),
@@ -218,7 +222,7 @@ pub(super) fn clock(seconds: f64) -> String {
 }
 
 /// A span of time, to the minute from ten minutes on.
-fn span(seconds: f64) -> String {
+pub(super) fn span(seconds: f64) -> String {
     let unit = if seconds < 600.0 { 1.0 } else { 60.0 };
     let rounded = std::time::Duration::from_secs((seconds / unit).round() as u64 * unit as u64);
     humantime::format_duration(rounded).to_string()

@@ -123,6 +123,7 @@ impl Cut {
 impl Quantity for Window {
     const NOUN: &'static str = "a window of scenario time";
     const FORMS: &'static str = "\"10h..22h\", \"10h..\" or \"..22h\"";
+    const PATTERN: &'static str = r"\.\.";
 
     fn parse(text: &str) -> Option<Self> {
         let (from, until) = text.split_once("..")?;

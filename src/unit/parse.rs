@@ -19,6 +19,8 @@ pub trait Quantity: Sized {
     const NOUN: &'static str;
     /// How it is written: completes "for example …".
     const FORMS: &'static str;
+    /// A regular expression (ECMA-262, as JSON Schema has it) that every text matches which [`Quantity::parse`] takes.
+    const PATTERN: &'static str;
     /// Whether a bare number is among the accepted forms.
     const BARE: bool = false;
 
@@ -78,6 +80,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 impl Quantity for Change {
     const NOUN: &'static str = "a change with its sign, of at least -100%";
     const FORMS: &'static str = "\"+18%\" or \"-7.5%\"";
+    const PATTERN: &'static str = r"^[+-][0-9][0-9.]*\s*%$";
 
     fn parse(text: &str) -> Option<Self> {
         let (sign, rest) = match text.strip_prefix('+') {
@@ -97,6 +100,7 @@ impl Quantity for Change {
 impl Quantity for Factor {
     const NOUN: &'static str = "a multiple of normal";
     const FORMS: &'static str = "\"3.2x\"";
+    const PATTERN: &'static str = r"^[0-9][0-9.]*\s*x$";
 
     fn parse(text: &str) -> Option<Self> {
         parse_scaled(text.strip_suffix('x')?.trim_end(), 0).map(Self)
@@ -110,6 +114,7 @@ impl Quantity for Factor {
 impl Quantity for Share {
     const NOUN: &'static str = "a share from 0% to 100%";
     const FORMS: &'static str = "\"35%\" or 0.35";
+    const PATTERN: &'static str = r"^[0-9][0-9.]*\s*%?$";
     const BARE: bool = true;
 
     fn parse(text: &str) -> Option<Self> {
@@ -125,6 +130,7 @@ impl Quantity for Share {
 impl Quantity for Rate {
     const NOUN: &'static str = "a rate";
     const FORMS: &'static str = "\"12/s\", \"90/min\" or \"3000/h\"";
+    const PATTERN: &'static str = r"^[0-9][0-9.]*\s*/\s*(s|min|h)$";
 
     fn parse(text: &str) -> Option<Self> {
         let (number, unit) = text.split_once('/')?;
@@ -145,6 +151,7 @@ impl Quantity for Rate {
 impl Quantity for ByteSize {
     const NOUN: &'static str = "a size in bytes";
     const FORMS: &'static str = "\"256 KiB\", \"4 MiB\" or \"1.5 GB\"";
+    const PATTERN: &'static str = r"^[0-9.].*[bB]$";
 
     fn parse(text: &str) -> Option<Self> {
         // A bare number could mean bytes or KiB: the unit is required. bytesize saturates where the size does not fit.
@@ -165,6 +172,7 @@ impl Quantity for ByteSize {
 impl Quantity for BitRate {
     const NOUN: &'static str = "a bandwidth";
     const FORMS: &'static str = "\"20 Mbit/s\" in bits or \"40 MiB/s\" in bytes";
+    const PATTERN: &'static str = r"^[0-9][0-9.]*\s*([kMG]?(bit|B)|[KMG]iB)/s$";
 
     fn parse(text: &str) -> Option<Self> {
         let split = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
@@ -201,6 +209,7 @@ impl Quantity for BitRate {
 impl Quantity for UtcOffset {
     const NOUN: &'static str = "an offset from UTC between -12:00 and +14:00";
     const FORMS: &'static str = "\"+08:00\" or \"-03:30\"";
+    const PATTERN: &'static str = r"^[+-][0-9]{2}:[0-5][0-9]$";
 
     fn parse(text: &str) -> Option<Self> {
         let (sign, rest) = match text.strip_prefix('+') {
@@ -227,6 +236,7 @@ impl Quantity for UtcOffset {
 impl Quantity for Duration {
     const NOUN: &'static str = "a duration of at most ten years";
     const FORMS: &'static str = "\"90s\", \"15m\", \"2h 30m\" or \"3d\"";
+    const PATTERN: &'static str = r"^\s*[0-9][0-9a-zA-Zµ.\s]*$";
 
     fn parse(text: &str) -> Option<Self> {
         // humantime 2.4 adds with a carry that is not checked: sums near u64::MAX seconds would panic, and need long numbers.
