@@ -4,6 +4,7 @@
 mod check;
 mod cli;
 mod exit;
+mod fit;
 mod plan;
 mod rehearsal;
 mod report;
@@ -68,6 +69,7 @@ fn dispatch(verb: Verb, colors: Colors) -> Result<ExitCode, Failure> {
         Verb::Run(args) => run::run(&args, colors)?,
         Verb::Simulate(args) => simulate::simulate(&args, colors)?,
         Verb::Plan(args) => plan::plan(&args, colors)?,
+        Verb::Fit(args) => fit::fit(&args, colors)?,
         Verb::Check(args) => {
             let result = check(&args.files, colors.out);
             println!("{}", result.text.trim_end());

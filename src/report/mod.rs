@@ -1,5 +1,6 @@
 //! Reports: formats what analysis found, computes nothing.
 
+pub mod fit;
 pub mod plan;
 mod progress;
 mod quantity;
