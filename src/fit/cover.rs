@@ -6,15 +6,13 @@ use crate::scenario::{Scenario, VariantName};
 
 use super::band::{Band, Dispersion, bands};
 use super::emit::{defaults, emit, read};
-use super::event::Shapes;
+use super::event::{Shapes, block};
 use super::{Event, Fit, Profiles, Series, Window, fit};
 
 /// Simulations of a band.
 const SEEDS: u64 = 99;
 /// Most events of a series.
 const EVENTS: usize = 16;
-/// Block of bins that is held out or not, seconds; one bin where bins are longer.
-const BLOCK: i64 = 3600;
 /// What a forecast may see of an event, seconds; the first bins where bins are longer than an hour.
 const SEEN: i64 = 6 * 3600;
 const SEEN_BINS: usize = 2;
@@ -145,7 +143,7 @@ fn is_held(series: &Series, split: Split, at: usize, window: Window, bin: usize)
         return false;
     }
     match split {
-        Split::Between => (bin - window.from) / series.bins(BLOCK) % 2 == 1,
+        Split::Between => (bin - window.from) / block(series) % 2 == 1,
         Split::Later => bin >= at + if series.step <= 3600 { series.bins(SEEN) } else { SEEN_BINS },
     }
 }

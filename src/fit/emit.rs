@@ -67,7 +67,7 @@ pub fn emit(name: &str, series: &Series, fit: &Fit, event: &Event, profiles: &Pr
     let gain = gain(fit, event);
     text += &format!(
         "[attention]\n# Strength per tenfold mentions, such that the largest signal has the multiple that was measured.\nmentions = {gain:.6}\n\
-         # Shape with the least error, mean |ln(count/mean)| = {:.3}, over a grid.\nrise = \"{}s\"\nrelax = \"{}s\"\ntheta = {}\n\
+         # Shape with the least error, mean square of ln(count/mean) over its variance {:.2}, on a grid.\nrise = \"{}s\"\nrelax = \"{}s\"\ntheta = {}\n\
          # 1 - 1/sqrt(F) from the Fano factor outside shocks: {}, an upper bound where the level drifts.\nbranching = {:.4}\n\
          # Mean delay from the growth of the Fano factor with the window: {} s.\necho = \"{}s\"\n",
         event.error,

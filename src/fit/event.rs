@@ -3,7 +3,8 @@
 //! The mean of a bin is base × daily curve × (1 + Σ strength × response), where the response is the program's own
 //! ([`crate::demand::Level`]): a rise, the power law (1 + t/c)^−(1+θ), and the echo of self-excitation. Moments are found one after
 //! the other where they explain most (matching pursuit, Mallat & Zhang 1993); base and strengths are a non-negative least-squares fit
-//! with Huber weights; rise, c and θ come from a grid. What is minimised in the end is the mean of |ln(count/mean)|.
+//! with Huber weights; rise, c and θ come from a grid. What is
+//! minimised in the end is the mean square of ln(count/mean) over its variance.
 
 use std::time::Duration;
 
@@ -18,12 +19,23 @@ use super::{Fit, Series};
 const FINE: usize = 4;
 /// Most waves of an event.
 const WAVES: usize = 6;
+/// Part of a wave's highest response that must lie in the bins that are fitted.
+const SEEN: f64 = 0.5;
+/// Standard deviation over mean that fits allow for beside the Fano factor (assumed; the band's own is calibrated).
+const SPREAD: f64 = 0.3;
+/// Deviations beyond this many standard deviations count linearly (Huber 1964). A shock's first bins must still weigh.
+const FAR: f64 = 4.0;
 /// The base is at least this part of the season's level in the window.
 const LEAST: f64 = 0.3;
 /// Rises and time constants that are tried, in bins; exponents that are tried.
 const RISES: [f64; 4] = [0.5, 1.0, 3.0, 12.0];
 const RELAXES: [f64; 6] = [0.5, 1.0, 3.0, 12.0, 48.0, 144.0];
 const THETAS: [f64; 4] = [0.1, 0.4, 0.8, 1.6];
+
+/// Bins that are held out together: an hour, one where bins are longer.
+pub(super) fn block(series: &Series) -> usize {
+    series.bins(3600)
+}
 
 /// The bins of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +91,7 @@ pub struct Event {
     pub waves: Vec<Wave>,
     /// Their shape: rise, relax, theta; branching and echo are the series'.
     pub attention: Attention,
-    /// The mean of |ln(count/mean)| over the bins that were fitted.
+    /// The mean square of ln(count/mean) over its variance, in the bins that were fitted.
     pub error: f64,
     /// How counts scatter around the mean.
     pub dispersion: Dispersion,
@@ -98,12 +110,11 @@ impl Event {
         draws: usize,
     ) -> Option<Self> {
         let data = Data::of(series, fit, window, counts)?;
-        let middle = &shapes.all[shapes.all.len() / 2];
-        let first = data.pursue(middle);
-        let reshaped = shapes.all.iter().map(|shape| data.solve(shape, first.moments(middle, shape)));
-        let best = reshaped.zip(&shapes.all).min_by(|a, b| a.0.error.total_cmp(&b.0.error))?;
-        let again = data.pursue(best.1);
-        let (found, shape) = if again.error < best.0.error { (again, best.1) } else { best };
+        let pursued = |shape| (data.pursue(shape), shape);
+        let (first, pilot) = shapes.pilots().map(pursued).min_by(|a, b| data.score(&a.0, &b.0))?;
+        let reshaped = shapes.all.iter().map(|shape| (data.solve(shape, first.moments(pilot, shape)), shape));
+        let best = reshaped.min_by(|a, b| data.score(&a.0, &b.0))?;
+        let (found, shape) = [pursued(best.1), best].into_iter().min_by(|a, b| data.score(&a.0, &b.0))?;
         let dispersion = Dispersion::calibrated(fit.branching.bin, &data.pairs(&found), found.parameters());
         let mut random = random(fit.seed, 5);
         let redrawn: Vec<Vec<f64>> = (0..draws)
@@ -146,6 +157,8 @@ struct Shape {
     attention: Attention,
     /// Fine cells of its rise.
     rise: i64,
+    /// Highest mean response of a bin to a shock of strength 1 that begins with it or before.
+    peak: f64,
     /// Integral of the response to a shock of strength 1, in bins, at each fine cell.
     integral: Vec<f64>,
 }
@@ -177,6 +190,14 @@ impl Shapes {
     }
 }
 
+impl Shapes {
+    /// One of each rise, with which moments are looked for.
+    fn pilots(&self) -> impl Iterator<Item = &Shape> {
+        let each = RELAXES.len() * THETAS.len();
+        self.all.iter().skip(THETAS.len() + THETAS.len() / 2).step_by(each)
+    }
+}
+
 impl Shape {
     fn new(attention: Attention, bins: usize, fine: f64) -> Self {
         let push = Push { interest: 1.0, ..Push::default() };
@@ -188,9 +209,11 @@ impl Shape {
             sum += response(cell) / FINE as f64;
             sum
         });
-        let integral = std::iter::once(0.0).chain(rises).collect();
+        let integral: Vec<f64> = std::iter::once(0.0).chain(rises).collect();
+        let peak =
+            (FINE..integral.len()).map(|cell| integral[cell] - integral[cell - FINE]).fold(0.0, f64::max);
         let rise = (attention.rise.as_secs_f64() / fine).round() as i64;
-        Self { attention, rise, integral }
+        Self { attention, rise, peak, integral }
     }
 
     /// The mean response in a bin to a shock that begins in fine cell `onset`.
@@ -211,6 +234,8 @@ struct Data {
     fano: f64,
     /// Fine cells of the window.
     cells: i64,
+    /// Fine cells of a block that may be held out.
+    block: i64,
     /// Least base: without one, a window full of shocks would have no normal day at all.
     least: f64,
 }
@@ -248,9 +273,10 @@ impl Data {
             .filter_map(|bin| Some(((bin - window.from, day(bin)), series.values[bin]?)));
         let (bins, counts): (Vec<_>, Vec<_>) = there.unzip();
         let cells = (window.len() * FINE) as i64;
+        let block = (block(series) * FINE) as i64;
         let normal: f64 = (window.from..window.until).map(|bin| fit.season.expected(series, bin)).sum();
         let least = (LEAST * normal / window.len() as f64).max(1e-3);
-        (!bins.is_empty()).then_some(Self { bins, counts, fano: fit.branching.bin, cells, least })
+        (!bins.is_empty()).then_some(Self { bins, counts, fano: fit.branching.bin, cells, block, least })
     }
 
     fn with(&self, counts: Vec<f64>) -> Self {
@@ -264,23 +290,30 @@ impl Data {
     /// Adds waves as long as each explains something.
     fn pursue(&self, shape: &Shape) -> Found {
         let mut found = self.solve(shape, Vec::new());
-        // Schwarz's criterion (1978) with Laplace errors, for three parameters more: moment, strength and the choice among moments.
-        let points = self.counts.len() as f64;
-        let enough = (-1.5 * points.ln() / points).exp();
         while found.onsets.len() < WAVES {
             let Some(bin) = self.highest(&found) else { break };
-            // The peak may lie in bins that are not fitted, up to an hour of five minutes before the highest that is.
-            let peak = (bin * FINE) as i64;
-            let tried = [-48, -36, -24, -12, -6, -3, 0, 2].map(|shift| {
+            // The peak may lie in a block that is held out before the highest bin that is not.
+            let (peak, block) = ((bin * FINE) as i64, self.block);
+            let tried = [-block, -3 * block / 4, -block / 2, -block / 4, -6, -3, 0, 2].map(|shift| {
                 let onset = (peak - shape.rise + shift).clamp(0, self.cells - 1);
                 self.solve(shape, found.onsets.iter().copied().chain([onset]).collect())
             });
-            match tried.into_iter().min_by(|a, b| a.error.total_cmp(&b.error)) {
-                Some(better) if better.error < enough * found.error => found = better,
-                _ => break,
+            let better = tried.into_iter().min_by(|a, b| self.score(a, b));
+            match better.filter(|better| self.score(better, &found).is_lt()) {
+                Some(better) => found = better,
+                None => break,
             }
         }
         found
+    }
+
+    /// Which of two fits is better by Schwarz's criterion (1978), with three parameters for a wave: moment, strength and the choice
+    /// among moments. The first wave is free: an event has one at least, without it there would be nothing to rehearse.
+    fn score(&self, a: &Found, b: &Found) -> std::cmp::Ordering {
+        let points = self.counts.len() as f64;
+        let waves = |fit: &Found| fit.onsets.len().max(1) as f64;
+        let score = |fit: &Found| points * fit.error.max(1e-12).ln() + 3.0 * waves(fit) * points.ln();
+        score(a).total_cmp(&score(b))
     }
 
     /// The bin whose neighbourhood stands highest above the fit, in standard deviations.
@@ -293,7 +326,7 @@ impl Data {
     }
 
     fn variance(&self, mean: f64) -> f64 {
-        self.fano * mean + (0.3 * mean).powi(2) + 1.0
+        self.fano * mean + (SPREAD * mean).powi(2) + 1.0
     }
 
     /// Base and strengths for waves at these moments.
@@ -311,7 +344,7 @@ impl Data {
                 .map(|(count, mean)| {
                     let variance = self.variance(*mean);
                     let z = (count - mean).abs() / variance.sqrt();
-                    if round > 0 && z > 1.5 { 1.5 / z / variance } else { 1.0 / variance }
+                    if round > 0 && z > FAR { FAR / z / variance } else { 1.0 / variance }
                 })
                 .collect();
             self.descend(&columns, &trust, &mut weights);
@@ -319,9 +352,16 @@ impl Data {
                 .map(|i| columns.iter().zip(&weights).map(|(column, weight)| weight * column[i]).sum())
                 .collect();
         }
-        let errors =
-            self.counts.iter().zip(&means).map(|(count, mean)| ((count + 1.0) / (mean + 1.0)).ln().abs());
-        let error = errors.sum::<f64>() / self.counts.len() as f64;
+        // A wave of which hardly anything lies in the bins that are fitted could have any strength.
+        let seen = columns[1..].iter().all(|column| {
+            let most = (column.iter().zip(&self.bins)).map(|(response, (_, day))| response / day.max(0.1));
+            most.fold(0.0, f64::max) >= SEEN * shape.peak
+        });
+        let squares = self.counts.iter().zip(&means).map(|(count, mean)| {
+            let variance = self.fano / (mean + 1.0) + SPREAD * SPREAD;
+            ((count + 1.0) / (mean + 1.0)).ln().powi(2) / variance
+        });
+        let error = if seen { squares.sum::<f64>() / self.counts.len() as f64 } else { f64::INFINITY };
         Found { onsets, weights, means, error }
     }
 
