@@ -2,6 +2,7 @@
 
 use crate::problem::Report;
 
+use super::band::Band;
 use super::cover::{Coverage, Fitted, Split, cover, fitted, shapes};
 use super::uplift::{Comparison, TooFewWeeks, Uplift, compare, uplift};
 use super::{Fit, Profiles, Series, Shock, Window, fit};
@@ -35,6 +36,8 @@ pub struct Account {
     pub scenario: Fitted,
     /// Share of the bins of its window inside the band that was fitted on them.
     pub inside: f64,
+    /// Its fullest bin, and the band there.
+    pub peak: Option<(f64, Band)>,
     /// How such bands do on bins that they were not fitted on; empty where the series has no shock with a window of its own.
     pub coverage: Vec<Coverage>,
     /// The events against the weeks before them.
@@ -89,6 +92,7 @@ pub fn account(question: &Question<'_>) -> Result<Account, Unfit> {
         [Split::Between, Split::Later].into_iter().map(|split| cover(series, &fit, split)).collect();
     Ok(Account {
         inside: inside(series, &scenario),
+        peak: peak(series, &scenario),
         coverage: coverage?.into_iter().flatten().collect(),
         uplifts: question.events.iter().map(|at| against(question, *at)).collect(),
         scenario,
@@ -109,6 +113,11 @@ fn inside(series: &Series, fitted: &Fitted) -> f64 {
         .filter_map(|(bin, band)| series.values[bin].map(|count| band.holds(count)))
         .collect();
     there.iter().filter(|inside| **inside).count() as f64 / there.len() as f64
+}
+
+fn peak(series: &Series, fitted: &Fitted) -> Option<(f64, Band)> {
+    let bins = (fitted.event.window.from..).zip(&fitted.bands);
+    bins.filter_map(|(bin, band)| Some((series.values[bin]?, *band))).max_by(|a, b| a.0.total_cmp(&b.0))
 }
 
 fn against(question: &Question<'_>, at: i64) -> Against {

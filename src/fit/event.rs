@@ -2,8 +2,8 @@
 //!
 //! The mean of a bin is base × daily curve × (1 + Σ strength × response), where the response is the program's own
 //! ([`crate::demand::Level`]): a rise, the power law (1 + t/c)^−(1+θ), and the echo of self-excitation. Moments are found one after
-//! the other where they explain most (matching pursuit, Mallat & Zhang 1993); base and strengths are a non-negative least-squares fit
-//! with Huber weights; rise, c and θ come from a grid. What is
+//! the other where they explain most (matching pursuit, Mallat & Zhang 1993); base and strengths are a non-negative least-squares fit,
+//! reweighted by the variance at the mean; rise, c and θ come from a grid. What is
 //! minimised in the end is the mean square of ln(count/mean) over its variance.
 
 use std::time::Duration;
@@ -23,8 +23,6 @@ const WAVES: usize = 6;
 const SEEN: f64 = 0.5;
 /// Standard deviation over mean that fits allow for beside the Fano factor (assumed; the band's own is calibrated).
 const SPREAD: f64 = 0.3;
-/// Deviations beyond this many standard deviations count linearly (Huber 1964). A shock's first bins must still weigh.
-const FAR: f64 = 4.0;
 /// The base is at least this part of the season's level in the window.
 const LEAST: f64 = 0.3;
 /// Rises and time constants that are tried, in bins; exponents that are tried.
@@ -339,14 +337,8 @@ impl Data {
         let mut weights = vec![0.0; columns.len()];
         weights[0] = base.unwrap_or(1.0).max(self.least);
         let mut means = self.counts.clone();
-        for round in 0..4 {
-            let trust: Vec<f64> = (self.counts.iter().zip(&means))
-                .map(|(count, mean)| {
-                    let variance = self.variance(*mean);
-                    let z = (count - mean).abs() / variance.sqrt();
-                    if round > 0 && z > FAR { FAR / z / variance } else { 1.0 / variance }
-                })
-                .collect();
+        for _ in 0..4 {
+            let trust: Vec<f64> = means.iter().map(|mean| 1.0 / self.variance(*mean)).collect();
             self.descend(&columns, &trust, &mut weights);
             means = (0..self.bins.len())
                 .map(|i| columns.iter().zip(&weights).map(|(column, weight)| weight * column[i]).sum())

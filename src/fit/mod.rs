@@ -15,6 +15,7 @@ mod cover;
 mod emit;
 mod event;
 mod gauge;
+pub mod replay;
 mod season;
 mod series;
 mod shock;

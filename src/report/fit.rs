@@ -106,10 +106,17 @@ fn scenario(series: &Series, account: &Account) -> String {
         let at = moment(series.second(event.window.from) + wave.at as i64);
         text += &format!("  shock at {at}, strength {}\n", interval(wave.strength));
     }
-    text + &format!(
+    text += &format!(
         "  70 % band of its simulation: holds {} of the bins that it was fitted on\n",
         percent(account.inside)
-    )
+    );
+    if let Some((count, band)) = account.peak {
+        text += &format!(
+            "  its fullest bin has {count:.0}; the simulation has {:.0} there (15 % {:.0}, 85 % {:.0})\n",
+            band.middle, band.low, band.high
+        );
+    }
+    text
 }
 
 fn coverage(coverage: &[Coverage]) -> String {
