@@ -1,5 +1,11 @@
 //! `squall fit` on measured series: stock-ticker tweets (Numenta Anomaly Benchmark) and page views (Wikipedia).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "clippy sees the helpers of an integration test as ordinary code"
+)]
+
 mod program;
 
 use std::path::Path;
