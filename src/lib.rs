@@ -22,6 +22,7 @@
 //! | 8 | [`live`] | sockets and the clock |
 //! | 8 | [`model`] | queues and virtual time |
 //! | 9 | [`record`] | what happened, second by second, on disk as it happens |
+//! | 10 | [`fit`] | a measured series becomes a scenario; an event against the weeks before it |
 //! | 10 | [`analysis`] | is the run valid, does the envelope hold |
 //! | 11 | [`report`] | formats what analysis found |
 //! | 12 | [`commands`] | the verbs: sees both ends, wires, prints |
@@ -73,6 +74,7 @@ pub mod analysis;
 pub mod commands;
 pub mod demand;
 pub mod drive;
+pub mod fit;
 pub mod journey;
 pub mod live;
 pub mod model;

@@ -210,7 +210,7 @@ pub fn regions(plan: &Plan, points: usize) -> Vec<RegionCurve> {
                 scenario_seconds: t,
                 visits_per_second: scale * flow.visits.at(t),
                 starts_per_second: scale * flow.starts.at(t),
-                population: scale * flow.population.at(t),
+                population: scale * flow.swarm.population.at(t),
             }
         };
         RegionCurve {

@@ -37,6 +37,8 @@ pub(super) enum Verb {
     Check(CheckArgs),
     /// Print the JSON Schema of a file format, for editors.
     Schema(SchemaArgs),
+    /// Turn a measured series into a scenario, and hold its events against the weeks before them.
+    Fit(FitArgs),
     /// Judge a recording again, also one whose run was killed.
     Report(ReportArgs),
     /// Start the embedded testbed alone and print the target profile that `run --target` takes.
@@ -154,6 +156,30 @@ pub(super) struct SchemaArgs {
     /// Which format.
     #[arg(value_enum)]
     pub(super) of: FileKind,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FitArgs {
+    /// CSV file with a header and two columns: moment (UTC where it names no zone) and count.
+    pub(super) series: PathBuf,
+    /// Counts are written as their natural logarithms.
+    #[arg(long)]
+    pub(super) log: bool,
+    /// Moment of an event, such as 2015-03-31T03:27:53Z; the first becomes the scenario [default: the largest shock].
+    #[arg(long, value_name = "MOMENT")]
+    pub(super) event: Vec<String>,
+    /// Series of the same form that should not have noticed the events.
+    #[arg(long, value_name = "FILE", requires = "event")]
+    pub(super) control: Option<PathBuf>,
+    /// Write the scenario to this file.
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// Directory of the profiles that the scenario names, as seen from it [default: ../profiles].
+    #[arg(long, value_name = "DIR")]
+    pub(super) profiles: Option<String>,
+    /// Seed of everything that is drawn.
+    #[arg(long, default_value_t = 1, env = "SQUALL_SEED")]
+    pub(super) seed: u64,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod check;
 mod cli;
 mod exit;
+mod fit;
 mod plan;
 mod print;
 mod rehearsal;
@@ -70,6 +71,7 @@ fn dispatch(verb: Verb, colors: Colors) -> Result<ExitCode, Failure> {
         Verb::Run(args) => run::run(&args, colors)?,
         Verb::Simulate(args) => simulate::simulate(&args, colors)?,
         Verb::Plan(args) => plan::plan(&args, colors)?,
+        Verb::Fit(args) => fit::fit(&args, colors)?,
         Verb::Check(args) => {
             let result = check(&args.files, colors.out);
             print::out(&result.text)?;

@@ -1,5 +1,6 @@
 //! Reports: formats what analysis found, computes nothing.
 
+pub mod fit;
 pub mod forecast;
 pub mod plan;
 pub mod plot;

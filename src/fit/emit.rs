@@ -1,0 +1,156 @@
+//! The scenario file of an event: the only place that knows which keys say what was estimated.
+
+use std::io;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use crate::problem::{Report, SourceFile};
+use crate::scenario::{self, Attention, Scenario};
+
+use super::stats::Estimate;
+use super::{Event, Fit, Series};
+
+/// Profiles of the program itself, for a scenario that is used without being written.
+const CLIENTS: &str = include_str!("../../profiles/clients.toml");
+const ACCESS: &str = include_str!("../../profiles/access.toml");
+
+/// Where the profiles that a scenario names are, as the scenario sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profiles(pub String);
+
+impl Default for Profiles {
+    fn default() -> Self {
+        Self("../profiles".to_owned())
+    }
+}
+
+/// The scenario of an event of the series called `name` (kebab-case), with every estimate, its interval and where it comes from.
+#[must_use]
+pub fn emit(name: &str, series: &Series, fit: &Fit, event: &Event, profiles: &Profiles) -> String {
+    let length = event.window.len() as i64 * series.step;
+    let harmonic = fit.season.harmonic;
+    let (peak_hour, night) = harmonic.map_or((12.0, 1.0), |h| (h.peak_hour.value, h.night.value));
+    let attention = &event.attention;
+    let per_hour = |count: f64| count * 3600.0 / series.step as f64;
+    let mut text = format!(
+        "# Fitted by `squall fit` from the series {name}: counts of something that visits are taken to follow one for one.\n\
+         # Intervals are of 95 %. Mentions are the driver: each signal is one shock that was found.\n\
+         squall = 1\nkind = \"scenario\"\nname = \"{name}\"\ntitle = \"Fitted from the series {name}\"\n\
+         start = {}\nduration = \"{length}s\"\nclients = \"{dir}/clients.toml\"\naccess = \"{dir}/access.toml\"\n\n\
+         [cut]\nspeed = {:.3} # in about a minute\n\n",
+        moment(series.second(event.window.from)),
+        (length as f64 / 60.0).clamp(0.1, 1e6),
+        dir = profiles.0.replace(['"', '\\', '\n'], "_"),
+    );
+    text += &format!(
+        "[audience]\n# {} an hour in this window; {} over the whole series (median of days).\nbase = \"{:.6}/h\"\n\n",
+        shown(event.base.map(per_hour)),
+        shown(fit.season.level.map(per_hour)),
+        per_hour(event.base.value),
+    );
+    let daily = harmonic.map_or_else(
+        || "# Bins are too long to show a daily curve: none is assumed.\n".to_owned(),
+        |h| {
+            format!(
+                "# First harmonic of the hours' medians, UTC: peak hour {}, night {}.\n",
+                shown(h.peak_hour),
+                shown(h.night)
+            )
+        },
+    );
+    text += &format!(
+        "[[audience.region]]\nname = \"everywhere\"\nshare = \"100%\"\nutc_offset = \"+00:00\"\n{daily}peak_hour = {:.3}\nnight = {:.4}\n\n",
+        peak_hour.min(23.999),
+        night.clamp(0.0, 1.0),
+    );
+    let gain = gain(fit, event);
+    text += &format!(
+        "[attention]\n# Strength per tenfold mentions, such that the largest signal has the multiple that was measured.\nmentions = {gain:.6}\n\
+         # Shape with the least error, mean square of ln(count/mean) over its variance {:.2}, on a grid.\nrise = \"{}s\"\nrelax = \"{}s\"\ntheta = {}\n\
+         # 1 - 1/sqrt(F) from the Fano factor outside shocks: {}, an upper bound where the level drifts.\nbranching = {:.4}\n\
+         # Mean delay from the growth of the Fano factor with the window: {} s.\ndelay = \"{}s\"\n",
+        event.error,
+        attention.rise.as_secs(),
+        attention.relax.as_secs(),
+        attention.theta,
+        shown(fit.branching.ratio),
+        attention.branching,
+        shown(fit.branching.delay),
+        attention.delay.as_secs().max(1),
+    );
+    for (number, wave) in (1..).zip(&event.waves) {
+        text += &format!(
+            "\n[[signal]]\nname = \"shock-{number}\"\n# {}: strength {} (peak excess over a normal day, before its echo).\n\
+             at = \"{:.0}s\"\nmentions = \"{:.6}x\"\n",
+            moment(series.second(event.window.from) + wave.at as i64),
+            shown(wave.strength),
+            wave.at,
+            10_f64.powf(wave.strength.value / gain),
+        );
+    }
+    text + "\n# What a visitor fetches is not in the series: assumed.\n[[content]]\nclass = \"client\"\nitems = 4\nsize = \"4 MiB\"\n"
+}
+
+/// Strength per tenfold mentions with which the largest wave's mentions are the multiple that its shock was measured with.
+fn gain(fit: &Fit, event: &Event) -> f64 {
+    let strongest = event.waves.iter().map(|wave| wave.strength.value).fold(0.0, f64::max);
+    let inside = |shock: &&super::Shock| (event.window.from..event.window.until).contains(&shock.bin);
+    let multiple = fit.shocks.iter().filter(inside).map(|shock| shock.ratio.value).fold(10.0, f64::max);
+    if strongest > 0.0 { (strongest / multiple.log10()).clamp(1e-3, 1000.0) } else { 2.0 }
+}
+
+/// The scenario that such a text means; profiles are the program's own.
+///
+/// # Errors
+/// Everything that is wrong with the text.
+pub(super) fn read(text: String) -> Result<Scenario, Report> {
+    let own = |path: &Path| {
+        let text = if path.ends_with("access.toml") { ACCESS } else { CLIENTS };
+        io::Result::Ok(SourceFile { path: path.to_owned(), text: text.to_owned() })
+    };
+    let file = SourceFile { path: "fitted.toml".into(), text };
+    scenario::parse(file, &mut { own }).map(|loaded| loaded.scenario)
+}
+
+/// What scenario files mean where they say nothing of attention.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn defaults() -> Result<Attention, Report> {
+    read(DEFAULTS.to_owned()).map(|scenario| scenario.attention)
+}
+
+const DEFAULTS: &str = r#"squall = 1
+kind = "scenario"
+name = "defaults"
+title = "What is assumed"
+start = 2026-01-01T00:00:00Z
+duration = "1h"
+clients = "clients.toml"
+access = "access.toml"
+[audience]
+base = "1/s"
+[[audience.region]]
+name = "everywhere"
+share = "100%"
+utc_offset = "+00:00"
+[[content]]
+class = "client"
+items = 1
+size = "1 MiB"
+"#;
+
+fn moment(second: i64) -> String {
+    Timestamp::from_second(second).map_or_else(|_| second.to_string(), |at| at.to_string())
+}
+
+/// `0.8 (0.7 to 0.9)`.
+fn shown(estimate: Estimate) -> String {
+    format!("{} ({} to {})", number(estimate.value), number(estimate.low), number(estimate.high))
+}
+
+fn number(value: f64) -> String {
+    let digits = (2 - value.abs().max(1e-3).log10().floor() as i32).clamp(0, 5);
+    format!("{value:.*}", usize::try_from(digits).unwrap_or(0))
+}
