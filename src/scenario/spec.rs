@@ -203,11 +203,7 @@ fn attention(table: &mut Table<'_>) -> Result<Attention, Reported> {
     let fear =
         table.or("fear", "Part of the base demand that a -100% price move takes away (assumed).", Share(0.5));
     let concern = table.or("concern", "Strength of concern per -100% price move (assumed).", Strength(10.0));
-    let rise = table.or(
-        "rise",
-        "Time from a signal to the peak of its effect (Slashdot effect).",
-        span(30 * MINUTE),
-    );
+    let rise = table.or("rise", "Time from a signal to the peak of its effect (assumed).", span(30 * MINUTE));
     let relax = table.or(
         "relax",
         "Time constant c of the relaxation (1 + t/c)^-(1+theta) (assumed).",
