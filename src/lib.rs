@@ -57,7 +57,8 @@
 //! # Absences
 //!
 //! * No clock outside [`live`] (and the date of a recording in `commands`); no printing outside [`commands`].
-//! * No lock and no shared counter between workers on the hot path.
+//! * No lock and no shared counter between workers on the hot path, but for one where it is owed: operations against an authorised target
+//!   are counted over all workers, so that its ceiling holds however they are split.
 //! * No protocol code shared with the testbed (`harness/`): a codec that is wrong on both sides would pass.
 //! * Visitors do not upload to each other yet; the testbed's seedbox answers at the port that they announce, on every address of
 //!   loopback. Only on loopback do visitors have several addresses (32 for each worker); elsewhere they share the machine's.

@@ -37,7 +37,7 @@ pub fn check(paths: &[PathBuf], color: bool) -> CheckResult {
 }
 
 fn check_file(path: &Path) -> Result<FileKind, Report> {
-    let file = SourceFile::open(path).map_err(|error| Report::unreadable(path, &error))?;
+    let file = SourceFile::load(path)?;
     let kind = FileKind::of(&file.text).map_err(|problems| Report::of(file.clone(), problems))?;
     match kind {
         FileKind::Scenario => scenario::parse(file, &mut SourceFile::open).map(drop),

@@ -4,6 +4,9 @@ use std::fmt;
 use std::process::ExitCode;
 
 use crate::analysis::Verdict;
+use crate::problem::Report;
+
+use super::Colors;
 
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +77,11 @@ impl Failure {
     /// A failure with this code.
     pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
         Self { exit, message: message.to_string() }
+    }
+
+    /// Files that are wrong, with all their problems.
+    pub(super) fn input(colors: Colors) -> impl Fn(Report) -> Self {
+        move |problems| Self::new(Exit::Input, problems.render(colors.err))
     }
 
     /// Disk, testbed or machine: what was being done, and what came of it.

@@ -7,7 +7,7 @@ use super::cli::FitArgs;
 use super::exit::{Exit, Failure};
 use super::{Colors, print};
 use crate::fit::{Profiles, Question, Series, account, moment};
-use crate::problem::{Report, SourceFile};
+use crate::problem::SourceFile;
 use crate::report::fit as format;
 
 /// Fits a series, says what was found, and writes the scenario where it was told to.
@@ -43,10 +43,7 @@ pub(super) fn fit(args: &FitArgs, colors: Colors) -> Result<Exit, Failure> {
 }
 
 fn read(path: &Path, log: bool, colors: Colors) -> Result<Series, Failure> {
-    let series = SourceFile::open(path)
-        .map_err(|error| Report::unreadable(path, &error))
-        .and_then(|file| Series::read(file, log));
-    series.map_err(|problems| Failure::new(Exit::Input, problems.render(colors.err)))
+    SourceFile::load(path).and_then(|file| Series::read(file, log)).map_err(Failure::input(colors))
 }
 
 fn second(text: &str) -> Result<i64, Failure> {

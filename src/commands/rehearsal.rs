@@ -39,8 +39,7 @@ pub(super) struct Prepared {
 /// # Errors
 /// [`Exit::Input`] with every problem of the files.
 pub(super) fn prepare(args: &CutArgs, colors: Colors) -> Result<Prepared, Failure> {
-    let loaded = scenario::load(&args.file)
-        .map_err(|problems| Failure::new(Exit::Input, problems.render(colors.err)))?;
+    let loaded = scenario::load(&args.file).map_err(Failure::input(colors))?;
     let mut scenario = loaded.scenario;
     let flags = CutFlags { speed: args.speed, scale: args.scale, window: args.window.clone() };
     scenario.cut = scenario

@@ -11,7 +11,7 @@ use crate::drive::{Limits, Stop, StopLevel, drive};
 use crate::journey::Rules;
 use crate::live::{self, Clock, Guard, LiveConfig, LiveWorld, Refusal};
 use crate::plan::Arrival;
-use crate::problem::{Report, SourceFile};
+use crate::problem::SourceFile;
 use crate::profile::Target;
 use crate::record::{self, Host, Recorder, WorkerRecorder, WorldName};
 
@@ -95,11 +95,10 @@ impl Fleet {
     }
 
     fn from_profile(path: &Path, colors: Colors) -> Result<Self, Failure> {
-        let wrong = |problems: Report| Failure::new(Exit::Input, problems.render(colors.err));
-        let file = SourceFile::open(path).map_err(|error| wrong(Report::unreadable(path, &error)))?;
+        let file = SourceFile::load(path).map_err(Failure::input(colors))?;
         let text = file.text.clone();
         Ok(Self {
-            target: Target::of(file).map_err(wrong)?,
+            target: Target::of(file).map_err(Failure::input(colors))?,
             text,
             #[cfg(feature = "testbed")]
             _testbed: None,

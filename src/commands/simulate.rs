@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::drive::{Stop, drive};
 use crate::model::{ModelTarget, ModelWorld, complete};
-use crate::problem::{Report, SourceFile};
+use crate::problem::SourceFile;
 use crate::record::{self, WorldName};
 
 use super::cli::SimulateArgs;
@@ -65,11 +65,10 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
 
 /// The model to simulate, and its file.
 fn model(path: Option<&Path>, colors: Colors) -> Result<(ModelTarget, SourceFile), Failure> {
-    let wrong = |problems: Report| Failure::new(Exit::Input, problems.render(colors.err));
     let file = match path {
         None => SourceFile { path: "profiles/model.toml".into(), text: BUILT_IN.to_owned() },
-        Some(path) => SourceFile::open(path).map_err(|error| wrong(Report::unreadable(path, &error)))?,
+        Some(path) => SourceFile::load(path).map_err(Failure::input(colors))?,
     };
-    let target = ModelTarget::of(file.clone()).map_err(wrong)?;
+    let target = ModelTarget::of(file.clone()).map_err(Failure::input(colors))?;
     Ok((target, file))
 }

@@ -33,8 +33,7 @@ pub(super) fn start(scenario: &Scenario, seed: u64) -> Result<Testbed, Failure> 
 /// # Errors
 /// As [`start`]; bad input where the scenario is.
 pub(super) fn testbed(args: &TestbedArgs, colors: Colors) -> Result<Exit, Failure> {
-    let loaded = scenario::load(&args.file)
-        .map_err(|problems| Failure::new(Exit::Input, problems.render(colors.err)))?;
+    let loaded = scenario::load(&args.file).map_err(Failure::input(colors))?;
     let testbed = start(&loaded.scenario, args.seed)?;
     match &args.out {
         None => print::out(&testbed.profile())?,

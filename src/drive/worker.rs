@@ -21,7 +21,8 @@ pub struct Limits {
     pub in_flight: usize,
     /// An arrival or operation that is released later than this after it was due is shed instead.
     pub late: Duration,
-    /// Operations released per second of the run; further ones are shed. The ceiling of an authorisation, as this worker's part of it.
+    /// Operations released per second of the run; further ones are shed. The ceiling of an authorisation, as this worker's part of it:
+    /// shed here, an operation is in the ledger; the guard behind it has the last word over all workers.
     pub ceiling: Option<f64>,
 }
 

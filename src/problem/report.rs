@@ -22,6 +22,16 @@ enum Finding {
     Wrong { file: SourceFile, problems: Vec<Problem> },
 }
 
+impl SourceFile {
+    /// Reads a file; where it cannot be read, that is the report.
+    ///
+    /// # Errors
+    /// As [`SourceFile::open`].
+    pub fn load(path: &Path) -> Result<Self, Report> {
+        Self::open(path).map_err(|error| Report::unreadable(path, &error))
+    }
+}
+
 impl Report {
     /// The report on a file that cannot be read.
     #[must_use]

@@ -23,7 +23,7 @@ impl Target {
     /// # Errors
     /// The file cannot be read, or everything that is wrong with it.
     pub fn load(path: &Path) -> Result<Self, Report> {
-        let file = SourceFile::open(path).map_err(|error| Report::unreadable(path, &error))?;
+        let file = SourceFile::load(path)?;
         Self::of(file)
     }
 

@@ -26,7 +26,7 @@ pub struct Loaded {
 /// # Errors
 /// A file cannot be read, or everything that is wrong with any of them.
 pub fn load(path: &Path) -> Result<Loaded, Report> {
-    let file = SourceFile::open(path).map_err(|error| Report::unreadable(path, &error))?;
+    let file = SourceFile::load(path)?;
     parse(file, &mut SourceFile::open)
 }
 
