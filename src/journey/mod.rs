@@ -17,8 +17,10 @@ mod stages;
 #[cfg(test)]
 mod tests;
 mod way;
+mod web;
 
 pub use intent::intended;
 pub use operation::{Cause, Kind, Operation, Outcome, Part, Peer, Reply, Visitor};
 pub use stage::Rules;
 pub use way::{Action, Journey};
+pub use web::Web;

@@ -59,6 +59,8 @@ fn outcome(ended: Tick, result: Result<Reply, Cause>) -> Outcome {
         bytes_out: 0,
         foreign: 0,
         retransmits: 0,
+        web: Web::default(),
+        not_before: None,
         parts: Vec::new(),
     }
 }

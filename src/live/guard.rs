@@ -14,8 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UdpSocket};
 
 use crate::journey::Cause;
-use crate::profile::{Authorization, Target};
+use crate::profile::{Authorization, HttpEndpoint, Target};
 use crate::unit::Tick;
+
+mod quic;
 
 /// Why a target is not loaded. The message names the address, the profile and the way out.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -178,11 +180,25 @@ impl Guard {
     /// # Errors
     /// The system's, where it gives no socket.
     pub(super) fn bind(self: &Arc<Self>, local: IpAddr) -> io::Result<Datagrams> {
-        let socket = std::net::UdpSocket::bind(SocketAddr::new(local, 0))?;
-        socket.set_nonblocking(true)?;
-        // Thousands of answers can arrive between two turns of the worker; the system caps this at its own limit.
-        socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
-        Ok(Datagrams { socket: UdpSocket::from_std(socket)?, guard: Arc::clone(self) })
+        Ok(Datagrams { socket: UdpSocket::from_std(socket(local)?)?, guard: Arc::clone(self) })
+    }
+
+    /// Opens a QUIC endpoint that can reach `remote`, with a UDP socket of its own.
+    ///
+    /// # Errors
+    /// The system's, where it gives no socket.
+    pub(super) fn quic(self: &Arc<Self>, remote: SocketAddr) -> io::Result<quinn::Endpoint> {
+        quic::endpoint(self, socket(local(remote))?)
+    }
+}
+
+/// Local addresses for QUIC towards `remote`: the system's choice, but on loopback no other.
+fn local(remote: SocketAddr) -> IpAddr {
+    match remote {
+        SocketAddr::V4(remote) if remote.ip().is_loopback() => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(remote) if remote.ip().is_loopback() => Ipv6Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 
@@ -205,13 +221,25 @@ impl Ceiling {
     }
 }
 
+fn socket(local: IpAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = std::net::UdpSocket::bind(SocketAddr::new(local, 0))?;
+    socket.set_nonblocking(true)?;
+    // Thousands of answers can arrive between two turns of the worker; the system caps this at its own limit.
+    socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
+    Ok(socket)
+}
+
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Every address that the profile names.
 pub(super) fn addresses(target: &Target) -> impl Iterator<Item = SocketAddr> {
-    [target.index.server.address, target.metadata.address, target.tracker]
-        .into_iter()
-        .chain(target.dht.iter().copied())
+    let http = http_servers(target).map(|server| server.address);
+    http.chain([target.tracker]).chain(target.dht.iter().copied())
+}
+
+/// Every HTTP server that the profile names.
+pub(super) fn http_servers(target: &Target) -> impl Iterator<Item = &HttpEndpoint> {
+    [&target.index.server, &target.metadata].into_iter().chain(target.web.iter().map(|web| &web.server))
 }
 
 /// Whether an authorization may be used at all, now.

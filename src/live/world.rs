@@ -17,6 +17,7 @@ use crate::unit::Tick;
 use super::announce::{Announcer, RETRANSMIT};
 use super::clock::Alarm;
 use super::dht::{Dht, QueryTimes};
+use super::http::Agent;
 use super::meter::Meter;
 use super::perform::{Connections, Shared};
 use super::queue::Queue;
@@ -71,7 +72,8 @@ impl LiveWorld {
         let LiveConfig { target, scenario, guard, clock, worker } = config;
         let announcer = Announcer::open(&guard, clock, target.tracker, worker, RETRANSMIT)?;
         let dht = Dht::open(&guard, clock, target.dht.clone(), worker, QueryTimes::USUAL)?;
-        let shared = Rc::new(Shared::new(target, scenario, guard, clock, announcer, dht));
+        let agent = Agent::new(&target, Arc::clone(&guard))?;
+        let shared = Rc::new(Shared::new(target, scenario, guard, clock, agent, announcer, dht));
         Ok(Self { shared, alarm: clock.alarm()?, outcomes: Rc::default(), journeys: HashMap::new() })
     }
 

@@ -10,7 +10,9 @@ pub use envelope::{Envelope, LayerEnvelope, Slo};
 pub(crate) use mix::normalised;
 pub use mix::{Access, Client, Mix};
 pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_keys};
-pub use target::{Authorization, ContentItem, HttpEndpoint, Index, Process, Target};
+pub use target::{
+    Authorization, ContentItem, HttpEndpoint, HttpVersion, Index, Process, Target, Tls, WebEndpoint,
+};
 
 use serde::{Deserialize, Serialize};
 

@@ -6,7 +6,7 @@ use std::ops::AddAssign;
 use serde::{Deserialize, Serialize};
 
 use crate::drive::Settled;
-use crate::journey::{Cause, Kind};
+use crate::journey::{Cause, Kind, Web};
 
 use super::latency::Distribution;
 
@@ -131,6 +131,9 @@ pub struct Traffic {
     pub retransmits: u64,
     /// Peers outside the allowed networks that answers named.
     pub foreign: u64,
+    /// What the HTTP exchanges were like.
+    #[serde(default, skip_serializing_if = "Web::is_empty")]
+    pub web: Web,
 }
 
 impl AddAssign<&Self> for Traffic {
@@ -139,6 +142,7 @@ impl AddAssign<&Self> for Traffic {
         self.bytes_out += other.bytes_out;
         self.retransmits += other.retransmits;
         self.foreign += other.foreign;
+        self.web += &other.web;
     }
 }
 

@@ -51,6 +51,7 @@ pub fn sample() -> Scenario {
         },
         side: vec![SideTraffic {
             name: "status".into(),
+            server: None,
             path: "/status".into(),
             base: 4.0,
             follows: Channel::Concern,
@@ -142,6 +143,8 @@ fn client(name: &str, dht: bool) -> Client {
         name: name.into(),
         peer_id_prefix: *b"-qB4520-",
         user_agent: format!("{name}/1.0"),
+        http2: 0.7,
+        http3: 0.2,
         numwant: 50,
         dht,
     }

@@ -357,13 +357,18 @@ fn side(table: &mut Table<'_>) -> Result<Vec<SideTraffic>, Reported> {
     let mut unique = Names::default();
     let side = table.tables("side", "Traffic on the index layer beside the funnel.", |table| {
         let name = table.required::<Name>("name", "Name in files and reports.");
+        let server = table.optional::<Name>(
+            "server",
+            "Which `web` server of the target it goes to; the index where it is left out.",
+        );
         let path = table.required::<UrlPath>("path", "Path that is fetched.");
         let base = table.required::<Rate>("base", "Requests on a normal day.");
         let follows = table.required::<OneOf<Channel>>("follows", "The attention that makes it grow.");
         let gain = table.or("gain", "Growth per unit of excess of that attention.", Strength(1.0));
         let name = name?.0.0;
         unique.claim(table, "name", &name)?;
-        Ok(SideTraffic { name, path: path?.0.0, base: base?.0, follows: follows?.0, gain: gain?.0 })
+        let server = server?.map(|server| server.0.0);
+        Ok(SideTraffic { name, server, path: path?.0.0, base: base?.0, follows: follows?.0, gain: gain?.0 })
     })?;
     if side.len() > 256 {
         let hint = "at most 256 are told apart".to_owned();

@@ -326,11 +326,13 @@ pub struct ContentClass {
     pub size: u64,
 }
 
-/// HTTP traffic on the index layer beside the funnel.
+/// HTTP traffic beside the funnel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SideTraffic {
     /// Name in files and reports.
     pub name: String,
+    /// The target's web server that it goes to, by name; `None` is the index.
+    pub server: Option<String>,
     /// Path that is fetched.
     pub path: String,
     /// Requests per second on a normal day.

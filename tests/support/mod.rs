@@ -32,6 +32,8 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         name: "test".to_owned(),
         peer_id_prefix: *b"-SQ0001-",
         user_agent: "squall-test/1".to_owned(),
+        http2: 0.0,
+        http3: 0.0,
         numwant: 50,
         dht: true,
     };
@@ -79,6 +81,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         content: Catalogue { classes: Vec::new(), zipf: 1.0 },
         side: vec![SideTraffic {
             name: "status".to_owned(),
+            server: None,
             path: "/status".to_owned(),
             base: 0.0,
             follows: Channel::Concern,
@@ -93,7 +96,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
 
 /// A target with one torrent, every layer of which is at `address` until a test says otherwise.
 pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
-    let server = HttpEndpoint { address, host: "fleet.test".to_owned() };
+    let server = HttpEndpoint::plain(address, "fleet.test".to_owned());
     Target {
         name: "test".to_owned(),
         index: Index {
@@ -102,6 +105,7 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
             assets: vec!["/a.css".to_owned()],
         },
         metadata: server,
+        web: Vec::new(),
         tracker: address,
         dht: vec![address],
         stand_in_port: None,
@@ -118,7 +122,7 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
 
 /// A visitor of the test scenario.
 pub(crate) fn visitor(seed: u64) -> Visitor {
-    Visitor { seed, client: 0, access: 0, region: 0, content: 0 }
+    Visitor { seed, client: 0, access: 0, region: 0, content: 0, returning: false }
 }
 
 /// A world against this target; only inside [`local`].

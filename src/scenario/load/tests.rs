@@ -276,6 +276,7 @@ fn every_key_means_what_it_says() {
     assert_eq!(scenario.content, Catalogue { classes, zipf: 1.1 });
     let side = SideTraffic {
         name: "support".to_owned(),
+        server: None,
         path: "/support".to_owned(),
         base: 1.0,
         follows: Channel::Concern,
