@@ -62,6 +62,9 @@
 //! * No protocol code shared with the testbed (`harness/`): a codec that is wrong on both sides would pass.
 //! * Visitors do not upload to each other yet; the testbed's seedbox answers at the port that they announce, on every address of
 //!   loopback. Only on loopback do visitors have several addresses (32 for each worker); elsewhere they share the machine's.
+//! * A visitor's connection carries one exchange at a time: nothing is multiplexed over HTTP/2 and 3, as a journey has one operation of a
+//!   stage under way. No 0-RTT, no `Alt-Svc` (who speaks HTTP/3 uses it at once where the profile says that it is there), no cookies.
+//! * HTTP/3 visitors of a worker share one UDP socket; the server tells them apart by connection id, not by address.
 //! * No host names in target profiles yet: resolving one would send a packet before the guard has spoken.
 //!
 //! # Where this differs from the first sketch

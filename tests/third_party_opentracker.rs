@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use squall::journey::{Cause, Operation};
 use squall::plan::AnnounceEvent;
-use support::daemon::{Daemon, free_port, installed};
+use support::daemon::{Daemon, free_port, program};
 use support::{PATIENCE, local, peers, perform, target, world};
 
 const KNOWN: [u8; 20] = [0x5a; 20];
@@ -61,9 +61,7 @@ fn announce(event: AnnounceEvent, left: u64) -> Operation {
 
 #[test]
 fn announces_are_understood() {
-    let there = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|it| it.join("opentracker").exists()));
-    if !installed("opentracker", there) {
+    if !program("opentracker") {
         return;
     }
     // It gives up root for an unprivileged user, who must be able to read its directory.

@@ -19,7 +19,7 @@ mod tests;
 pub use summary::*;
 pub use verdict::Verdict;
 
-use crate::journey::Kind;
+use crate::journey::{Kind, Web};
 use crate::plan::Stage;
 use crate::profile::Layer;
 use crate::record::{Counts, KindRow, Recording, Traffic};
@@ -60,6 +60,10 @@ pub fn analyse(recording: &Recording) -> Summary {
         kinds,
         resources,
         foreign_peers: of_kinds().map(|row| row.traffic.foreign).sum(),
+        web: of_kinds().fold(Web::default(), |mut sum, row| {
+            sum += &row.traffic.web;
+            sum
+        }),
         breakdown: groups::named(&recording.breakdown, &recording.manifest),
     }
 }

@@ -1,6 +1,6 @@
 //! The live world: sockets and the clock.
 //!
-//! One [`LiveWorld`] per worker thread performs operations with the real protocols: HTTP/1.1, UDP trackers (BEP 15), DHT lookups
+//! One [`LiveWorld`] per worker thread performs operations with the real protocols: HTTP/1.1, 2 and 3, UDP trackers (BEP 15), DHT lookups
 //! (BEP 5) and the peer wire (BEP 3, 9, 10). Protocol logic is pure where it can be (`bencode`, `metainfo`, `tracker`, `krpc`,
 //! `lookup`, `wire`, `session`, `shaper`); what touches a socket goes through `guard`, the only file that opens one.
 

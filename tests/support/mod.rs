@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod daemon;
+pub(crate) mod web;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -127,8 +128,13 @@ pub(crate) fn visitor(seed: u64) -> Visitor {
 
 /// A world against this target; only inside [`local`].
 pub(crate) fn world(target: Target, patience: Duration) -> LiveWorld {
+    world_of(target, scenario(patience))
+}
+
+/// A world of another scenario; only inside [`local`].
+pub(crate) fn world_of(target: Target, scenario: Scenario) -> LiveWorld {
     let guard = Arc::new(Guard::new(&target).unwrap());
-    let (target, scenario) = (Arc::new(target), Arc::new(scenario(patience)));
+    let (target, scenario) = (Arc::new(target), Arc::new(scenario));
     LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 1 }).unwrap()
 }
 
@@ -141,8 +147,13 @@ pub(crate) fn local<T>(test: impl Future<Output = T>) -> T {
 
 /// Performs one operation of visitor `n` and waits for its outcome.
 pub(crate) async fn perform(world: &mut LiveWorld, n: u64, operation: Operation) -> Outcome {
-    let id = OpId { journey: JourneyId(n), stage: Stage::Index };
-    world.perform(id, &visitor(n), operation);
+    perform_as(world, visitor(n), operation).await
+}
+
+/// Performs one operation of a visitor, in the journey of its seed's number, and waits for its outcome.
+pub(crate) async fn perform_as(world: &mut LiveWorld, visitor: Visitor, operation: Operation) -> Outcome {
+    let id = OpId { journey: JourneyId(visitor.seed), stage: Stage::Index };
+    world.perform(id, &visitor, operation);
     let (of, outcome) = world.wait(Tick::MAX).await.unwrap();
     assert_eq!(of, id);
     outcome
