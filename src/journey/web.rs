@@ -14,10 +14,12 @@ pub struct Web {
     pub http2: u64,
     /// Exchanges over HTTP/3.
     pub http3: u64,
-    /// TLS handshakes, those of QUIC among them.
+    /// TLS handshakes over TCP.
     pub handshakes: u64,
     /// Of those, resumptions of an earlier session.
     pub resumed: u64,
+    /// QUIC handshakes; which of them were resumptions, quinn does not tell.
+    pub quic: u64,
     /// Answers that a cache on the way gave (RFC 9211 and what came before it).
     pub cache_hits: u64,
     /// Answers for which a cache on the way had to ask the origin. Answers that say nothing of a cache are in neither.
@@ -50,6 +52,7 @@ impl AddAssign<&Self> for Web {
         self.http3 += other.http3;
         self.handshakes += other.handshakes;
         self.resumed += other.resumed;
+        self.quic += other.quic;
         self.cache_hits += other.cache_hits;
         self.cache_misses += other.cache_misses;
         self.not_modified += other.not_modified;

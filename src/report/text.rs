@@ -386,12 +386,13 @@ fn web(web: &Web) -> String {
     if web.handshakes + web.http2 + web.http3 > 0 {
         let resumed = web.resumed as f64 / web.handshakes.max(1) as f64;
         text += &format!(
-            "  web: HTTP/1.1 {}, HTTP/2 {}, HTTP/3 {} exchanges; {} TLS handshakes, {} resumed\n",
+            "  web: HTTP/1.1 {}, HTTP/2 {}, HTTP/3 {} exchanges; {} TLS handshakes, {} resumed; {} QUIC handshakes\n",
             web.http1,
             web.http2,
             web.http3,
             web.handshakes,
-            percent(resumed)
+            percent(resumed),
+            web.quic
         );
     }
     if let Some(rate) = web.cache_hit_rate() {

@@ -13,7 +13,7 @@ use hyper::client::conn::{http1, http2};
 use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
 use hyper::http::response::Parts;
 use hyper::rt::Executor;
-use hyper::{Request, Uri};
+use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use quinn::ConnectionError;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -88,7 +88,10 @@ impl Connection {
             .await
             .map_err(|error| io_cause(&error))?;
         let (_, session) = stream.get_ref();
-        shook_hands(session.handshake_kind() == Some(HandshakeKind::Resumed), meter);
+        meter.web(|web| {
+            web.handshakes += 1;
+            web.resumed += u64::from(session.handshake_kind() == Some(HandshakeKind::Resumed));
+        });
         let two = session.alpn_protocol() == Some(protocol_name(HttpVersion::Two));
         Self::speak(Rc::clone(site), stream, if two { HttpVersion::Two } else { HttpVersion::One }).await
     }
@@ -128,12 +131,11 @@ impl Connection {
             return Err(Cause::Foreign);
         }
         meter.start();
-        let (config, witness) =
-            sessions.quic(protocol_name(HttpVersion::Three), returning).map_err(|_| Cause::Local)?;
+        let config = sessions.quic(protocol_name(HttpVersion::Three), returning).map_err(|_| Cause::Local)?;
         let name = sessions.server_name.to_str();
         let connecting = endpoint.connect_with(config, address, &name).map_err(|_| Cause::Local)?;
         let connection = connecting.await.map_err(|error| quic_cause(&error))?;
-        shook_hands(witness.resumed(), meter);
+        meter.web(|web| web.quic += 1);
         let (mut driver, requests) = h3::client::new(h3_quinn::Connection::new(connection.clone()))
             .await
             .map_err(|error| h3_connection_cause(&error))?;
@@ -228,13 +230,6 @@ fn answered(answer: hyper::Result<hyper::Response<Incoming>>) -> Result<Answer, 
     Ok(Answer { head, body: Body::Tcp(body) })
 }
 
-fn shook_hands(resumed: bool, meter: &Meter) {
-    meter.web(|web| {
-        web.handshakes += 1;
-        web.resumed += u64::from(resumed);
-    });
-}
-
 /// Names of the protocols in ALPN.
 const fn protocol_name(version: HttpVersion) -> &'static [u8] {
     match version {
@@ -249,6 +244,10 @@ pub(super) struct Answer {
     pub(super) head: Parts,
     body: Body,
 }
+
+/// Empty DATA frames in a row that end no body. h3 0.0.8 tells them as the end of the stream (quic-go sends them), and after the real end
+/// goes on telling it.
+const EMPTY_FRAMES: usize = 16;
 
 enum Body {
     Tcp(Incoming),
@@ -275,7 +274,11 @@ impl Answer {
             }
             each(&data);
         }
-        Ok(())
+        // hyper sees to that itself.
+        let told = self.head.headers.get(CONTENT_LENGTH).and_then(|told| told.to_str().ok()?.parse().ok());
+        let whole =
+            self.head.status == StatusCode::NOT_MODIFIED || told.is_none_or(|told: usize| told == total);
+        if whole { Ok(()) } else { Err(Cause::Malformed) }
     }
 }
 
@@ -291,8 +294,12 @@ impl Body {
                 }
             },
             Self::Quic(stream) => {
-                let data = stream.recv_data().await.map_err(|error| h3_cause(&error))?;
-                Ok(data.map(|mut data| data.copy_to_bytes(data.remaining())))
+                for _ in 0..EMPTY_FRAMES {
+                    if let Some(mut data) = stream.recv_data().await.map_err(|error| h3_cause(&error))? {
+                        return Ok(Some(data.copy_to_bytes(data.remaining())));
+                    }
+                }
+                Ok(None)
             }
         }
     }
@@ -346,16 +353,18 @@ fn tls_cause(error: &rustls::Error) -> Cause {
     }
 }
 
-/// QUIC's codes for TLS alerts (RFC 9001 section 4.8), and those of them that are about certificates (RFC 8446 section 6.2).
+/// QUIC's codes for TLS alerts (RFC 9001 section 4.8).
 const ALERTS: RangeInclusive<u64> = 0x100..=0x1ff;
-const CERTIFICATE_ALERTS: RangeInclusive<u64> = 0x100 + 42..=0x100 + 48;
+
+/// Whether a QUIC code is for an alert about a certificate (RFC 8446 section 6.2: 42 to 48, and 51 where a signature is wrong).
+fn is_about_certificate(code: u64) -> bool {
+    matches!(code.checked_sub(*ALERTS.start()), Some(42..=48 | 51))
+}
 
 fn quic_cause(error: &ConnectionError) -> Cause {
     match error {
         ConnectionError::TimedOut => Cause::Timeout,
-        ConnectionError::TransportError(error) if CERTIFICATE_ALERTS.contains(&u64::from(error.code)) => {
-            Cause::Incorrect
-        }
+        ConnectionError::TransportError(error) if is_about_certificate(error.code.into()) => Cause::Incorrect,
         ConnectionError::TransportError(_) => Cause::Malformed,
         ConnectionError::ConnectionClosed(close) if ALERTS.contains(&u64::from(close.error_code)) => {
             Cause::Rejected
