@@ -42,6 +42,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         duration: day,
         signals: Vec::new(),
         confounders: Vec::new(),
+        feed_faults: Vec::new(),
         abuse: Vec::new(),
         restarts: Vec::new(),
         exoduses: Vec::new(),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::scenario::{
     Abuse, AbuseKind, Attention, Audience, Catalogue, Channel, Confounder, ConfounderKind, ContentClass, Cut,
-    Echo, Event, Funnel, Incident, Kernel, Lag, Region, SideRate, SideTraffic, Signal, SignalKind,
-    Transition, Variant, Variants, sample,
+    Echo, Engagement, Event, FeedFault, Funnel, Incident, Kernel, Lag, Metric, Region, SideRate, SideTraffic,
+    Signal, SignalKind, Transition, Variant, Variants, sample,
 };
 
 const SMALLEST: &str = r#"
@@ -57,7 +57,11 @@ source = "a feed"
 lag = "2m"
 ramp = "1h"
 market = "-12%"
+posts = "repost"
 sentiment = "-40%"
+searches = "2x"
+wallets = "3x"
+outage = true
 strength = 3.5
 quality = "80%"
 
@@ -68,6 +72,15 @@ strength = 0.25
 [[signal]]
 name = "listing"
 listing = { announce = "1h", go_live = "2h" }
+
+[[feed_fault]]
+name = "slow"
+from = "1h"
+until = "2h"
+metrics = ["volume", "mentions"]
+delay = "15m"
+loss = "30%"
+noise = "20%"
 
 [[confounder]]
 name = "campaign"
@@ -214,7 +227,11 @@ fn every_key_means_what_it_says() {
         market: -0.12,
         volume: 3.2,
         mentions: 4.0,
+        posts: Engagement::Repost,
         sentiment: -0.4,
+        searches: 2.0,
+        wallets: 3.0,
+        outage: true,
         strength: Some(3.5),
         go_live: None,
         confidence: 0.9,
@@ -223,6 +240,16 @@ fn every_key_means_what_it_says() {
         regions: vec![1, 0],
     };
     assert_eq!(scenario.signals, [listing, surge], "in order of time");
+    let fault = FeedFault {
+        name: "slow".to_owned(),
+        from: minutes(60),
+        until: minutes(120),
+        metrics: vec![Metric::Volume, Metric::Mentions],
+        delay: minutes(15),
+        loss: 0.3,
+        noise: 0.2,
+    };
+    assert_eq!(scenario.feed_faults, [fault]);
     let campaign = Confounder {
         name: "campaign".to_owned(),
         what: ConfounderKind::ExchangeCampaign,
