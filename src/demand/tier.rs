@@ -180,17 +180,16 @@ pub struct TierChange {
     pub driver: Option<&'static str>,
     /// Weighted intensity of the mentions ([`intensity`]).
     pub intensity: f64,
-    /// Most visits expected within six hours, as a multiple of a normal day.
+    /// Most visits within six hours that the signals seen so far let expect, as a multiple of a normal day.
     pub factor: f64,
     /// What that asks for.
     pub response: Response,
 }
 
-/// The tiers that a scenario's feed calls for, change by change. `seed` draws the faults of the feed.
+/// The tiers that a scenario's feed calls for, change by change, as somebody would see them who knows nothing but the feed. `seed` draws the faults of the feed.
 #[must_use]
 pub fn tiers(scenario: &Scenario, variant: VariantName, seed: u64) -> Vec<TierChange> {
     let feed: Vec<Observation> = feed(scenario, seed).collect();
-    let demand = Demand::new(scenario, variant);
     let mut moments: BTreeSet<Duration> =
         feed.iter().flat_map(|it| [it.seen, it.seen + holds(it.metric)]).collect();
     let (mut changes, mut tier) = (Vec::new(), Tier::Calm);
@@ -205,12 +204,13 @@ pub fn tiers(scenario: &Scenario, variant: VariantName, seed: u64) -> Vec<TierCh
             continue;
         }
         tier = next;
-        let factor = expected(&demand, now);
+        let known = known(scenario, &feed, now);
+        let factor = expected(&known, variant, now);
         changes.push(TierChange {
             at_seconds: now.as_secs_f64(),
             tier,
             assessment,
-            driver: driver(scenario, now),
+            driver: driver(&known, now),
             intensity: intensity(&feed, now),
             factor,
             response: Response::to(factor),
@@ -226,8 +226,17 @@ const fn holds(metric: Metric) -> Duration {
     }
 }
 
-/// The highest level of interest from now on, over all regions.
-fn expected(demand: &Demand, now: Duration) -> f64 {
+/// The day as it looks at a moment: the signals that were seen by then, nothing that is to come or that no signal tells.
+fn known(scenario: &Scenario, feed: &[Observation], now: Duration) -> Scenario {
+    let seen: BTreeSet<&str> = feed.iter().filter(|it| it.seen <= now).map(|it| it.signal.as_str()).collect();
+    let mut known = Scenario { confounders: Vec::new(), ..scenario.clone() };
+    known.signals.retain(|signal| seen.contains(signal.name.as_str()));
+    known
+}
+
+/// The highest level of interest in the next hours, over all regions.
+fn expected(known: &Scenario, variant: VariantName, now: Duration) -> f64 {
+    let demand = Demand::new(known, variant);
     let level = |minute: u32| {
         let t = now.as_secs_f64() + 60.0 * f64::from(minute);
         let (felt, normal) = demand.regions.iter().fold((0.0, 0.0), |(felt, normal), flow| {
@@ -286,7 +295,7 @@ pub fn intensity(feed: &[Observation], now: Duration) -> f64 {
         let hours = (now - it.seen).as_secs_f64() / 3600.0;
         (it.value - 1.0).max(0.0) * kind * author * it.confidence * it.quality * libm::exp(-hours)
     };
-    mentions.map(score).sum()
+    mentions.map(score).fold(0.0, |sum, score| sum + score)
 }
 
 #[cfg(test)]

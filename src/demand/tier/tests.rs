@@ -98,6 +98,15 @@ fn a_change_says_whose_attention_it_is_and_what_it_asks_for() {
 }
 
 #[test]
+fn what_is_to_come_is_not_known() {
+    let mut scenario = sample::sample();
+    let early = Signal { at: 2 * HOUR, price: 0.06, ..sample::signal("early") };
+    scenario.signals.insert(0, early);
+    let first = tiers(&scenario, VariantName::Baseline, 1).remove(0);
+    assert_eq!((first.tier, first.at_seconds, first.response), (Tier::Watch, 7200.0, Response::Nothing));
+}
+
+#[test]
 fn intensity_weighs_what_is_posted_and_forgets_it_within_hours() {
     let at = |posts, hours: u32| {
         let signal = says(|it| (it.mentions, it.posts, it.confidence) = (5.0, posts, 0.5));
