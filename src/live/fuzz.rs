@@ -50,7 +50,8 @@ mod tests {
     fn no_input_of_the_corpus_harms() {
         for (name, target) in TARGETS {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
-            let inputs: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+            let inputs: Vec<_> =
+                std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
             assert!(inputs.len() >= 3, "{name} has a corpus");
             for input in inputs {
                 target(&std::fs::read(&input).unwrap());
