@@ -3,15 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::scenario::{Attention, Channel, Engagement, Metric, Scenario, Signal, SignalKind, VariantName};
 
 use super::{Demand, Observation, Shape, feed, shocks};
 
 /// How ready a fleet should be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tier {
     /// A normal day.
     #[default]
@@ -74,7 +71,7 @@ const STEP: Duration = Duration::from_secs(3600);
 const AHEAD: u32 = 6;
 
 /// What observations call for.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Assessment {
     /// The tier.
     pub tier: Tier,
@@ -82,7 +79,7 @@ pub struct Assessment {
     pub unconfirmed: Tier,
     /// What confirms it besides the price, such as `volume`.
     pub confirming: Vec<&'static str>,
-    /// What lifts it above a normal day, such as `listing` (the signal's name and what it says).
+    /// What lifts it above a normal day: the signal, what it measures, and the value.
     pub because: Vec<(String, &'static str, f64)>,
 }
 
@@ -141,8 +138,7 @@ fn confirming(observations: &[&Observation]) -> Vec<&'static str> {
 }
 
 /// What the response matrix asks for at an expected multiple of normal demand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Response {
     /// Less than 1.2 times a normal day.
     Nothing,
@@ -168,7 +164,7 @@ impl Response {
 }
 
 /// A change of tier.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TierChange {
     /// Scenario seconds.
     pub at_seconds: f64,

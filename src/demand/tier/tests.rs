@@ -33,7 +33,10 @@ fn the_thresholds_are_those_of_the_tiers() {
     let loud = |mentions| says(move |it| (it.mentions, it.searches) = (mentions, 2.0));
     assert_eq!([of(&[loud(9.9)]).0, of(&[loud(10.0)]).0], [Tier::Watch, Tier::Scale]);
     let outage = says(|it| it.outage = true);
-    assert_eq!([of(&[outage.clone()]).0, of(&[listing(), outage]).0], [Tier::Watch, Tier::Incident]);
+    assert_eq!(
+        [of(std::slice::from_ref(&outage)).0, of(&[listing(), outage]).0],
+        [Tier::Watch, Tier::Incident]
+    );
     assert_eq!(
         [of(&[listing(), loud(19.0)]).0, of(&[listing(), loud(20.0)]).0],
         [Tier::Scale, Tier::Incident]
