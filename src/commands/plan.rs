@@ -4,11 +4,12 @@ use std::fs;
 
 use super::cli::{PlanArgs, PlanFormat, ViewArgs};
 use super::exit::{Exit, Failure};
-use super::rehearsal::prepare;
+use super::rehearsal::{check_end, prepare};
 use super::{Colors, print};
 use crate::analysis::forecast;
-use crate::plan::{Overview, Plan, Stage};
-use crate::report::{forecast as views, plan as format, plot};
+use crate::plan::replay::Replay;
+use crate::plan::{Overview, Plan, Schedule, Stage};
+use crate::report::{forecast as views, plan as format, plot, replay as log};
 
 /// Points of the curves: more than a terminal has columns, so that a chart never has to invent any.
 const BUCKETS: usize = 240;
@@ -18,7 +19,10 @@ const BUCKETS: usize = 240;
 /// # Errors
 /// [`Exit::Input`] with every problem of the files, [`Exit::Trouble`] where the plot cannot be written.
 pub(super) fn plan(args: &PlanArgs, colors: Colors) -> Result<Exit, Failure> {
-    let plan = prepare(&args.cut, colors)?.plan;
+    let plan = match prepare(&args.cut, colors)?.schedule {
+        Schedule::Drawn(plan) => plan,
+        Schedule::Replayed(replay) => return survey(&replay, args.output_format),
+    };
     if let Some(path) = &args.plot {
         fs::write(path, picture(&plan)).map_err(|error| Failure::trouble(path.display(), error))?;
     }
@@ -55,6 +59,20 @@ pub(super) fn plan(args: &PlanArgs, colors: Colors) -> Result<Exit, Failure> {
                 PlanFormat::Csv => format::csv(&overview).map_err(trouble),
             }
         }
+    };
+    print::out(&text?)?;
+    Ok(Exit::Done)
+}
+
+/// Shows a log that is replayed.
+fn survey(replay: &Replay, form: PlanFormat) -> Result<Exit, Failure> {
+    let columns = if form == PlanFormat::Text { width().saturating_sub(12) } else { BUCKETS };
+    let survey = replay.survey(columns);
+    check_end(replay)?;
+    let text = match form {
+        PlanFormat::Text => Ok(log::text(&survey)),
+        PlanFormat::Json => views::json(&survey).map_err(trouble),
+        PlanFormat::Csv => log::csv(&survey).map_err(trouble),
     };
     print::out(&text?)?;
     Ok(Exit::Done)

@@ -52,6 +52,8 @@ pub enum Operation {
         left: u64,
         /// Bytes fetched.
         downloaded: u64,
+        /// Peers that it asks for, where that is not the client's choice; -1 leaves it to the tracker.
+        numwant: Option<i32>,
     },
     /// An iterative `get_peers` lookup (BEP 5). Replies [`Reply::Peers`].
     Lookup {

@@ -192,7 +192,7 @@ fn a_visitor_does_what_its_client_and_its_patience_allow() {
             Origin::Population => {
                 assert!(does(What::Announce(AnnounceEvent::Interval)) && arrival.steps.len() == 1);
             }
-            Origin::Abuse(_) => panic!("nobody is abusive here"),
+            Origin::Abuse(_) | Origin::Logged(_) => panic!("nobody is abusive here, and no log is replayed"),
             Origin::Side(side) => assert!(side == 0 && does(What::Visit) && arrival.steps.len() == 1),
         }
     }

@@ -1,6 +1,7 @@
 //! What stands beside the seconds: what was run, and what it used.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,9 @@ pub struct Manifest {
     pub seed: u64,
     /// Digest of the plan, hexadecimal.
     pub plan_digest: String,
+    /// The log that was driven in the place of the scenario's arrivals; absent where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replayed>,
     /// Operations that the whole plan intends if nothing fails, first tries alone; without pieces, whose number only the target
     /// knows.
     pub planned: BTreeMap<Kind, u64>,
@@ -59,6 +63,18 @@ pub struct Manifest {
 impl Manifest {
     /// The version that this program writes and reads.
     pub const VERSION: u32 = 1;
+}
+
+/// A log that was driven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replayed {
+    /// The file, as it was named.
+    pub log: PathBuf,
+    /// Its announces.
+    pub announces: u64,
+    /// Lines that were left out.
+    pub unread: u64,
 }
 
 /// Where a run happened.

@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style};
 use crate::plan::{Effect, Explanation, Overview, Row, Stage};
 
 /// Rows of a strip.
-const HEIGHT: usize = 4;
+pub(super) const HEIGHT: usize = 4;
 /// Columns left of a strip.
 const GUTTER: usize = 22;
 /// Fewest columns of a strip.
@@ -165,7 +165,7 @@ fn resample(rows: &[Row], columns: usize, value: impl Fn(&Row) -> f64) -> Vec<f6
 }
 
 /// One cell of a strip: how much of row `level` the value fills.
-fn block(value: f64, top: f64, level: usize) -> char {
+pub(super) fn block(value: f64, top: f64, level: usize) -> char {
     let eighths = if top > 0.0 { (value / top * 8.0 * HEIGHT as f64).round() as usize } else { 0 };
     EIGHTHS[eighths.saturating_sub(8 * level).min(8)]
 }
