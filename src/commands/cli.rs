@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::problem::FileKind;
 use crate::scenario::VariantName;
 
 use super::exit::Exit;
+use super::schema::SchemaOf;
 
 /// Rehearse the storm before the market sends it.
 ///
@@ -35,7 +35,7 @@ pub(super) enum Verb {
     Plan(PlanArgs),
     /// Check scenario and profile files; lists every problem.
     Check(CheckArgs),
-    /// Print the JSON Schema of a file format, for editors.
+    /// Print the JSON Schema of a format: files that people write, or the summary of a run.
     Schema(SchemaArgs),
     /// Turn a measured series into a scenario, and hold its events against the weeks before them.
     Fit(FitArgs),
@@ -125,7 +125,7 @@ pub(super) struct PlanArgs {
     pub(super) cut: CutArgs,
     #[command(flatten)]
     pub(super) view: ViewArgs,
-    /// Also draw the curves, with those of a normal day and the signals, into this SVG file.
+    /// Also draw the curves, with those of a normal day and the signals, into this SVG file (FILE.svg).
     #[arg(long, value_name = "FILE", env = "SQUALL_PLOT", conflicts_with = "replay")]
     pub(super) plot: Option<PathBuf>,
     /// How the plan is printed.
@@ -159,7 +159,7 @@ pub(super) struct CheckArgs {
 pub(super) struct SchemaArgs {
     /// Which format.
     #[arg(value_enum)]
-    pub(super) of: FileKind,
+    pub(super) of: SchemaOf,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! `squall plan`.
 
 use std::fs;
+use std::path::Path;
 
 use super::cli::{PlanArgs, PlanFormat, ViewArgs};
 use super::exit::{Exit, Failure};
@@ -24,6 +25,7 @@ pub(super) fn plan(args: &PlanArgs, colors: Colors) -> Result<Exit, Failure> {
         Schedule::Replayed(replay) => return survey(&replay, args.output_format),
     };
     if let Some(path) = &args.plot {
+        check_plot(path)?;
         fs::write(path, picture(&plan)).map_err(|error| Failure::trouble(path.display(), error))?;
     }
     let text = match (&args.view, args.output_format) {
@@ -76,6 +78,22 @@ fn survey(replay: &Replay, form: PlanFormat) -> Result<Exit, Failure> {
     };
     print::out(&text?)?;
     Ok(Exit::Done)
+}
+
+/// A picture is written in one format. PNG would take a rasteriser and fonts (`resvg` brings some forty crates), which every desktop has.
+///
+/// # Errors
+/// [`Exit::Input`] where the name asks for another format.
+fn check_plot(path: &Path) -> Result<(), Failure> {
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) {
+        return Ok(());
+    }
+    let (name, svg) = (path.display(), path.with_extension("svg"));
+    let message = format!(
+        "error: --plot writes SVG, and {name} does not end in .svg\n  hint: --plot {svg}; `rsvg-convert {svg} -o FILE.png` makes a PNG of it",
+        svg = svg.display()
+    );
+    Err(Failure::new(Exit::Input, message))
 }
 
 /// The plot: the plan over a normal day.

@@ -11,7 +11,7 @@ use crate::profile::{Envelope, Layer};
 use crate::scenario::{Cut, VariantName};
 
 /// What was run, where, and against which promise. All that a later report needs beside the seconds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Version of the recording's format.
@@ -66,7 +66,7 @@ impl Manifest {
 }
 
 /// A log that was driven.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replayed {
     /// The file, as it was named.
@@ -78,7 +78,7 @@ pub struct Replayed {
 }
 
 /// Where a run happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WorldName {
     /// Sockets and the clock.
@@ -99,7 +99,7 @@ impl WorldName {
 }
 
 /// The machine that a run happened on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Host {
     /// Cores that the program may use.
@@ -111,7 +111,7 @@ pub struct Host {
 }
 
 /// A signal of the scenario on the run clock.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignalMark {
     /// Its name.
