@@ -16,7 +16,7 @@
 //! | 2 | [`profile`] | shared parts: client and access mixes, targets, envelopes |
 //! | 3 | [`scenario`] | what a scenario file means, valid by construction |
 //! | 4 | [`demand`] | signals → attention → rates of visits, starts, population; their feed and its tiers |
-//! | 5 | [`plan`] | a lazy, seeded, shardable stream of arrivals |
+//! | 5 | [`plan`] | a lazy, seeded, shardable stream of arrivals, drawn or replayed from a log |
 //! | 6 | [`journey`] | one visitor as a pure state machine |
 //! | 7 | [`drive`] | the worker loop, open loop, generic over the world |
 //! | 8 | [`live`] | sockets and the clock |
@@ -51,6 +51,8 @@
 //! * Cascades take the path that the seed draws at full audience, whatever the cut; given that path, arrivals are Poisson.
 //! * Arrival k draws only from its own stream (seed, k): the union of any number of shards is the unsharded plan, event for event.
 //! * Every socket is opened in `live::guard`, which refuses any address outside loopback and the authorised networks.
+//! * A log that is replayed ([`plan::replay`]) is driven line for line: arrival k is its k-th announce in order of time, whichever shard
+//!   drives it, and what is left out is counted by line and reason.
 //! * A journey has at most one operation under way per stage.
 //! * The memory of a run does not grow with its length while it is driven. Judging it afterwards holds all its seconds, about 40 KB each.
 //!

@@ -18,7 +18,8 @@ use support::{PATIENCE, local, peers, perform, target, visitor, world};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
-const ANNOUNCE: Operation = Operation::Announce { event: AnnounceEvent::Started, left: 1, downloaded: 0 };
+const ANNOUNCE: Operation =
+    Operation::Announce { event: AnnounceEvent::Started, left: 1, downloaded: 0, numwant: None };
 
 /// An HTTP server that answers by path; the log holds the request lines of each connection.
 async fn http(answer: fn(&str) -> Option<String>) -> (SocketAddr, Rc<RefCell<Vec<Vec<String>>>>) {

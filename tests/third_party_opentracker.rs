@@ -56,7 +56,7 @@ fn await_tracker(address: SocketAddr) {
 }
 
 fn announce(event: AnnounceEvent, left: u64) -> Operation {
-    Operation::Announce { event, left, downloaded: 0 }
+    Operation::Announce { event, left, downloaded: 0, numwant: None }
 }
 
 #[test]

@@ -67,6 +67,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     let interrupted = drive_live(args, &prepared, &target, &guard, recorder, workers, screen, &stop)
         .map_err(|error| Failure { message: format!("{}: {}", dir.display(), error.message), ..error })?;
     drop(fleet);
+    prepared.check_end()?;
     let (summary, text) = judge(&dir, args.out.output_format, colors.out)?;
     print::out(&text)?;
     match interrupted {
@@ -158,7 +159,7 @@ fn drive_live(
     // window takes a moment to begin.
     let shards: Vec<_> = (0..workers as u32)
         .map(|i| {
-            let mut shard = prepared.plan.shard(i, workers as u32).peekable();
+            let mut shard = prepared.schedule.shard(i, workers as u32).peekable();
             shard.peek();
             shard
         })

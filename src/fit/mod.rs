@@ -15,7 +15,6 @@ mod cover;
 mod emit;
 mod event;
 mod gauge;
-pub mod replay;
 mod season;
 mod series;
 mod shock;

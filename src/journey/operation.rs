@@ -58,6 +58,8 @@ pub enum Operation {
         left: u64,
         /// Bytes fetched.
         downloaded: u64,
+        /// Peers that it asks for, where that is not the client's choice; -1 leaves it to the tracker.
+        numwant: Option<i32>,
     },
     /// An iterative `get_peers` lookup (BEP 5). Replies [`Reply::Peers`].
     Lookup {
@@ -82,7 +84,9 @@ pub enum Operation {
 }
 
 /// What is recorded under one name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A landing page.
@@ -232,7 +236,9 @@ pub enum Reply {
 }
 
 /// Why an operation failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// No answer within the visitor's patience.

@@ -107,9 +107,9 @@ impl Shared {
                 Ok(Reply::Done)
             }
             Operation::Torrent => self.torrent(item, client, meter).await,
-            Operation::Announce { event, left, downloaded } => {
+            Operation::Announce { event, left, downloaded, numwant } => {
                 let Identity { peer_id, key, port, .. } = self.identity(visitor, client);
-                let (info_hash, numwant) = (item.info_hash, client.numwant);
+                let (info_hash, numwant) = (item.info_hash, numwant.unwrap_or(client.numwant));
                 let announce =
                     Announce { info_hash, peer_id, downloaded, left, uploaded: 0, event, key, numwant, port };
                 let tracker = &connections.tracker;

@@ -15,7 +15,9 @@ pub use target::{Authorization, ContentItem, HttpEndpoint, Index, Process, Targe
 use serde::{Deserialize, Serialize};
 
 /// A part of the target that can saturate on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layer {
     /// Web pages and their assets.
