@@ -134,7 +134,9 @@ pub struct Against {
 #[derive(Debug, thiserror::Error)]
 pub enum Unfit {
     /// Nothing to estimate from.
-    #[error("the series is too short: estimates need a whole day, and thirty differences of bins without a shock")]
+    #[error(
+        "the series is too short: estimates need a whole day, and thirty differences of bins without a shock"
+    )]
     Short,
     /// No window.
     #[error("no shock whose window lies in the series: name a moment with --event")]
@@ -159,13 +161,23 @@ pub fn account(question: &Question<'_>) -> Result<Account, Unfit> {
         None => largest(series, &fit).ok_or(Unfit::NoEvent)?,
     };
     let (scenario, events) = fitted(question, &fit, window)?;
-    let coverage: Result<Vec<Option<Coverage>>, Report> =
-        Split::ALL.into_iter().map(|split| cover(series, &fit, split)).collect();
-    let coverage: Vec<Coverage> = coverage?.into_iter().flatten().collect();
+    let coverage = validated(series, &fit)?;
     let uplifts: Vec<Against> = question.events.iter().map(|at| against(question, *at)).collect();
     let doubts = doubts(&scenario, events, &coverage, &uplifts);
     let lag = question.behind.map(|driver| lag(series, driver, &fit, seed));
     Ok(Account { fit, scenario, events, coverage, uplifts, lag, doubts })
+}
+
+/// Every split on a thread of its own: together they take longest of all.
+fn validated(series: &Series, fit: &Fit) -> Result<Vec<Coverage>, Report> {
+    std::thread::scope(|scope| {
+        let threads = Split::ALL.map(|split| scope.spawn(move || cover(series, fit, split)));
+        let mut all = Vec::new();
+        for thread in threads {
+            all.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
 }
 
 /// Fits the event of a window, writes its scenario, reads it back and compares what it expects; also the number of events that the band
@@ -177,9 +189,8 @@ fn fitted(question: &Question<'_>, fit: &Fit, window: Window) -> Result<(Fitted,
     let event = Event::of(series, fit, window, &all, &shapes, DRAWS).ok_or(Unfit::Outside)?;
     let others = occasions(series, fit).into_iter().map(|occasion| occasion.window);
     let apart = |other: &Window| other.until <= window.from || window.until <= other.from;
-    let others: Vec<Event> = (others.filter(apart))
-        .filter_map(|other| Event::of(series, fit, other, &all, &shapes, 0))
-        .collect();
+    let others: Vec<Event> =
+        (others.filter(apart)).filter_map(|other| Event::of(series, fit, other, &all, &shapes, 0)).collect();
     let events = others.len() + 1;
     let residuals: Vec<Residual> =
         others.iter().chain([&event]).flat_map(|event| event.residuals.iter().copied()).collect();
@@ -195,7 +206,8 @@ fn fitted(question: &Question<'_>, fit: &Fit, window: Window) -> Result<(Fitted,
     let inside = |bands: &[Band]| {
         there.iter().filter(|place| bands[**place].holds(count(**place))).count() as f64 / there.len() as f64
     };
-    let fullest = there.iter().copied().max_by(|a, b| count(*a).total_cmp(&count(*b))).ok_or(Unfit::Outside)?;
+    let fullest =
+        there.iter().copied().max_by(|a, b| count(*a).total_cmp(&count(*b))).ok_or(Unfit::Outside)?;
     let peak = Peak { count: count(fullest), mean: means[fullest], band: around[fullest] };
     let (inside, inside_alone) = (inside(&around), inside(&alone));
     Ok((Fitted { event, text, means, bands: around, inside, inside_alone, peak }, events))
@@ -227,7 +239,9 @@ fn doubts(scenario: &Fitted, events: usize, coverage: &[Coverage], uplifts: &[Ag
     });
     let causes = uplifts.iter().flat_map(|against| {
         let control = match &against.control {
-            Some(Ok(found)) if found.state != Control::Steady => Some(Doubt::Control(against.at, found.state)),
+            Some(Ok(found)) if found.state != Control::Steady => {
+                Some(Doubt::Control(against.at, found.state))
+            }
             _ => None,
         };
         let usual = against.uplift.as_ref().is_ok_and(|found| !found.unusual());

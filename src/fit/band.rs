@@ -58,8 +58,7 @@ impl Dispersion {
     pub fn calibrated(fano: f64, points: &[(f64, f64)]) -> Self {
         let needed = |part: fn(f64, f64, f64) -> f64| {
             // Counts are whole: half a count of the distance is none.
-            let variance =
-                |count: f64, mean: f64| (((count - mean).abs() - 0.5).max(0.0) / MIDDLE).powi(2);
+            let variance = |count: f64, mean: f64| (((count - mean).abs() - 0.5).max(0.0) / MIDDLE).powi(2);
             let points = points.iter().filter(|(_, mean)| *mean > 0.0);
             let mut needed: Vec<f64> =
                 points.map(|(count, mean)| part(variance(*count, *mean), *mean, fano)).collect();

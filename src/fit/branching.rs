@@ -9,7 +9,7 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::stats::{Estimate, random, resample};
+use super::stats::{Estimate, median, random, resample};
 use super::{Season, Series};
 
 const WINDOWS: [usize; 9] = [1, 2, 3, 4, 7, 12, 24, 48, 72];
@@ -37,6 +37,8 @@ pub struct Branching {
     pub measured: Vec<(f64, f64)>,
     /// Fano factor of single bins that the curve gives.
     pub bin: f64,
+    /// The dispersion of single bins in the middle: their median, which bursts do not move; at least 1.
+    pub typical: f64,
 }
 
 /// The Fano factor of a Hawkes process with exponential kernel in windows of `window`: `ratio` is n, `delay` is 1/β in the same unit.
@@ -120,39 +122,63 @@ impl Branching {
             delay: Estimate::of(delay * step, draws.iter().map(|draw| draw.1 * step)),
             measured: measured.into_iter().map(|point| (point.window * step, point.dispersion)).collect(),
             bin: fano(ratio, delay, 1.0),
+            typical: typical(&triples(series, season, calm, 1)).max(1.0),
         })
     }
 }
 
-/// Second differences of windows of `window` calm bins without a gap between them.
-fn tally(series: &Series, season: &Season, calm: &dyn Fn(usize) -> bool, window: usize) -> Option<Tally> {
+/// The second difference of three neighbouring windows.
+struct Triple {
+    bin: usize,
+    square: f64,
+    /// What a Poisson stream would have.
+    poisson: f64,
+}
+
+/// Those of windows of `window` calm bins without a gap between them.
+fn triples(series: &Series, season: &Season, calm: &dyn Fn(usize) -> bool, window: usize) -> Vec<Triple> {
     // Runs of whole windows: the bin after each, its count, and what the season expects.
-    let mut runs: Vec<Vec<(usize, f64, f64)>> = vec![Vec::new()];
+    let mut runs: Vec<Vec<(usize, f64, f64)>> = Vec::new();
+    let mut run: Vec<(usize, f64, f64)> = Vec::new();
     let (mut count, mut expected, mut bins) = (0.0, 0.0, 0);
     for (bin, value) in series.values.iter().enumerate() {
         let Some(value) = value.filter(|_| calm(bin)) else {
             (count, expected, bins) = (0.0, 0.0, 0);
-            runs.push(Vec::new());
+            runs.push(std::mem::take(&mut run));
             continue;
         };
         (count, expected, bins) = (count + value, expected + season.expected(series, bin), bins + 1);
         if bins == window {
-            runs.last_mut()?.push((bin, count, expected));
+            run.push((bin, count, expected));
             (count, expected, bins) = (0.0, 0.0, 0);
         }
     }
-    let block = series.bins(86_400).max(window);
-    let mut days = vec![(0.0, 0.0, 0.0); series.values.len() / block + 1];
-    let triples = || runs.iter().flat_map(|run| run.windows(3));
-    for triple in triples() {
-        let [(_, n1, e1), (bin, n2, e2), (_, n3, e3)] = [triple[0], triple[1], triple[2]];
+    runs.push(run);
+    let triple = |windows: &[(usize, f64, f64)]| {
+        let [(_, n1, e1), (bin, n2, e2), (_, n3, e3)] = [windows[0], windows[1], windows[2]];
         // The season's share of the difference, at the level that these windows have.
         let level = (n1 + n2 + n3) / (e1 + e2 + e3).max(1e-9);
         let difference = n1 - 2.0 * n2 + n3 - level * (e1 - 2.0 * e2 + e3);
-        let day = &mut days[bin / block];
-        *day = (day.0 + difference.powi(2), day.1 + n1 + 4.0 * n2 + n3, day.2 + 1.0);
+        Triple { bin, square: difference.powi(2), poisson: n1 + 4.0 * n2 + n3 }
+    };
+    runs.iter().flat_map(|run| run.windows(3)).map(triple).collect()
+}
+
+fn tally(series: &Series, season: &Season, calm: &dyn Fn(usize) -> bool, window: usize) -> Option<Tally> {
+    let triples = triples(series, season, calm, window);
+    let block = series.bins(86_400).max(window);
+    let mut days = vec![(0.0, 0.0, 0.0); series.values.len() / block + 1];
+    for triple in &triples {
+        let day = &mut days[triple.bin / block];
+        *day = (day.0 + triple.square, day.1 + triple.poisson, day.2 + 1.0);
     }
-    (triples().count() >= FEWEST).then_some(Tally { window, days })
+    (triples.len() >= FEWEST).then_some(Tally { window, days })
+}
+
+/// The median square over that of a normal distribution (chi-square with one degree of freedom: 0.4549).
+fn typical(triples: &[Triple]) -> f64 {
+    let there = triples.iter().filter(|triple| triple.poisson > 0.0);
+    median(there.map(|triple| triple.square / triple.poisson)).unwrap_or(1.0) / 0.4549
 }
 
 /// Branching ratio and delay (in the unit of the windows) by least squares on the logarithm of the dispersion, over a grid of both.
@@ -166,7 +192,8 @@ fn hawkes(points: &[Point]) -> Option<(f64, f64)> {
     let most = (1.0 - 1.0 / (1.5 * highest).max(1.0).sqrt()).min(MOST);
     let (from, until, cells) = SCALES;
     let grid = (0..=cells).map(|i| from * (until / from).powf(f64::from(i) / f64::from(cells)));
-    let candidates = grid.flat_map(|a| (0..=RATIOS).map(move |i| (most * f64::from(i) / f64::from(RATIOS), a)));
+    let candidates =
+        grid.flat_map(|a| (0..=RATIOS).map(move |i| (most * f64::from(i) / f64::from(RATIOS), a)));
     let error = |(ratio, a): &(f64, f64)| -> f64 {
         let delay = (1.0 - ratio) / a;
         let square = |point: &Point| {

@@ -7,7 +7,7 @@
 use rand::seq::SliceRandom;
 
 use super::band::Band;
-use super::stats::{quantile, random};
+use super::stats::{mean, quantile, random};
 
 /// Part of the residuals, the nearest ones, that make a band; and the fewest and most.
 const NEAREST: usize = 5;
@@ -51,6 +51,14 @@ impl Calibration {
         Self { residuals, independent }
     }
 
+    /// From residuals of other events, of which those of one event hang together: they count as independent as their intraclass
+    /// correlation leaves them (Kish's design effect 1 + (m − 1)ρ with m residuals an event), as the events at least.
+    #[must_use]
+    pub fn across(events: Vec<Vec<Residual>>) -> Self {
+        let independent = independent(&events);
+        Self::new(events.into_iter().flatten().collect(), Some(independent))
+    }
+
     /// The band around a prediction.
     #[must_use]
     pub fn band(&self, key: f64, mean: f64) -> Band {
@@ -71,6 +79,24 @@ impl Calibration {
         };
         Band { low: at(0.15), middle: at(0.5), high: at(0.85) }
     }
+}
+
+/// Residuals over their design effect; ρ from the analysis of variance between and within events.
+fn independent(events: &[Vec<Residual>]) -> usize {
+    let values =
+        |event: &Vec<Residual>| event.iter().map(|residual| residual.log_ratio).collect::<Vec<f64>>();
+    let events: Vec<Vec<f64>> = events.iter().map(values).filter(|event| !event.is_empty()).collect();
+    let (groups, all) = (events.len(), events.iter().map(Vec::len).sum::<usize>());
+    let Some(overall) = mean(&events.concat()).filter(|_| groups > 1 && all > groups) else { return groups };
+    let (mut between, mut within) = (0.0, 0.0);
+    for event in &events {
+        let own = mean(event).unwrap_or(overall);
+        between += event.len() as f64 * (own - overall).powi(2) / (groups - 1) as f64;
+        within += event.iter().map(|value| (value - own).powi(2)).sum::<f64>() / (all - groups) as f64;
+    }
+    let size = all as f64 / groups as f64;
+    let correlation = ((between - within) / (between + (size - 1.0) * within)).clamp(0.0, 1.0);
+    ((all as f64 / (1.0 + (size - 1.0) * correlation)) as usize).max(groups)
 }
 
 #[cfg(test)]
@@ -120,6 +146,21 @@ mod tests {
             band.high / band.low
         });
         assert!(many < few && few < one, "{many} {few} {one}");
+    }
+
+    #[test]
+    fn residuals_that_hang_together_count_less() {
+        let events = |together: f64| -> Vec<Vec<Residual>> {
+            let mut random = random(5, 0);
+            let mut event = || {
+                let common: f64 = random.random();
+                let mut one = || together * common + (1.0 - together) * random.random::<f64>();
+                (0..50).map(|_| Residual { key: 0.0, log_ratio: one() }).collect()
+            };
+            (0..40).map(|_| event()).collect()
+        };
+        let [apart, half, bound] = [0.0, 0.5, 1.0].map(|together| independent(&events(together)));
+        assert!(apart > 1000 && (60..120).contains(&half) && bound == 40, "{apart} {half} {bound}");
     }
 
     #[test]

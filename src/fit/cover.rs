@@ -12,8 +12,8 @@ use super::band::Band;
 use super::calibrate::{Calibration, Residual};
 use super::emit::defaults;
 use super::event::{Window, block, height};
-use super::shape::Shapes;
 use super::gauge::quick;
+use super::shape::Shapes;
 use super::stats::{DRAWS, Estimate, random, resample};
 use super::{Event, Fit, Series};
 
@@ -98,9 +98,7 @@ pub fn occasions(series: &Series, fit: &Fit) -> Vec<Occasion> {
     let mut chosen: Vec<Occasion> = Vec::new();
     for shock in largest {
         let free = |window: &Window| {
-            chosen
-                .iter()
-                .all(|other| other.window.until <= window.from || window.until <= other.window.from)
+            chosen.iter().all(|other| other.window.until <= window.from || window.until <= other.window.from)
         };
         if let Some(window) = Window::around(series, series.second(shock.bin)).filter(free)
             && chosen.len() < EVENTS
@@ -158,9 +156,7 @@ fn held(series: &Series, occasions: &[Occasion], split: Split, (fold, seed): (us
             held[bin] = match split {
                 Split::Hours => drawn[number] == fold,
                 Split::Halves => number % 2 == fold,
-                Split::Later => {
-                    bin >= peak + if series.step <= 3600 { series.bins(SEEN) } else { SEEN_BINS }
-                }
+                Split::Later => bin >= peak + if series.step <= 3600 { series.bins(SEEN) } else { SEEN_BINS },
             };
         }
     }
@@ -293,7 +289,7 @@ impl Tally {
                     })
                     .collect()
                 };
-                Calibration::new(fits[..past].iter().flat_map(went).collect(), Some(past))
+                Calibration::across(fits[..past].iter().map(went).collect())
             });
             for (place, count, _) in fit.counts(series, held).filter(|(_, _, held)| *held) {
                 let band = |method: usize| calibration[method].band(fit.age(place), fit.means[method][place]);

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use crate::problem::{Report, SourceFile};
 use crate::scenario::{self, Attention, Scenario};
 
-use super::stats::Estimate;
 use super::event::Wave;
+use super::stats::Estimate;
 use super::{Event, Fit, Series};
 
 /// Profiles of the program itself, for a scenario that is used without being written.
@@ -69,7 +69,8 @@ pub fn emit(name: &str, series: &Series, fit: &Fit, event: &Event, profiles: &Pr
     );
     text += &format!(
         "[attention]\n# Exponent with the least deviance of those tried.\ntheta = {}\n\
-         # From the dispersion of second differences outside shocks: {}; noise that grows with the level counts too.\nbranching = {:.4}\n\
+         # From the dispersion of second differences outside shocks: {}; noise that grows with the level counts\n\
+         # as well, so half of it was tried too.\nbranching = {:.4}\n\
          # Mean delay from the growth of that dispersion with the window: {} s.\ndelay = \"{}ms\"\n",
         attention.theta,
         shown(fit.branching.ratio),

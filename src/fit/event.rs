@@ -112,9 +112,7 @@ impl Event {
     ) -> Option<Self> {
         let day = normal_day(series, &fit.season, window);
         let data = Data::of(series, fit, window, &day, counts)?;
-        let pursued = |family| (data.pursue(family), family);
-        let (found, family) =
-            shapes.families.iter().map(pursued).min_by(|a, b| Found::better(&a.0, &b.0))?;
+        let (found, family) = data.choose(&shapes.families)?;
         let base = found.weights[0];
         let redrawn = redrawn(&data, &found, family, (draws, fit));
         let part = |wave: usize| {
@@ -148,7 +146,7 @@ fn redrawn(data: &Data, found: &Found, family: &Family, (draws, fit): (usize, &F
     let mut random = random(fit.seed, 5);
     let mut draw = |_| {
         let counts = found.means.iter().map(|mean| dispersion.draw(*mean, &mut random)).collect();
-        data.with(counts).solve(family, found.atoms.clone()).weights
+        data.with(counts).solve(family, found.atoms.clone(), Some(&found.means)).weights
     };
     (0..draws).map(&mut draw).collect()
 }

@@ -170,8 +170,11 @@ fn circular(leads: &[f64], follows: &[f64]) -> Vec<f64> {
     };
     let power = |values: &[f64]| values.iter().map(|value| value * value).sum::<f64>().sqrt().max(1e-12);
     let scale = leads.len() as f64 * power(leads) * power(follows);
-    let mut product: Vec<Complex<f64>> =
-        spectrum(leads).iter().zip(spectrum(follows)).map(|(leads, follows)| leads.conj() * follows).collect();
+    let mut product: Vec<Complex<f64>> = spectrum(leads)
+        .iter()
+        .zip(spectrum(follows))
+        .map(|(leads, follows)| leads.conj() * follows)
+        .collect();
     backward.process(&mut product);
     product.into_iter().map(|value| value.re / scale).collect()
 }
@@ -230,8 +233,9 @@ mod tests {
 
     #[test]
     fn two_series_that_share_only_the_daily_curve_have_no_lag() {
-        let alarms = (0..20)
-            .filter(|seed| found(&counts(&interest(100 + seed), 0, 1), &counts(&interest(200 + seed), 0, 2)).found());
+        let alarms = (0..20).filter(|seed| {
+            found(&counts(&interest(100 + seed), 0, 1), &counts(&interest(200 + seed), 0, 2)).found()
+        });
         assert!(alarms.count() <= 2);
     }
 

@@ -3,7 +3,8 @@
 //! Shocks are found one after the other where they explain most (matching pursuit, Mallat & Zhang 1993), each with the rise and the time
 //! constant that fit it best; then each is chosen again with the others in place. Base and strengths are a non-negative least-squares
 //! fit, reweighted by the variance at the mean, which is F·mean + (spread·mean)²: with a small spread the full bins of a peak weigh as
-//! much as the many bins of calm hours, for a rehearsal is about the peak.
+//! much as the many bins of calm hours, for a rehearsal is about the peak; F is that of the middle of calm bins, lest bursts excuse
+//! themselves.
 
 use std::cmp::Ordering;
 
@@ -13,11 +14,15 @@ use super::stats::median;
 use super::{Fit, Series};
 
 /// Most shocks of an event.
-const WAVES: usize = 10;
+const WAVES: usize = 12;
+/// Shocks with which the family is chosen.
+const PILOTS: usize = 4;
 /// Part of a shock's highest response that must lie in the bins that are fitted.
 const SEEN: f64 = 0.5;
 /// Standard deviation over mean that fits allow for beside the Fano factor (assumed; the band's own is calibrated).
-const SPREAD: f64 = 0.1;
+const SPREAD: f64 = 0.05;
+/// A peak that is missed by more than this part gets a shock of its own, whatever that costs.
+const MISSED: f64 = 0.1;
 /// The base is at least this part of the season's level in the window.
 const LEAST: f64 = 0.3;
 /// Parameters of a shock: moment, strength, rise, time constant, and the choice among moments.
@@ -93,7 +98,7 @@ impl Data {
         let block = (block(series) * FINE) as i64;
         let normal: f64 = (window.from..window.until).map(|bin| fit.season.expected(series, bin)).sum();
         let least = (LEAST * normal / window.len() as f64).max(1e-3);
-        (!bins.is_empty()).then_some(Self { bins, counts, fano: fit.branching.bin, cells, block, least })
+        (!bins.is_empty()).then_some(Self { bins, counts, fano: fit.branching.typical, cells, block, least })
     }
 
     pub(super) fn with(&self, counts: Vec<f64>) -> Self {
@@ -107,18 +112,49 @@ impl Data {
         (!bins.is_empty()).then(|| Self { bins, counts, ..*self })
     }
 
-    /// Adds shocks as long as each explains more than it costs.
+    /// The family with which the first shocks explain most, and the fit with it.
+    pub(super) fn choose<'a>(&self, families: &'a [Family]) -> Option<(Found, &'a Family)> {
+        let pilots = families.iter().map(|family| (self.grown(family, PILOTS), family));
+        let (_, family) = pilots.min_by(|a, b| Found::better(&a.0, &b.0))?;
+        Some((self.pursue(family), family))
+    }
+
+    /// A fit with one family.
     pub(super) fn pursue(&self, family: &Family) -> Found {
-        let mut found = self.solve(family, Vec::new());
-        while found.atoms.len() < WAVES {
-            let Some(atom) = self.next(family, &found) else { break };
-            let more = self.solve(family, found.atoms.iter().copied().chain([atom]).collect());
-            if Found::better(&more, &found).is_ge() {
-                break;
+        let found = self.settled(family, self.grown(family, WAVES));
+        let peaked = self.missed(&found).and_then(|bin| {
+            // Only the peak's own bin counts here: what else is left has been weighed already.
+            let left = |i: usize| if i == bin { self.counts[i] - found.means[i] } else { 0.0 };
+            self.with_shock(family, &found, bin, &(0..self.counts.len()).map(left).collect::<Vec<_>>())
+        });
+        peaked.filter(|peaked| peaked.deviance < found.deviance).unwrap_or(found)
+    }
+
+    /// Adds shocks as long as each explains more than it costs.
+    fn grown(&self, family: &Family, most: usize) -> Found {
+        let mut found = self.solve(family, Vec::new(), None);
+        while found.atoms.len() < most {
+            let left: Vec<f64> =
+                self.counts.iter().zip(&found.means).map(|(count, mean)| count - mean).collect();
+            let more = self.highest(&found).and_then(|bin| self.with_shock(family, &found, bin, &left));
+            match more.filter(|more| Found::better(more, &found).is_lt()) {
+                Some(more) => found = more,
+                None => break,
             }
-            found = self.settled(family, more);
         }
         found
+    }
+
+    /// The fullest bin, if the fit falls short of it.
+    fn missed(&self, found: &Found) -> Option<usize> {
+        let fullest = (0..self.counts.len()).max_by(|a, b| self.counts[*a].total_cmp(&self.counts[*b]))?;
+        (found.means[fullest] < (1.0 - MISSED) * self.counts[fullest]).then_some(fullest)
+    }
+
+    /// A fit with one more shock: the one around a bin that explains most of what is left.
+    fn with_shock(&self, family: &Family, found: &Found, bin: usize, left: &[f64]) -> Option<Found> {
+        let atom = self.candidate(family, left, &found.means, (self.bins[bin].0 * FINE) as i64)?;
+        Some(self.solve(family, found.atoms.iter().copied().chain([atom]).collect(), Some(&found.means)))
     }
 
     /// Each shock chosen again with the others in place (cyclic matching pursuit), as long as that is better.
@@ -133,12 +169,13 @@ impl Data {
                     count - mean + found.weights[place + 1] * day * own
                 })
                 .collect();
-            let Some(again) = self.candidate(family, &rest, &found.means, peak).filter(|again| *again != atom)
+            let Some(again) =
+                self.candidate(family, &rest, &found.means, peak).filter(|again| *again != atom)
             else {
                 continue;
             };
             others.insert(place, again);
-            let other = self.solve(family, others);
+            let other = self.solve(family, others, Some(&found.means));
             if Found::better(&other, &found).is_lt() {
                 found = other;
             }
@@ -146,15 +183,12 @@ impl Data {
         found
     }
 
-    /// The shock that explains most of what stands highest above a fit.
-    fn next(&self, family: &Family, found: &Found) -> Option<Atom> {
-        let rest: Vec<f64> =
-            self.counts.iter().zip(&found.means).map(|(count, mean)| count - mean).collect();
-        let z: Vec<f64> =
-            rest.iter().zip(&found.means).map(|(rest, mean)| rest / self.variance(*mean).sqrt()).collect();
+    /// The bin around which counts stand highest above a fit.
+    fn highest(&self, found: &Found) -> Option<usize> {
+        let above = |(count, mean): (&f64, &f64)| (count - mean) / self.variance(*mean).sqrt();
+        let z: Vec<f64> = self.counts.iter().zip(&found.means).map(above).collect();
         let around = |i: usize| z[i.saturating_sub(1)..(i + 2).min(z.len())].iter().sum::<f64>();
-        let highest = (0..z.len()).max_by(|a, b| around(*a).total_cmp(&around(*b)))?;
-        self.candidate(family, &rest, &found.means, (self.bins[highest].0 * FINE) as i64)
+        (0..z.len()).max_by(|a, b| around(*a).total_cmp(&around(*b)))
     }
 
     /// The shock around a fine cell that explains most of what is left.
@@ -172,6 +206,9 @@ impl Data {
             let first = self.bins.partition_point(|(bin, _)| ((bin + 1) * FINE) as i64 <= atom.onset);
             for i in first..self.bins.len() {
                 let (bin, day) = self.bins[i];
+                if (bin * FINE) as i64 - atom.onset > shape.reach {
+                    break;
+                }
                 let response = shape.mean(bin, atom.onset);
                 along += response * day * rest[i] * trust[i];
                 square += (response * day).powi(2) * trust[i];
@@ -188,8 +225,8 @@ impl Data {
         self.fano * mean + (SPREAD * mean).powi(2) + 1.0
     }
 
-    /// Base and strengths for these shocks.
-    pub(super) fn solve(&self, family: &Family, atoms: Vec<Atom>) -> Found {
+    /// Base and strengths for these shocks; `near` are means not far from theirs.
+    pub(super) fn solve(&self, family: &Family, atoms: Vec<Atom>, near: Option<&[f64]>) -> Found {
         let mut columns: Vec<Vec<f64>> = vec![self.bins.iter().map(|(_, day)| *day).collect()];
         for atom in &atoms {
             let shape = &family.shapes[atom.shape];
@@ -198,8 +235,8 @@ impl Data {
         let base = median(self.counts.iter().zip(&self.bins).map(|(count, (_, day))| count / day.max(0.1)));
         let mut weights = vec![0.0; columns.len()];
         weights[0] = base.unwrap_or(1.0).max(self.least);
-        let mut means = self.counts.clone();
-        for _ in 0..3 {
+        let mut means = near.unwrap_or(&self.counts).to_vec();
+        for _ in 0..if near.is_some() { 2 } else { 3 } {
             let trust: Vec<f64> = means.iter().map(|mean| 1.0 / self.variance(*mean)).collect();
             self.descend(&columns, &trust, &mut weights);
             means = (0..self.bins.len())

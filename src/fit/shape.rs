@@ -12,9 +12,11 @@ use super::{Fit, Series};
 /// Moments of the response per bin: shocks need not begin with a bin.
 pub(super) const FINE: usize = 4;
 /// Rises and time constants that are tried for every shock, in bins; exponents that are tried for all shocks of an event.
-const RISES: [f64; 3] = [0.5, 2.0, 8.0];
-const RELAXES: [f64; 5] = [0.5, 2.0, 8.0, 32.0, 128.0];
+const RISES: [f64; 3] = [0.25, 2.0, 8.0];
+const RELAXES: [f64; 5] = [0.25, 2.0, 8.0, 32.0, 128.0];
 const THETAS: [f64; 3] = [0.2, 0.6, 1.6];
+/// Parts of the branching ratio that are tried: what is estimated is an upper bound, and too much of it smears every peak.
+const PARTS: [f64; 2] = [1.0, 0.5];
 
 /// The responses that are tried on the events of one series.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub(super) struct Shape {
     pub(super) lead: i64,
     /// Its highest mean over a bin.
     pub(super) peak: f64,
+    /// Fine cells after which it stays below a hundredth of that.
+    pub(super) reach: i64,
     /// Its mean over the bin that begins `FINE - 1` fine cells before the shock, one fine cell later, and so on.
     means: Vec<f64>,
 }
@@ -51,10 +55,10 @@ impl Shapes {
         let fine = series.step as f64 / FINE as f64;
         let middle = series.second(series.values.len() / 2);
         let bins = Window::around(series, middle).map_or(0, |window| window.len());
-        let family = |theta: f64| {
+        let family = |(theta, part): (f64, f64)| {
             let attention = Attention {
                 theta,
-                branching: fit.branching.ratio.value,
+                branching: part * fit.branching.ratio.value,
                 delay: Duration::from_secs_f64(fit.branching.delay.value.max(1.0)),
                 ..defaults.clone()
             };
@@ -64,7 +68,8 @@ impl Shapes {
             let shapes = each.map(|(rise, relax)| Shape::new(rise, relax, &attention, bins, fine)).collect();
             Family { attention, shapes }
         };
-        Self { families: THETAS.into_iter().map(family).collect(), fine }
+        let each = PARTS.into_iter().flat_map(|part| THETAS.map(|theta| (theta, part)));
+        Self { families: each.map(family).collect(), fine }
     }
 }
 
@@ -75,11 +80,13 @@ impl Shape {
         let cells = bins * FINE;
         let level = Level::new(&[push], &[], &attention, cells as f64 * fine, None);
         let response = |cell: usize| level.at(Channel::Interest, (cell as f64 + 0.5) * fine) - 1.0;
-        let responses: Vec<f64> = std::iter::repeat_n(0.0, FINE - 1).chain((0..cells).map(response)).collect();
+        let responses: Vec<f64> =
+            std::iter::repeat_n(0.0, FINE - 1).chain((0..cells).map(response)).collect();
         let means: Vec<f64> =
             responses.windows(FINE).map(|bin| bin.iter().sum::<f64>() / FINE as f64).collect();
         let peak = means.iter().copied().fold(0.0, f64::max);
-        Self { rise, relax, lead: (rise.as_secs_f64() / fine).round() as i64, peak, means }
+        let reach = means.iter().rposition(|mean| *mean > 0.01 * peak).unwrap_or(0) as i64;
+        Self { rise, relax, reach, lead: (rise.as_secs_f64() / fine).round() as i64, peak, means }
     }
 
     /// The mean response in a bin to a shock that begins in fine cell `onset`.

@@ -62,7 +62,8 @@ fn normal(series: &Series, account: &Account) -> String {
     text += &format!("  {}\n", days.collect::<Vec<_>>().join("  "));
     let fanos =
         branching.measured.iter().map(|(window, f)| format!("{} {}", span(*window), three_digits(*f)));
-    text += &format!("  dispersion of second differences by window: {}\n", fanos.collect::<Vec<_>>().join("  "));
+    text +=
+        &format!("  dispersion of second differences by window: {}\n", fanos.collect::<Vec<_>>().join("  "));
     text + &format!(
         "  branching ratio {}, mean delay {} s (noise that grows with the level counts as well: an upper bound)\n",
         interval(branching.ratio),
@@ -179,7 +180,16 @@ fn coverage(coverage: &[Coverage]) -> String {
     if coverage.is_empty() {
         return String::new();
     }
-    let head = ["held out", "events", "bins", "in 70 % band", "pinball", "/ normal day's", "/ last hour's", "60-80 %"];
+    let head = [
+        "held out",
+        "events",
+        "bins",
+        "in 70 % band",
+        "pinball",
+        "/ normal day's",
+        "/ last hour's",
+        "60-80 %",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for found in coverage {
         let inside = found.inside;
@@ -187,12 +197,7 @@ fn coverage(coverage: &[Coverage]) -> String {
             split(found.split).to_owned(),
             found.events.to_string(),
             found.points.to_string(),
-            format!(
-                "{} ({:.0} to {:.0})",
-                percent(inside.value),
-                100.0 * inside.low,
-                100.0 * inside.high
-            ),
+            format!("{} ({:.0} to {:.0})", percent(inside.value), 100.0 * inside.low, 100.0 * inside.high),
             format!("{:.3}", found.pinball),
             interval(found.against_normal),
             interval(found.against_persistence),
@@ -202,7 +207,9 @@ fn coverage(coverage: &[Coverage]) -> String {
     let columns: Vec<Align> = std::iter::once(Align::Left).chain([Align::Right; 7]).collect();
     let taught = coverage.iter().map(|found| found.taught).max().unwrap_or(0);
     let first = if taught > 0 {
-        format!("  the first {taught} events are not judged later than 6 h: they teach how far such forecasts go wrong\n")
+        format!(
+            "  the first {taught} events are not judged later than 6 h: they teach how far such forecasts go wrong\n"
+        )
     } else {
         String::new()
     };
