@@ -92,16 +92,28 @@ impl Season {
     /// The count that a normal day has in a bin.
     #[must_use]
     pub fn expected(&self, series: &Series, bin: usize) -> f64 {
-        let middle = series.second(bin) + series.step / 2;
-        let day = middle.div_euclid(DAY);
+        let day = (series.second(bin) + series.step / 2).div_euclid(DAY);
         let level = usize::try_from(day - first_day(series)).ok().and_then(|day| self.levels.get(day));
+        level.copied().unwrap_or(self.level.value) * self.weekdays[weekday(day)] * self.hour(series, bin)
+    }
+
+    /// The part of it that repeats every day, or every week where bins are too long to show a day: mean 1, without a step at midnight.
+    #[must_use]
+    pub fn cycle(&self, series: &Series, bin: usize) -> f64 {
+        if series.step <= HOUR {
+            return self.hour(series, bin);
+        }
+        self.weekdays[weekday((series.second(bin) + series.step / 2).div_euclid(DAY))]
+    }
+
+    /// The hours' curve, straight from the middle of one to the next.
+    fn hour(&self, series: &Series, bin: usize) -> f64 {
+        let middle = series.second(bin) + series.step / 2;
         let place = middle.rem_euclid(DAY) as f64 / DAY as f64 * self.hours.len() as f64 - 0.5;
         let (cells, cell) = (self.hours.len() as i64, place.floor());
         let hour = |cell: i64| self.hours[cell.rem_euclid(cells) as usize];
         let (low, high) = (hour(cell as i64), hour(cell as i64 + 1));
-        level.copied().unwrap_or(self.level.value)
-            * self.weekdays[weekday(day)]
-            * (low + (high - low) * (place - cell))
+        low + (high - low) * (place - cell)
     }
 }
 
