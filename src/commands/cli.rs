@@ -192,6 +192,9 @@ pub(super) struct FitArgs {
     /// Series of the same form that should not have noticed the events.
     #[arg(long, value_name = "FILE", requires = "event")]
     pub(super) control: Option<PathBuf>,
+    /// Series of the same form that this one may lag behind: by how much, if at all, 0 to 48 h.
+    #[arg(long, value_name = "FILE")]
+    pub(super) lag_behind: Option<PathBuf>,
     /// Write the scenario to this file.
     #[arg(short, long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,

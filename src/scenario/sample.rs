@@ -77,6 +77,8 @@ pub fn signal(name: &str) -> Signal {
         at: minutes(360),
         lag: Duration::ZERO,
         ramp: Duration::ZERO,
+        rise: None,
+        relax: None,
         price: 0.0,
         market: 0.0,
         volume: 1.0,

@@ -64,6 +64,10 @@ pub struct Signal {
     pub lag: Duration,
     /// Time over which its effect builds up before it shows (endogenous); zero for an effect from outside.
     pub ramp: Duration,
+    /// Time to the peak of its effect; the attention's where `None`.
+    pub rise: Option<Duration>,
+    /// Time constant of its relaxation; the attention's where `None`.
+    pub relax: Option<Duration>,
     /// Relative price change, +0.18 for +18 %.
     pub price: f64,
     /// Relative change of the whole market.
