@@ -84,12 +84,9 @@ impl Oddity {
             | Self::Seeds
             | Self::Leeches
             | Self::Interval => true,
-            Self::Oneself
-            | Self::Late
-            | Self::Duplicate
-            | Self::Unasked
-            | Self::Broken
-            | Self::Warning => false,
+            Self::Oneself | Self::Late | Self::Duplicate | Self::Unasked | Self::Broken | Self::Warning => {
+                false
+            }
         }
     }
 }

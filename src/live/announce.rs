@@ -146,7 +146,8 @@ impl Announcer {
         match tracker.kind {
             TrackerKind::Udp => {
                 let udp = self.udp.get(n).and_then(Option::as_ref).ok_or(Cause::Local)?;
-                let request = |id, transaction| datagram::announce_request(id, transaction, announce, &tracker.path);
+                let request =
+                    |id, transaction| datagram::announce_request(id, transaction, announce, &tracker.path);
                 let answer = udp.ask(asker.seed, &contact.connection, meter, request).await?;
                 Ok(datagram::answer(&answer, tracker.address.is_ipv6())?)
             }
@@ -187,8 +188,9 @@ impl Announcer {
             let mut swarms = self.swarms.borrow_mut();
             let swarm = |hash: &[u8; 20]| (tracker.address, *hash);
             let odd = hashes.iter().zip(counts).zip(&before);
-            let odd: Vec<_> =
-                odd.flat_map(|((hash, counts), before)| swarms.judge_counts(swarm(hash), counts, before)).collect();
+            let odd: Vec<_> = odd
+                .flat_map(|((hash, counts), before)| swarms.judge_counts(swarm(hash), counts, before))
+                .collect();
             odd.iter().for_each(|&oddity| meter.odd(oddity, 1));
             if odd.is_empty() { Ok(()) } else { Err(Cause::Incorrect) }
         });
@@ -232,7 +234,13 @@ impl Announcer {
     }
 
     /// One HTTP exchange, on a connection of its own: clients ask half an hour apart, and close.
-    async fn get(&self, tracker: &Tracker, asker: Asker<'_>, path: &str, meter: &Meter) -> Result<Vec<u8>, Cause> {
+    async fn get(
+        &self,
+        tracker: &Tracker,
+        asker: Asker<'_>,
+        path: &str,
+        meter: &Meter,
+    ) -> Result<Vec<u8>, Cause> {
         let get = Get { host: &tracker.host, path, user_agent: &asker.client.user_agent };
         let source = source(tracker.address, self.worker, asker.seed);
         let mut connection = HttpConnection::open_from(&self.guard, tracker.address, source, meter).await?;
@@ -268,7 +276,8 @@ impl Announcer {
     fn choose(&self, asker: Asker<'_>, contact: &Contact) -> Result<usize, Cause> {
         let order = self.order(asker);
         let now = self.clock.now();
-        let (before, after) = order.split_at(contact.failed.get().checked_rem(order.len()).ok_or(Cause::Local)?);
+        let (before, after) =
+            order.split_at(contact.failed.get().checked_rem(order.len()).ok_or(Cause::Local)?);
         let mut turn = after.iter().chain(before).copied();
         turn.find(|&n| !contact.is_barred(self.trackers[n].address, now)).ok_or(Cause::Rejected)
     }
@@ -279,11 +288,10 @@ impl Announcer {
         random.random::<f64>();
         let speaks = |tracker: &Tracker| asker.client.tracker.kinds.contains(&tracker.kind);
         // Of exponential draws with these rates, the least is each one's with a probability in proportion to its rate.
-        let draws = self.trackers.iter().map(|tracker| -libm::log(1.0 - random.random::<f64>()) / tracker.weight);
-        let mut order: SmallVec<[(f64, usize); 4]> = draws
-            .zip(0..)
-            .filter(|&(_, n)| self.trackers.get(n).is_some_and(speaks))
-            .collect();
+        let draws =
+            self.trackers.iter().map(|tracker| -libm::log(1.0 - random.random::<f64>()) / tracker.weight);
+        let mut order: SmallVec<[(f64, usize); 4]> =
+            draws.zip(0..).filter(|&(_, n)| self.trackers.get(n).is_some_and(speaks)).collect();
         order.sort_by(|(one, _), (other, _)| one.total_cmp(other));
         order.into_iter().map(|(_, n)| n).collect()
     }
@@ -295,8 +303,11 @@ impl Announcer {
             Some(socket) => Some(socket.local),
             None => source(tracker.address, self.worker, asker.seed),
         };
-        let unspecified: IpAddr =
-            if tracker.address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let unspecified: IpAddr = if tracker.address.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
         SocketAddr::new(known.unwrap_or(unspecified), port)
     }
 }

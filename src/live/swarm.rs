@@ -227,7 +227,15 @@ impl Swarms {
     }
 
     /// The announce that began was answered. `new` says that this visitor was outside until then, where it stops, that it was inside.
-    pub(super) fn answered(&mut self, id: SwarmId, key: Key, announce: &Announce, new: bool, answer: &Answer, now: Tick) {
+    pub(super) fn answered(
+        &mut self,
+        id: SwarmId,
+        key: Key,
+        announce: &Announce,
+        new: bool,
+        answer: &Answer,
+        now: Tick,
+    ) {
         let Some(swarm) = self.swarms.get_mut(&id) else { return };
         let Some(member) = swarm.members.get_mut(&key) else { return };
         member.under_way -= 1;
@@ -335,7 +343,9 @@ impl Swarms {
         if answer.peers.iter().any(oneself) {
             let others = swarm.certain_since(before);
             // Who asked for one peer may have been given itself by lot.
-            let alone = announce.numwant != 1 && answer.peers.iter().all(oneself) && others.seeds + others.leeches > 0;
+            let alone = announce.numwant != 1
+                && answer.peers.iter().all(oneself)
+                && others.seeds + others.leeches > 0;
             odd.insert(if alone { Oddity::OnlyOneself } else { Oddity::Oneself });
         }
         odd

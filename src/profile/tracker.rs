@@ -44,13 +44,7 @@ impl Tracker {
     /// A UDP tracker without a path.
     #[must_use]
     pub fn udp(address: SocketAddr) -> Self {
-        Self {
-            kind: TrackerKind::Udp,
-            address,
-            host: address.to_string(),
-            path: String::new(),
-            weight: 1.0,
-        }
+        Self { kind: TrackerKind::Udp, address, host: address.to_string(), path: String::new(), weight: 1.0 }
     }
 }
 

@@ -144,3 +144,25 @@ async fn a_visitor_connects_for_itself_and_again_after_a_minute() {
         tokio::time::timeout(Duration::from_secs(10), LocalSet::new().run_until(run)).await.unwrap();
     assert_eq!(lengths, [16, 98, 98, 16, 98, 16, 98]);
 }
+
+#[tokio::test]
+async fn trackers_are_chosen_by_weight_among_those_that_a_client_speaks() {
+    let address = "127.0.0.1:9".parse().unwrap();
+    let guard = Arc::new(Guard::new(&target(address)).unwrap());
+    let mut target = target(address);
+    let tracker = |kind, weight| Tracker { kind, weight, ..Tracker::udp(address) };
+    target.trackers =
+        vec![tracker(TrackerKind::Http, 1.0), tracker(TrackerKind::Ws, 50.0), tracker(TrackerKind::Udp, 3.0)];
+    let run = async {
+        let announcer = Announcer::open(&guard, Clock::start(), &target, (1, 1), RETRANSMIT).unwrap();
+        let client = client();
+        let orders = (0..10_000).map(|seed| announcer.order(Asker { seed, client: &client }).to_vec());
+        let udp_first = orders
+            .inspect(|order| assert!(order == &[0, 2] || order == &[2, 0]))
+            .filter(|order| order[0] == 2);
+        let share = udp_first.count() as f64 / 10_000.0;
+        // Three standard errors of a share of 75 %.
+        assert!((share - 0.75).abs() < 0.013, "{share}");
+    };
+    LocalSet::new().run_until(run).await;
+}

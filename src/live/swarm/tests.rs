@@ -50,7 +50,14 @@ fn at(n: u64) -> Tick {
 }
 
 /// Visitor `n` announces as a leech in second `now`, and is answered.
-fn whole(swarms: &mut Swarms, n: u8, event: AnnounceEvent, new: bool, answer: &Answer, now: u64) -> Vec<Oddity> {
+fn whole(
+    swarms: &mut Swarms,
+    n: u8,
+    event: AnnounceEvent,
+    new: bool,
+    answer: &Answer,
+    now: u64,
+) -> Vec<Oddity> {
     let (id, key, announce) = (tracker(), Key::At(visitor(n)), announce(event, 9));
     let before = swarms.begin(id, key, new, at(now));
     let odd = swarms.judge(id, Some(visitor(n)), &announce, answer, &before);
@@ -68,7 +75,10 @@ fn a_right_answer_is_not_odd() {
     let seedbox = SEEDBOX.parse().unwrap();
     assert_eq!(start(&mut swarms, 1, &answer(1, 1, &[seedbox]), 0), []);
     assert_eq!(start(&mut swarms, 2, &answer(1, 2, &[seedbox, visitor(1)]), 1), []);
-    assert_eq!(start(&mut swarms, 3, &answer(1, 3, &[seedbox, visitor(3), visitor(2)]), 2), [Oddity::Oneself]);
+    assert_eq!(
+        start(&mut swarms, 3, &answer(1, 3, &[seedbox, visitor(3), visitor(2)]), 2),
+        [Oddity::Oneself]
+    );
 }
 
 #[test]
@@ -79,7 +89,11 @@ fn numbers_have_bounds_on_both_sides() {
     let odd = start(&mut swarms, 3, &answer(1, 1, &[]), 0);
     assert_eq!(odd, [Oddity::Leeches], "two others are there");
     assert_eq!(start(&mut swarms, 4, &answer(0, 0, &[]), 0), [Oddity::Leeches], "the third is there still");
-    assert_eq!(start(&mut swarms, 5, &answer(7, 7, &[]), 0), [Oddity::Seeds, Oddity::Leeches], "five and a seedbox");
+    assert_eq!(
+        start(&mut swarms, 5, &answer(7, 7, &[]), 0),
+        [Oddity::Seeds, Oddity::Leeches],
+        "five and a seedbox"
+    );
     assert_eq!(start(&mut swarms, 6, &answer(0, 7, &[]), 0), [], "a seedbox may be gone");
     let mut open = Swarms::new(company(&[], 1));
     assert_eq!(start(&mut open, 1, &answer(900, 900, &[]), 0), [], "others may be there");
@@ -158,7 +172,11 @@ fn two_visitors_at_one_address_are_there_until_both_left() {
 #[test]
 fn oneself_alone_is_wrong_where_others_are() {
     let mut swarms = Swarms::new(company(&[], 1));
-    assert_eq!(start(&mut swarms, 1, &answer(0, 1, &[visitor(1)]), 0), [Oddity::Oneself], "nobody else is known");
+    assert_eq!(
+        start(&mut swarms, 1, &answer(0, 1, &[visitor(1)]), 0),
+        [Oddity::Oneself],
+        "nobody else is known"
+    );
     assert_eq!(start(&mut swarms, 2, &answer(0, 2, &[visitor(2)]), 0), [Oddity::OnlyOneself]);
 }
 

@@ -183,10 +183,9 @@ pub(in super::super) fn scraped(body: &[u8], hashes: &[[u8; 20]]) -> Result<Vec<
     }
     let files = raw.files.ok_or(Cause::Malformed)?;
     let of = |hash: &[u8; 20]| {
-        files.get(&hash[..]).map_or_else(Counts::default, |file| Counts {
-            seeds: file.complete,
-            leeches: file.incomplete,
-        })
+        files
+            .get(&hash[..])
+            .map_or_else(Counts::default, |file| Counts { seeds: file.complete, leeches: file.incomplete })
     };
     Ok(hashes.iter().map(of).collect())
 }
@@ -222,7 +221,8 @@ mod tests {
 
     #[test]
     fn answers_are_read_or_refused() {
-        let opentracker = b"d8:completei1e10:downloadedi0e10:incompletei2e8:intervali1748e12:min intervali874e\
+        let opentracker =
+            b"d8:completei1e10:downloadedi0e10:incompletei2e8:intervali1748e12:min intervali874e\
             15:warning message2:hm11:external ip4:\x7f\0\0\x015:peers6:\x7f\0\0\x01\x1a\xe16:peers618:\
             \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe2e";
         let read = answer(opentracker).unwrap();
@@ -234,10 +234,13 @@ mod tests {
         assert_eq!(listed.peers, ["[::1]:1".parse().unwrap()], "names are not resolved");
         let refused = |body: &[u8]| answer(body).unwrap_err();
         assert_eq!(refused(b"d14:failure reason2:noe"), Cause::Rejected.into());
-        let retry = |text: &str| refused(format!("d14:failure reason2:no8:retry in{text}e").as_bytes()).retry_in;
+        let retry =
+            |text: &str| refused(format!("d14:failure reason2:no8:retry in{text}e").as_bytes()).retry_in;
         assert_eq!(retry("5:never"), Some(NEVER));
         assert_eq!([retry("i2e"), retry("1:2")], [Some(Duration::from_secs(120)); 2]);
-        for broken in [&b"d5:peers5:abcdee"[..], b"d6:peers65:abcdee", b"d8:intervali60e", b"<html>", b"d5:peersi1ee"] {
+        for broken in
+            [&b"d5:peers5:abcdee"[..], b"d6:peers65:abcdee", b"d8:intervali60e", b"<html>", b"d5:peersi1ee"]
+        {
             assert_eq!(refused(broken), Cause::Malformed.into(), "{}", String::from_utf8_lossy(broken));
         }
     }

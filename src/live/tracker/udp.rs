@@ -26,7 +26,12 @@ pub(in super::super) fn connect_request(transaction: u32) -> [u8; 16] {
 }
 
 /// An announce request; the tracker takes the sender's address. `path`, where there is one, follows as URL data.
-pub(in super::super) fn announce_request(connection: u64, transaction: u32, announce: &Announce, path: &str) -> Vec<u8> {
+pub(in super::super) fn announce_request(
+    connection: u64,
+    transaction: u32,
+    announce: &Announce,
+    path: &str,
+) -> Vec<u8> {
     let event: u32 = match announce.event {
         AnnounceEvent::Interval => 0,
         AnnounceEvent::Completed => 1,
@@ -97,7 +102,8 @@ pub(in super::super) fn answer(datagram: &[u8], v6: bool) -> Result<Answer, Caus
     })
 }
 
-/// The counts in the answer to a scrape of `hashes` hashes, in the order of the request.
+/// The counts in the answer to a scrape of `hashes` hashes, in the order of the request. A tracker may answer for the first of them only
+/// (aquatic for 70).
 ///
 /// # Errors
 /// [`Cause::Rejected`] for a tracker error, [`Cause::Malformed`] for anything else.
@@ -105,7 +111,7 @@ pub(in super::super) fn scraped(datagram: &[u8], hashes: usize) -> Result<Vec<Co
     expect(datagram, SCRAPE)?;
     let list = datagram.get(8..).ok_or(Cause::Malformed)?;
     let (swarms, rest) = list.as_chunks::<12>();
-    if swarms.len() != hashes || !rest.is_empty() {
+    if swarms.is_empty() || swarms.len() > hashes || !rest.is_empty() {
         return Err(Cause::Malformed);
     }
     let counts = |swarm: &[u8; 12]| Counts {
@@ -164,11 +170,16 @@ mod tests {
         assert_eq!((read.peers, read.interval), (vec!["127.0.0.1:6881".parse().unwrap()], Some(1800)));
         assert_eq!(read.counts, Counts { seeds: Some(1), leeches: Some(0) });
         assert_eq!(answer(&list[..25], false), Err(Cause::Malformed), "half a peer");
-        assert_eq!(answer(&list[..8], false), Err(Cause::Malformed), "opentracker's answer to unknown hashes");
+        assert_eq!(
+            answer(&list[..8], false),
+            Err(Cause::Malformed),
+            "opentracker's answer to unknown hashes"
+        );
         assert_eq!(answer(b"\0\0\0\x03\0\0\0\x01no", false), Err(Cause::Rejected));
         let counts = b"\0\0\0\x02\0\0\0\x01\0\0\0\x05\0\0\0\x06\0\0\0\x07";
         assert_eq!(scraped(counts, 1), Ok(vec![Counts { seeds: Some(5), leeches: Some(7) }]));
-        assert_eq!(scraped(counts, 2), Err(Cause::Malformed));
+        assert_eq!(scraped(counts, 2).unwrap().len(), 1, "the first of two");
+        assert_eq!(scraped(counts, 0), Err(Cause::Malformed));
         assert_eq!(scraped(&counts[..19], 1), Err(Cause::Malformed));
         assert_eq!(connection_id(list), Err(Cause::Malformed), "another action");
         assert_eq!(connection_id(b"\0\0\0\0\0\0\0\x01\0\0\0\0"), Err(Cause::Malformed));

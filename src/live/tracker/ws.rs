@@ -110,10 +110,9 @@ pub(in super::super) fn scraped(message: &[u8], hashes: &[[u8; 20]]) -> Result<O
     let raw = read(message)?;
     let (Some("scrape"), Some(files)) = (raw.action.as_deref(), raw.files) else { return Ok(None) };
     let of = |hash: &[u8; 20]| {
-        files.get(&text(hash)).map_or_else(Counts::default, |file| Counts {
-            seeds: file.complete,
-            leeches: file.incomplete,
-        })
+        files
+            .get(&text(hash))
+            .map_or_else(Counts::default, |file| Counts { seeds: file.complete, leeches: file.incomplete })
     };
     Ok(Some(hashes.iter().map(of).collect()))
 }
@@ -138,13 +137,21 @@ mod tests {
              \"numwant\":50,\"uploaded\":3,\"downloaded\":1,\"left\":2,\"event\":\"started\",\"offers\":[]}"
         );
         let scrape = scrape_message(&[[b'a'; 20], [0xff; 20]]);
-        assert_eq!(scrape, format!("{{\"action\":\"scrape\",\"info_hash\":[\"{}\",\"{}\"]}}", "a".repeat(20), "ÿ".repeat(20)));
+        assert_eq!(
+            scrape,
+            format!(
+                "{{\"action\":\"scrape\",\"info_hash\":[\"{}\",\"{}\"]}}",
+                "a".repeat(20),
+                "ÿ".repeat(20)
+            )
+        );
     }
 
     #[test]
     fn answers_are_read_or_refused() {
         let hash = [b'a'; 20];
-        let about = |rest: &str| format!("{{\"action\":\"announce\",\"info_hash\":\"{}\"{rest}}}", "a".repeat(20));
+        let about =
+            |rest: &str| format!("{{\"action\":\"announce\",\"info_hash\":\"{}\"{rest}}}", "a".repeat(20));
         let read = |text: &str| answer(text.as_bytes(), &hash);
         let whole = read(&about(",\"interval\":120,\"complete\":1,\"incomplete\":2")).unwrap().unwrap();
         assert_eq!((whole.interval, whole.counts), (Some(120), Counts { seeds: Some(1), leeches: Some(2) }));
@@ -152,7 +159,10 @@ mod tests {
         assert_eq!(answer(about(",\"interval\":120").as_bytes(), &[b'b'; 20]), Ok(None), "another torrent");
         assert_eq!(read("{\"action\":\"announce\",\"failure reason\":\"no\"}"), Err(Cause::Rejected.into()));
         assert_eq!(read("{\"action\":"), Err(Cause::Malformed.into()));
-        let files = format!("{{\"action\":\"scrape\",\"files\":{{\"{}\":{{\"complete\":3,\"incomplete\":4}}}}}}", "a".repeat(20));
+        let files = format!(
+            "{{\"action\":\"scrape\",\"files\":{{\"{}\":{{\"complete\":3,\"incomplete\":4}}}}}}",
+            "a".repeat(20)
+        );
         let counts = Counts { seeds: Some(3), leeches: Some(4) };
         assert_eq!(scraped(files.as_bytes(), &[hash, [0; 20]]), Ok(Some(vec![counts, Counts::default()])));
         assert_eq!(scraped(about("").as_bytes(), &[hash]), Ok(None));

@@ -9,11 +9,8 @@ use super::super::values::{Address, Header};
 use super::super::{Tracker, TrackerHabits, TrackerKind};
 
 impl Choice for TrackerKind {
-    const NAMES: &'static [(&'static str, Self)] = &[
-        (Self::Udp.name(), Self::Udp),
-        (Self::Http.name(), Self::Http),
-        (Self::Ws.name(), Self::Ws),
-    ];
+    const NAMES: &'static [(&'static str, Self)] =
+        &[(Self::Udp.name(), Self::Udp), (Self::Http.name(), Self::Http), (Self::Ws.name(), Self::Ws)];
 }
 
 bounded! {
