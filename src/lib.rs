@@ -15,7 +15,7 @@
 //! | 1 | [`problem`] | everything that is wrong with a file, at once, with line and hint |
 //! | 2 | [`profile`] | shared parts: client and access mixes, targets, envelopes |
 //! | 3 | [`scenario`] | what a scenario file means, valid by construction |
-//! | 4 | [`demand`] | signals → attention → rates of visits, starts, population |
+//! | 4 | [`demand`] | signals → attention → rates of visits, starts, population; their feed and its tiers |
 //! | 5 | [`plan`] | a lazy, seeded, shardable stream of arrivals |
 //! | 6 | [`journey`] | one visitor as a pure state machine |
 //! | 7 | [`drive`] | the worker loop, open loop, generic over the world |
@@ -53,6 +53,8 @@
 //! * Every socket is opened in `live::guard`, which refuses any address outside loopback and the authorised networks.
 //! * A journey has at most one operation under way per stage.
 //! * The memory of a run does not grow with its length while it is driven. Judging it afterwards holds all its seconds, about 40 KB each.
+//! * A worker holds what trackers answer against what it knows of its own visitors; it calls wrong only what no correct tracker could
+//!   answer, whatever the other workers did meanwhile.
 //!
 //! # Absences
 //!
@@ -61,7 +63,8 @@
 //!   are counted over all workers, so that its ceiling holds however they are split.
 //! * No protocol code shared with the testbed (`harness/`): a codec that is wrong on both sides would pass.
 //! * Visitors do not upload to each other yet; the testbed's seedbox answers at the port that they announce, on every address of
-//!   loopback. Only on loopback do visitors have several addresses (32 for each worker); elsewhere they share the machine's.
+//!   loopback. Only on loopback do visitors have several addresses (32 for each worker, picked by [`plan::Arrival::source`]); elsewhere they
+//!   share the machine's. Whether a visitor can be reached behind its NAT is drawn and carried along; nobody tries yet.
 //! * No host names in target profiles yet: resolving one would send a packet before the guard has spoken.
 //!
 //! # Where this differs from the first sketch

@@ -19,7 +19,7 @@ use crate::journey::{Cause, Kind, Part, Peer};
 use crate::plan::AnnounceEvent;
 use crate::profile::{Client, Target, Tracker, TrackerKind};
 
-use super::http::{Get, HttpConnection};
+use super::http::{Ask, HttpConnection};
 use super::meter::Meter;
 use super::swarm::{Company, Key, SwarmId, Swarms};
 use super::tracker::{Announce, Answer, Counts, Refused, http, udp as datagram, ws as message};
@@ -56,6 +56,8 @@ pub(super) struct Announcer {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asker<'a> {
     pub(super) seed: u64,
+    /// Where it asks from: see [`Visitor::source`](crate::journey::Visitor::source).
+    pub(super) source: u64,
     pub(super) client: &'a Client,
 }
 
@@ -148,7 +150,7 @@ impl Announcer {
                 let udp = self.udp.get(n).and_then(Option::as_ref).ok_or(Cause::Local)?;
                 let request =
                     |id, transaction| datagram::announce_request(id, transaction, announce, &tracker.path);
-                let answer = udp.ask(asker.seed, &contact.connection, meter, request).await?;
+                let answer = udp.ask(asker.source, &contact.connection, meter, request).await?;
                 Ok(datagram::answer(&answer, tracker.address.is_ipv6())?)
             }
             TrackerKind::Http => {
@@ -211,7 +213,7 @@ impl Announcer {
             TrackerKind::Udp => {
                 let udp = self.udp.get(n).and_then(Option::as_ref).ok_or(Cause::Local)?;
                 let request = |id, transaction| datagram::scrape_request(id, transaction, hashes);
-                let answer = udp.ask(asker.seed, &contact.connection, meter, request).await?;
+                let answer = udp.ask(asker.source, &contact.connection, meter, request).await?;
                 Ok(datagram::scraped(&answer, hashes.len())?)
             }
             TrackerKind::Http => {
@@ -241,10 +243,10 @@ impl Announcer {
         path: &str,
         meter: &Meter,
     ) -> Result<Vec<u8>, Cause> {
-        let get = Get { host: &tracker.host, path, user_agent: &asker.client.user_agent };
-        let source = source(tracker.address, self.worker, asker.seed);
+        let ask = Ask { host: &tracker.host, path, user_agent: &asker.client.user_agent, body: None };
+        let source = source(tracker.address, self.worker, asker.source);
         let mut connection = HttpConnection::open_from(&self.guard, tracker.address, source, meter).await?;
-        connection.fetch(get, meter, http::MAX_ANSWER).await
+        connection.fetch(ask, meter, http::MAX_ANSWER).await
     }
 
     /// One question on the visitor's WebSocket, which is kept.
@@ -261,7 +263,7 @@ impl Announcer {
         let mut socket = match kept {
             Some(socket) => socket,
             None => {
-                let source = source(tracker.address, self.worker, asker.seed);
+                let source = source(tracker.address, self.worker, asker.source);
                 Socket::open(&self.guard, tracker, source, meter).await?
             }
         };
@@ -298,10 +300,10 @@ impl Announcer {
 
     /// Where the tracker sees the visitor; with an unspecified address where only the system knows.
     fn own_address(&self, n: usize, tracker: &Tracker, asker: Asker<'_>, port: u16) -> Peer {
-        let udp = self.udp.get(n).and_then(Option::as_ref).and_then(|udp| udp.port(asker.seed));
+        let udp = self.udp.get(n).and_then(Option::as_ref).and_then(|udp| udp.port(asker.source));
         let known = match udp {
             Some(socket) => Some(socket.local),
-            None => source(tracker.address, self.worker, asker.seed),
+            None => source(tracker.address, self.worker, asker.source),
         };
         let unspecified: IpAddr = if tracker.address.is_ipv4() {
             Ipv4Addr::UNSPECIFIED.into()

@@ -11,6 +11,8 @@ mod clock;
 mod dht;
 #[cfg(test)]
 mod fixture;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod guard;
 mod http;
 mod krpc;

@@ -65,11 +65,11 @@ pub(super) fn own_network(worker: u32) -> [u8; 3] {
     [127, 16 + high % 128, low]
 }
 
-/// The address from which a visitor connects to `towards`: on IPv4 loopback the one that its datagrams come from, else the system's
+/// The address from which visitors with this source connect to `towards`: on IPv4 loopback the one that its datagrams come from, else the system's
 /// choice.
-pub(super) fn source(towards: SocketAddr, worker: u32, seed: u64) -> Option<IpAddr> {
+pub(super) fn source(towards: SocketAddr, worker: u32, visitor: u64) -> Option<IpAddr> {
     let addresses = local_addresses(towards, worker);
-    let n = seed.checked_rem(addresses.len() as u64)?;
+    let n = visitor.checked_rem(addresses.len() as u64)?;
     addresses.get(n as usize).copied().filter(|address| !address.is_unspecified())
 }
 
@@ -124,9 +124,9 @@ impl Pool {
         self.strays.take()
     }
 
-    /// The socket of the visitor with this seed.
-    pub(super) fn port(&self, seed: u64) -> Option<&Rc<Port>> {
-        let n = seed.checked_rem(self.ports.len() as u64)?;
+    /// The socket of the visitors with this source.
+    pub(super) fn port(&self, source: u64) -> Option<&Rc<Port>> {
+        let n = source.checked_rem(self.ports.len() as u64)?;
         self.ports.get(n as usize)
     }
 }

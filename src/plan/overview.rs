@@ -8,7 +8,7 @@ use crate::scenario::VariantName;
 
 use super::curves::{Curves, Tally};
 use super::digest::Digest;
-use super::{Explanation, Plan};
+use super::{Crowd, Explanation, Plan};
 
 /// A plan at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,6 +35,8 @@ pub struct Overview {
     pub run_seconds: f64,
     /// Arrivals of the plan.
     pub arrivals: u64,
+    /// Who its visitors are.
+    pub crowd: Crowd,
     /// What the market does, also outside the window.
     pub signals: Vec<SignalMark>,
     /// What moves demand besides: confounders, and whatever happens to the swarms; also outside the window.
@@ -78,6 +80,7 @@ impl Plan {
             until_seconds: cut.until.as_secs_f64(),
             run_seconds: self.length().as_secs_f64(),
             arrivals: tally.arrivals(),
+            crowd: self.crowd(),
             signals: marks(scenario.signals.iter().flat_map(|signal| signal.moments())),
             confounders: marks(self.others()),
             explanation: self.explain(),

@@ -91,6 +91,8 @@ impl Log {
                 content: ranks.get(&announce.info_hash).copied().unwrap_or(0),
                 // A log does not tell; peers that announce again were there before.
                 cohort: Cohort::Returning,
+                cached: false,
+                reachable: true,
                 seed: index,
                 steps: SmallVec::from_iter([step]),
             }

@@ -63,7 +63,7 @@ async fn play(script: &'static [&'static [Answer]]) -> (Result<Vec<Peer>, Cause>
         let patience = Duration::from_millis(20);
         let announcer = Announcer::open(&guard, clock, &target(address), (1, 1), patience).unwrap();
         let (meter, client) = (Meter::new(clock), client());
-        let asker = Asker { seed: 1, client: &client };
+        let asker = Asker { seed: 1, source: 1, client: &client };
         let peers = announcer.announce(asker, &ANNOUNCE, &Contact::default(), &meter).await;
         (peers, meter.outcome(None), tracker.await.unwrap())
     };
@@ -128,7 +128,7 @@ async fn a_visitor_connects_for_itself_and_again_after_a_minute() {
         let mut announcer =
             Announcer::open(&guard, Clock::start(), &target(address), (1, 1), RETRANSMIT).unwrap();
         let client = client();
-        let asker = Asker { seed: 1, client: &client };
+        let asker = Asker { seed: 1, source: 1, client: &client };
         let (first, second) = (Contact::default(), Contact::default());
         for visitor in [&first, &first, &second] {
             announcer.announce(asker, &ANNOUNCE, visitor, &Meter::new(announcer.clock)).await.unwrap();
@@ -156,7 +156,8 @@ async fn trackers_are_chosen_by_weight_among_those_that_a_client_speaks() {
     let run = async {
         let announcer = Announcer::open(&guard, Clock::start(), &target, (1, 1), RETRANSMIT).unwrap();
         let client = client();
-        let orders = (0..10_000).map(|seed| announcer.order(Asker { seed, client: &client }).to_vec());
+        let orders =
+            (0..10_000).map(|seed| announcer.order(Asker { seed, source: seed, client: &client }).to_vec());
         let udp_first = orders
             .inspect(|order| assert!(order == &[0, 2] || order == &[2, 0]))
             .filter(|order| order[0] == 2);

@@ -51,9 +51,9 @@ impl UdpTracker {
         Ok(Self { clock, address, pool, retransmit })
     }
 
-    /// The socket of the visitor with this seed.
-    pub(super) fn port(&self, seed: u64) -> Option<&Rc<Port>> {
-        self.pool.port(seed)
+    /// The socket of the visitors with this source.
+    pub(super) fn port(&self, source: u64) -> Option<&Rc<Port>> {
+        self.pool.port(source)
     }
 
     /// Datagrams that nobody waited for, since this was last asked.
@@ -68,12 +68,12 @@ impl UdpTracker {
     /// Whatever the tracker or the network did; [`Cause::Timeout`] after the last retransmission.
     pub(super) async fn ask(
         &self,
-        seed: u64,
+        source: u64,
         connection: &Cell<Option<ConnectionId>>,
         meter: &Meter,
         request: impl Fn(u64, u32) -> Vec<u8>,
     ) -> Result<Vec<u8>, Cause> {
-        let port = self.pool.port(seed).ok_or(Cause::Local)?;
+        let port = self.pool.port(source).ok_or(Cause::Local)?;
         let inbox = Inbox::default();
         let ticket = port.ticket(self.address, &inbox)?;
         for n in 0..=MAX_RETRANSMITS {
