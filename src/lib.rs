@@ -55,6 +55,8 @@
 //!   drives it, and what is left out is counted by line and reason.
 //! * A journey has at most one operation under way per stage.
 //! * The memory of a run does not grow with its length while it is driven. Judging it afterwards holds all its seconds, about 40 KB each.
+//! * A worker holds what trackers answer against what it knows of its own visitors; it calls wrong only what no correct tracker could
+//!   answer, whatever the other workers did meanwhile.
 //!
 //! # Absences
 //!

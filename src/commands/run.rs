@@ -175,6 +175,7 @@ fn drive_live(
             guard: Arc::clone(guard),
             clock,
             worker: i as u32,
+            workers: workers as u32,
         };
         let (rules, limits, stop) = (rules.clone(), limits.clone(), stop.clone());
         threads.push(spawn(&format!("worker-{i}"), move || {
@@ -232,7 +233,8 @@ fn assets(prepared: &Prepared, target: &Target) -> u32 {
 
 /// The seeds that an isolated transfer may ask without having asked a tracker.
 fn seeds(target: &Target) -> Vec<SocketAddr> {
-    target.stand_in_port.map(|port| SocketAddr::new(target.tracker.ip(), port)).into_iter().collect()
+    let hosts = target.trackers.first().map(|tracker| tracker.address.ip());
+    target.stand_in_port.and_then(|port| Some(SocketAddr::new(hosts?, port))).into_iter().collect()
 }
 
 fn default_workers() -> usize {

@@ -53,6 +53,7 @@ impl<F: FnMut(&Operation) -> Result<Reply, Cause>> World for Scripted<F> {
             bytes_out: 1,
             foreign: 0,
             retransmits: 0,
+            oddities: Vec::new(),
             parts: Vec::new(),
         };
         self.entries += 1;

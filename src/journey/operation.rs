@@ -10,6 +10,8 @@ use crate::profile::Layer;
 use crate::scenario::Funnel;
 use crate::unit::Tick;
 
+use super::Oddity;
+
 /// Who asks: everything about a visitor that shapes a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Visitor {
@@ -50,7 +52,7 @@ pub enum Operation {
         /// Candidates; the world tries some of them in turn.
         peers: Vec<Peer>,
     },
-    /// An announce (BEP 15). Replies [`Reply::Peers`].
+    /// An announce over the tracker protocol that the visitor's client and the target share. Replies [`Reply::Peers`].
     Announce {
         /// Its event.
         event: AnnounceEvent,
@@ -101,6 +103,8 @@ pub enum Kind {
     PeerMetadata,
     /// A tracker announce.
     Announce,
+    /// The scrape that precedes an announce: a part, not an operation of its own.
+    Scrape,
     /// A DHT lookup.
     Lookup,
     /// One KRPC query of a lookup: a part, not an operation of its own.
@@ -113,13 +117,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in funnel order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Page,
         Self::Asset,
         Self::Side,
         Self::Torrent,
         Self::PeerMetadata,
         Self::Announce,
+        Self::Scrape,
         Self::Lookup,
         Self::Query,
         Self::Handshake,
@@ -136,6 +141,7 @@ impl Kind {
             Self::Torrent => "torrent",
             Self::PeerMetadata => "peer-metadata",
             Self::Announce => "announce",
+            Self::Scrape => "scrape",
             Self::Lookup => "lookup",
             Self::Query => "query",
             Self::Handshake => "handshake",
@@ -149,7 +155,7 @@ impl Kind {
         match self {
             Self::Page | Self::Asset | Self::Side => Stage::Index,
             Self::Torrent | Self::PeerMetadata => Stage::Metadata,
-            Self::Announce => Stage::Announce,
+            Self::Announce | Self::Scrape => Stage::Announce,
             Self::Lookup | Self::Query => Stage::Dht,
             Self::Handshake | Self::Piece => Stage::Pieces,
         }
@@ -161,7 +167,7 @@ impl Kind {
         match self {
             Self::Page | Self::Asset | Self::Side => Layer::Index,
             Self::Torrent => Layer::Metadata,
-            Self::Announce => Layer::Tracker,
+            Self::Announce | Self::Scrape => Layer::Tracker,
             Self::Lookup | Self::Query => Layer::Dht,
             Self::PeerMetadata | Self::Handshake | Self::Piece => Layer::Seedbox,
         }
@@ -170,7 +176,7 @@ impl Kind {
     /// Whether it is only a part of an operation: it has a latency and a result, but no place in the ledger.
     #[must_use]
     pub const fn is_part(self) -> bool {
-        matches!(self, Self::Query)
+        matches!(self, Self::Scrape | Self::Query)
     }
 }
 
@@ -321,11 +327,13 @@ pub struct Outcome {
     pub foreign: u32,
     /// Datagrams or requests sent again by the protocol itself (BEP 15 retransmission).
     pub retransmits: u32,
+    /// What was noticed about answers, and how often.
+    pub oddities: Vec<(Oddity, u32)>,
     /// What the operation was made of.
     pub parts: Vec<Part>,
 }
 
-/// A part of an operation that is worth its own latency: one KRPC query of a lookup.
+/// A part of an operation that is worth its own latency: one KRPC query of a lookup, the scrape before an announce.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Part {
     /// What it is.

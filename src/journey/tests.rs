@@ -61,6 +61,7 @@ fn outcome(ended: Tick, result: Result<Reply, Cause>) -> Outcome {
         bytes_out: 0,
         foreign: 0,
         retransmits: 0,
+        oddities: Vec::new(),
         parts: Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! From an operation to the protocol that performs it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -12,10 +12,11 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::SplitMix64;
 
 use crate::journey::{Cause, Operation, Peer, Reply, Visitor};
+use crate::plan::AnnounceEvent;
 use crate::profile::{Client, ContentItem, HttpEndpoint, Target};
 use crate::scenario::Scenario;
 
-use super::announce::{Announcer, ConnectionId};
+use super::announce::{Announcer, Asker, Contact};
 use super::dht::{Dht, Search};
 use super::http::{Ask, HttpConnection};
 use super::metainfo::{Layout, MAX_METADATA};
@@ -49,7 +50,7 @@ pub(super) struct Shared {
 pub(super) struct Connections {
     page: RefCell<Option<HttpConnection>>,
     peer: RefCell<Option<(PeerConnection, Bucket)>>,
-    tracker: Cell<Option<ConnectionId>>,
+    tracker: Contact,
 }
 
 /// What a visitor calls itself, drawn from its seed.
@@ -109,11 +110,12 @@ impl Shared {
             Operation::Torrent => self.torrent(item, client, meter).await,
             Operation::Announce { event, left, downloaded, numwant } => {
                 let Identity { peer_id, key, port, .. } = self.identity(visitor, client);
-                let (info_hash, numwant) = (item.info_hash, numwant.unwrap_or(client.numwant));
+                let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
+                let (info_hash, numwant) = (item.info_hash, numwant.unwrap_or(usual));
                 let announce =
                     Announce { info_hash, peer_id, downloaded, left, uploaded: 0, event, key, numwant, port };
-                let tracker = &connections.tracker;
-                let peers = self.announcer.announce(visitor.source, &announce, tracker, meter).await?;
+                let asker = Asker { seed: visitor.seed, source: visitor.source, client };
+                let peers = self.announcer.announce(asker, &announce, &connections.tracker, meter).await?;
                 self.admit(peers, meter)
             }
             Operation::Lookup { announce } => self.lookup(visitor, client, item, announce, meter).await,

@@ -35,6 +35,8 @@ pub struct LiveConfig {
     pub clock: Clock,
     /// Number of the worker: keeps the transaction ids and loopback addresses of workers apart.
     pub worker: u32,
+    /// Workers of the run.
+    pub workers: u32,
 }
 
 /// The live world of one worker: real sockets, the real clock.
@@ -68,8 +70,8 @@ impl LiveWorld {
     /// # Errors
     /// The system's, where it gives no socket or timer.
     pub fn new(config: LiveConfig) -> io::Result<Self> {
-        let LiveConfig { target, scenario, guard, clock, worker } = config;
-        let announcer = Announcer::open(&guard, clock, target.tracker, worker, RETRANSMIT)?;
+        let LiveConfig { target, scenario, guard, clock, worker, workers } = config;
+        let announcer = Announcer::open(&guard, clock, &target, (worker, workers), RETRANSMIT)?;
         let dht = Dht::open(&guard, clock, target.dht.clone(), worker, QueryTimes::USUAL)?;
         let shared = Rc::new(Shared::new(target, scenario, guard, clock, announcer, dht));
         Ok(Self { shared, alarm: clock.alarm()?, outcomes: Rc::default(), journeys: HashMap::new() })

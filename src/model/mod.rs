@@ -186,6 +186,7 @@ impl ModelWorld {
             bytes_out: 100,
             foreign: 0,
             retransmits: 0,
+            oddities: Vec::new(),
             parts: Vec::new(),
         };
         Some((id, outcome))

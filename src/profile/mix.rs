@@ -3,6 +3,8 @@
 use crate::problem::{Reported, Table};
 use crate::unit::Share;
 
+use super::TrackerHabits;
+
 /// A weighted choice. Shares are normalised to 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mix<T> {
@@ -42,8 +44,10 @@ pub struct Client {
     pub peer_id_prefix: [u8; 8],
     /// HTTP user agent.
     pub user_agent: String,
-    /// Peers asked for in an announce; -1 leaves it to the tracker (BEP 15).
+    /// Peers asked for in an announce; -1 leaves it to the tracker (BEP 15). Whoever leaves asks for none, as libtorrent and Transmission do.
     pub numwant: i32,
+    /// How it speaks to trackers.
+    pub tracker: TrackerHabits,
     /// Whether it uses the DHT beside trackers.
     pub dht: bool,
 }

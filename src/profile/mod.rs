@@ -4,6 +4,7 @@ mod envelope;
 mod mix;
 mod read;
 mod target;
+mod tracker;
 mod values;
 
 pub use envelope::{Envelope, LayerEnvelope, Slo};
@@ -11,6 +12,7 @@ pub(crate) use mix::normalised;
 pub use mix::{Access, Client, Mix};
 pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_keys};
 pub use target::{Authorization, ContentItem, HttpEndpoint, Index, Process, Target};
+pub use tracker::{Tracker, TrackerHabits, TrackerKind};
 
 use serde::{Deserialize, Serialize};
 

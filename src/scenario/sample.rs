@@ -150,6 +150,7 @@ fn client(name: &str, dht: bool) -> Client {
         peer_id_prefix: *b"-qB4520-",
         user_agent: format!("{name}/1.0"),
         numwant: 50,
+        tracker: crate::profile::TrackerHabits::default(),
         dht,
     }
 }
