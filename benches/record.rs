@@ -33,6 +33,7 @@ fn observe(criterion: &mut Criterion) {
                 foreign: 0,
                 retransmits: 0,
                 web: Web::default(),
+                oddities: Vec::new(),
                 attempt: 0,
                 region: (number % 4) as u8,
                 client: (number % 4) as u8,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::journey::{Cause, Kind, Web};
+use crate::journey::{Cause, Kind, Oddity, Web};
 use crate::plan::Stage;
 use crate::profile::Layer;
 use crate::record::{Counts, Manifest, Tally};
@@ -13,10 +13,11 @@ use crate::record::{Counts, Manifest, Tally};
 use super::Verdict;
 
 /// All that is known about a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Summary {
     /// Names the format of the file.
     #[serde(rename = "$schema")]
+    #[schemars(extend("const" = super::SCHEMA))]
     pub schema: &'static str,
     /// What it comes to.
     pub verdict: Verdict,
@@ -53,6 +54,8 @@ pub struct Summary {
     pub foreign_peers: u64,
     /// What the HTTP exchanges were like.
     pub web: Web,
+    /// What was noticed about answers, and how often.
+    pub oddities: BTreeMap<Oddity, u64>,
     /// Self-check by Little's law; `None` where too little was in flight to tell.
     pub self_check: Option<SelfCheck>,
     /// Who the operations were for.
@@ -60,7 +63,7 @@ pub struct Summary {
 }
 
 /// Whether populations, rates and latencies of the recording belong together (Little's law).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct SelfCheck {
     /// The kind whose ratio is farthest from 1.
     pub worst: Kind,
@@ -71,7 +74,7 @@ pub struct SelfCheck {
 }
 
 /// Totals by the names of the visitor's properties, then stage.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Groups {
     /// By region.
     pub regions: BTreeMap<String, BTreeMap<Stage, Tally>>,
@@ -84,7 +87,7 @@ pub struct Groups {
 }
 
 /// Whether the generator kept up with its own plan.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Generator {
     /// Why the generator was the limit; empty for a valid run.
     pub faults: Vec<Fault>,
@@ -101,7 +104,7 @@ pub struct Generator {
 }
 
 /// A reason why the generator, not the target, was the limit. The figures of such a run are lower bounds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Fault {
     /// Too much could not be let go.
@@ -132,7 +135,7 @@ pub enum Fault {
 }
 
 /// Offered, achieved and good operations of a layer, stage or kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Flow {
     /// What became of its operations.
     pub counts: Counts,
@@ -153,7 +156,7 @@ pub struct Flow {
 }
 
 /// Quantiles of a latency; `None` where nothing ended.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Quantiles {
     /// Median.
     pub p50_seconds: Option<f64>,
@@ -166,7 +169,7 @@ pub struct Quantiles {
 }
 
 /// A layer against its promise.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct LayerSummary {
     /// Which.
     pub layer: Layer,
@@ -177,7 +180,7 @@ pub struct LayerSummary {
 }
 
 /// How a layer did against its promise.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Judgement {
     /// The finding.
     pub finding: Finding,
@@ -196,7 +199,7 @@ pub struct Judgement {
 }
 
 /// What became of a promise.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Finding {
     /// It was kept.
@@ -228,7 +231,7 @@ pub enum Finding {
 }
 
 /// How a promise was broken.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "by")]
 pub enum Breach {
     /// Too many operations were longer than the limit.
@@ -248,7 +251,7 @@ pub enum Breach {
 }
 
 /// A rate that a layer promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
     /// Kept for ever.
@@ -275,7 +278,7 @@ impl Tier {
 }
 
 /// One stage.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct StageSummary {
     /// Which.
     pub stage: Stage,
@@ -284,7 +287,7 @@ pub struct StageSummary {
 }
 
 /// One kind of operation, or of part of an operation.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct KindSummary {
     /// Which.
     pub kind: Kind,
@@ -304,7 +307,7 @@ pub struct KindSummary {
 }
 
 /// What the processes of one layer used.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct ResourceSummary {
     /// The layer; `None` is the generator.
     pub layer: Option<Layer>,

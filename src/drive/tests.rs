@@ -55,6 +55,7 @@ impl<F: FnMut(&Operation) -> Result<Reply, Cause>> World for Scripted<F> {
             retransmits: 0,
             web: Web::default(),
             not_before: None,
+            oddities: Vec::new(),
             parts: Vec::new(),
         };
         self.entries += 1;
@@ -83,6 +84,8 @@ fn visits(count: u64, every: Duration) -> Vec<Arrival> {
         index,
         origin: Origin::Visit,
         cohort: Cohort::OldCluster,
+        cached: false,
+        reachable: true,
         region: 0,
         client: 0,
         access: 0,

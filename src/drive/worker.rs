@@ -338,6 +338,7 @@ impl Ticket {
             foreign: outcome.map_or(0, |outcome| outcome.foreign),
             retransmits: outcome.map_or(0, |outcome| outcome.retransmits),
             web: outcome.map_or_else(Web::default, |outcome| outcome.web),
+            oddities: outcome.map_or_else(Vec::new, |outcome| outcome.oddities.clone()),
             attempt: self.attempt,
             region: self.visitor.region,
             client: self.visitor.client,

@@ -11,6 +11,7 @@
 //! planned moment whatever became of the others, so that each layer meets its planned rate.
 
 mod intent;
+mod oddity;
 mod operation;
 mod stage;
 mod stages;
@@ -20,6 +21,7 @@ mod way;
 mod web;
 
 pub use intent::intended;
+pub use oddity::Oddity;
 pub use operation::{Cause, Kind, Operation, Outcome, Part, Peer, Reply, Visitor};
 pub use stage::Rules;
 pub use way::{Action, Journey};

@@ -12,11 +12,15 @@ use crate::unit::Tick;
 
 use super::Web;
 
+use super::Oddity;
+
 /// Who asks: everything about a visitor that shapes a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Visitor {
     /// Seed of its own stream: peer id, keys, choices among peers.
     pub seed: u64,
+    /// What its source address follows from; visitors of one address cluster share it.
+    pub source: u64,
     /// Client, as an index into the mix.
     pub client: u8,
     /// Access line, as an index into the mix.
@@ -27,6 +31,10 @@ pub struct Visitor {
     pub content: u16,
     /// Whether it was there before: its browser has pages and TLS sessions of then.
     pub returning: bool,
+    /// Whether its browser still has the page's assets.
+    pub cached: bool,
+    /// Whether peers can connect to it.
+    pub reachable: bool,
 }
 
 /// A peer's address.
@@ -39,7 +47,7 @@ pub enum Operation {
     Page,
     /// The n-th asset of the page, on the kept connection.
     Asset(u32),
-    /// A page outside the funnel (side traffic, by its index in the scenario), on a connection of its own.
+    /// A request outside the funnel (side traffic, by its index in the scenario), on a connection of its own.
     Side(u8),
     /// The `.torrent` over HTTP. Replies [`Reply::Metadata`].
     Torrent,
@@ -48,7 +56,7 @@ pub enum Operation {
         /// Candidates; the world tries some of them in turn.
         peers: Vec<Peer>,
     },
-    /// An announce (BEP 15). Replies [`Reply::Peers`].
+    /// An announce over the tracker protocol that the visitor's client and the target share. Replies [`Reply::Peers`].
     Announce {
         /// Its event.
         event: AnnounceEvent,
@@ -56,6 +64,8 @@ pub enum Operation {
         left: u64,
         /// Bytes fetched.
         downloaded: u64,
+        /// Peers that it asks for, where that is not the client's choice; -1 leaves it to the tracker.
+        numwant: Option<i32>,
     },
     /// An iterative `get_peers` lookup (BEP 5). Replies [`Reply::Peers`].
     Lookup {
@@ -80,7 +90,9 @@ pub enum Operation {
 }
 
 /// What is recorded under one name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A landing page.
@@ -95,6 +107,8 @@ pub enum Kind {
     PeerMetadata,
     /// A tracker announce.
     Announce,
+    /// The scrape that precedes an announce: a part, not an operation of its own.
+    Scrape,
     /// A DHT lookup.
     Lookup,
     /// One KRPC query of a lookup: a part, not an operation of its own.
@@ -107,13 +121,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in funnel order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Page,
         Self::Asset,
         Self::Side,
         Self::Torrent,
         Self::PeerMetadata,
         Self::Announce,
+        Self::Scrape,
         Self::Lookup,
         Self::Query,
         Self::Handshake,
@@ -130,6 +145,7 @@ impl Kind {
             Self::Torrent => "torrent",
             Self::PeerMetadata => "peer-metadata",
             Self::Announce => "announce",
+            Self::Scrape => "scrape",
             Self::Lookup => "lookup",
             Self::Query => "query",
             Self::Handshake => "handshake",
@@ -143,7 +159,7 @@ impl Kind {
         match self {
             Self::Page | Self::Asset | Self::Side => Stage::Index,
             Self::Torrent | Self::PeerMetadata => Stage::Metadata,
-            Self::Announce => Stage::Announce,
+            Self::Announce | Self::Scrape => Stage::Announce,
             Self::Lookup | Self::Query => Stage::Dht,
             Self::Handshake | Self::Piece => Stage::Pieces,
         }
@@ -155,7 +171,7 @@ impl Kind {
         match self {
             Self::Page | Self::Asset | Self::Side => Layer::Index,
             Self::Torrent => Layer::Metadata,
-            Self::Announce => Layer::Tracker,
+            Self::Announce | Self::Scrape => Layer::Tracker,
             Self::Lookup | Self::Query => Layer::Dht,
             Self::PeerMetadata | Self::Handshake | Self::Piece => Layer::Seedbox,
         }
@@ -164,7 +180,7 @@ impl Kind {
     /// Whether it is only a part of an operation: it has a latency and a result, but no place in the ledger.
     #[must_use]
     pub const fn is_part(self) -> bool {
-        matches!(self, Self::Query)
+        matches!(self, Self::Scrape | Self::Query)
     }
 }
 
@@ -230,7 +246,9 @@ pub enum Reply {
 }
 
 /// Why an operation failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// No answer within the visitor's patience.
@@ -321,11 +339,13 @@ pub struct Outcome {
     pub web: Web,
     /// Before this moment the target does not want to be asked again.
     pub not_before: Option<Tick>,
+    /// What was noticed about answers, and how often.
+    pub oddities: Vec<(Oddity, u32)>,
     /// What the operation was made of.
     pub parts: Vec<Part>,
 }
 
-/// A part of an operation that is worth its own latency: one KRPC query of a lookup.
+/// A part of an operation that is worth its own latency: one KRPC query of a lookup, the scrape before an announce.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Part {
     /// What it is.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::profile::{Authorization, HttpVersion, Target};
 
 use super::guard::{addresses, check_authorization};
-use super::http::{Agent, Asker, Request, Site};
+use super::http::{Agent, Browser, Request, Site};
 use super::meter::Meter;
 use super::{Clock, Guard, Refusal};
 
@@ -93,8 +93,8 @@ async fn prove(
 ) -> Result<(), Refusal> {
     let meter = Meter::new(Clock::start());
     let get = Request { path: PATH, user_agent: concat!("squall/", env!("CARGO_PKG_VERSION")), body: None };
-    let asker = Asker { newest: HttpVersion::Two, returning: false };
-    let fetch = agent.fetch_here(site, get, asker, &meter, MAX_PAGE);
+    let browser = Browser { newest: HttpVersion::Two, returning: false };
+    let fetch = agent.fetch_here(site, get, browser, &meter, MAX_PAGE);
     let reason = match tokio::time::timeout(PATIENCE, fetch).await {
         Ok(Ok(page)) if shows(&page, &authorization.token) => return Ok(()),
         Ok(Ok(_)) => "the page does not show the token".to_owned(),
@@ -177,12 +177,12 @@ mod tests {
             let (address, _) = host(9).await;
             let (mut target, _) = strange(address);
             target.authorization.as_mut().unwrap().networks.push("127.0.0.3/32".parse().unwrap());
-            target.tracker = "127.0.0.3:9".parse().unwrap();
+            target.trackers[0].address = "127.0.0.3:9".parse().unwrap();
             let free = vec!["127.0.0.1/32".parse().unwrap()];
             let guard = Arc::new(Guard::with_free(&target, free, jiff::Timestamp::now()).unwrap());
             let refusal = authorize(&target, &guard).await.unwrap_err();
             assert!(
-                matches!(refusal, Refusal::Unproven { address, .. } if address == target.tracker),
+                matches!(refusal, Refusal::Unproven { address, .. } if address == target.trackers[0].address),
                 "{refusal}"
             );
         })

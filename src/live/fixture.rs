@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::profile::{Authorization, ContentItem, Envelope, HttpEndpoint, Index, Target};
+use crate::profile::{Authorization, ContentItem, Envelope, HttpEndpoint, Index, Target, Tracker};
 
 /// A target all of whose layers answer at `address`.
 pub(super) fn target(address: SocketAddr) -> Target {
@@ -16,9 +16,10 @@ pub(super) fn target(address: SocketAddr) -> Target {
         },
         metadata: server,
         web: Vec::new(),
-        tracker: address,
+        trackers: vec![Tracker::udp(address)],
         dht: vec![address],
         stand_in_port: None,
+        own_peers: Vec::new(),
         content: vec![ContentItem {
             name: "release".to_owned(),
             info_hash: [7; 20],

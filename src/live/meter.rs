@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
-use crate::journey::{Cause, Outcome, Part, Reply, Web};
+use crate::journey::{Cause, Oddity, Outcome, Part, Reply, Web};
 use crate::unit::Tick;
 
 use super::Clock;
@@ -21,6 +21,7 @@ pub(super) struct Meter {
     retransmits: Cell<u32>,
     web: Cell<Web>,
     not_before: Cell<Option<Tick>>,
+    oddities: RefCell<Vec<(Oddity, u32)>>,
     parts: RefCell<Vec<Part>>,
     overdue: Cell<Cause>,
 }
@@ -37,6 +38,7 @@ impl Meter {
             retransmits: Cell::new(0),
             web: Cell::default(),
             not_before: Cell::new(None),
+            oddities: RefCell::default(),
             parts: RefCell::default(),
             overdue: Cell::new(Cause::Timeout),
         }
@@ -77,6 +79,10 @@ impl Meter {
         self.not_before.set(Some(self.clock.now() + pause));
     }
 
+    pub(super) fn odd(&self, oddity: Oddity, times: u32) {
+        self.oddities.borrow_mut().push((oddity, times));
+    }
+
     pub(super) fn part(&self, part: Part) {
         self.parts.borrow_mut().push(part);
     }
@@ -98,6 +104,7 @@ impl Meter {
             retransmits: self.retransmits.get(),
             web: self.web.get(),
             not_before: self.not_before.get(),
+            oddities: self.oddities.take(),
             parts: self.parts.take(),
         }
     }

@@ -1,8 +1,8 @@
 //! The live world: sockets and the clock.
 //!
-//! One [`LiveWorld`] per worker thread performs operations with the real protocols: HTTP/1.1, 2 and 3, UDP trackers (BEP 15), DHT lookups
-//! (BEP 5) and the peer wire (BEP 3, 9, 10). Protocol logic is pure where it can be (`bencode`, `metainfo`, `tracker`, `krpc`,
-//! `lookup`, `wire`, `session`, `shaper`); what touches a socket goes through `guard`, the only file that opens one.
+//! One [`LiveWorld`] per worker thread performs operations with the real protocols: HTTP/1.1, 2 and 3, trackers over UDP (BEP 15), HTTP (BEP 3) and
+//! WebSocket, DHT lookups (BEP 5) and the peer wire (BEP 3, 9, 10). Protocol logic is pure where it can be (`bencode`, `metainfo`,
+//! `tracker`, `swarm`, `krpc`, `lookup`, `wire`, `session`, `shaper`); what touches a socket goes through `guard`, the only file that opens one.
 
 mod announce;
 mod authorize;
@@ -11,6 +11,8 @@ mod clock;
 mod dht;
 #[cfg(test)]
 mod fixture;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod guard;
 mod http;
 mod krpc;
@@ -23,6 +25,7 @@ mod proc;
 mod queue;
 mod session;
 mod shaper;
+mod swarm;
 mod tracker;
 mod udp;
 mod wire;

@@ -1,6 +1,6 @@
 //! From an operation to the protocol that performs it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -12,12 +12,13 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::SplitMix64;
 
 use crate::journey::{Cause, Operation, Peer, Reply, Visitor};
+use crate::plan::AnnounceEvent;
 use crate::profile::{Client, ContentItem, HttpVersion, Target};
 use crate::scenario::Scenario;
 
-use super::announce::{Announcer, ConnectionId};
+use super::announce::{Announcer, Asker, Contact};
 use super::dht::{Dht, Search};
-use super::http::{Agent, Asker, Kept, Request};
+use super::http::{Agent, Browser, Kept, Request};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
 use super::peer::{Introduction, PeerConnection};
@@ -50,7 +51,7 @@ pub(super) struct Shared {
 pub(super) struct Connections {
     page: RefCell<Kept>,
     peer: RefCell<Option<(PeerConnection, Bucket)>>,
-    tracker: Cell<Option<ConnectionId>>,
+    tracker: Contact,
 }
 
 /// What a visitor calls itself, drawn from its seed.
@@ -96,9 +97,11 @@ impl Shared {
                 let path = self.target.index.page.replace("{name}", &name);
                 connections.page.take();
                 let mut kept = Kept::default();
-                let asker = asker(visitor, client);
-                self.agent.visit(self.agent.index(), get(&path, client), asker, &mut kept, meter).await?;
-                self.keep_page(kept, 0, connections);
+                let browser = browser(visitor, client);
+                self.agent.visit(self.agent.index(), get(&path, client), browser, &mut kept, meter).await?;
+                if !visitor.cached {
+                    self.keep_page(kept, 0, connections);
+                }
                 Ok(Reply::Done)
             }
             Operation::Asset(n) => self.asset(n, visitor, client, connections, meter).await,
@@ -108,18 +111,20 @@ impl Shared {
                     Some(name) => self.agent.web(name).ok_or(Cause::Local)?,
                     None => self.agent.index(),
                 };
-                let asker = asker(visitor, client);
-                self.agent.visit(site, get(&side.path, client), asker, &mut Kept::default(), meter).await?;
+                let request = Request { body: side.body.as_deref(), ..get(&side.path, client) };
+                let browser = browser(visitor, client);
+                self.agent.visit(site, request, browser, &mut Kept::default(), meter).await?;
                 Ok(Reply::Done)
             }
             Operation::Torrent => self.torrent(visitor, item, client, meter).await,
-            Operation::Announce { event, left, downloaded } => {
+            Operation::Announce { event, left, downloaded, numwant } => {
                 let Identity { peer_id, key, port, .. } = self.identity(visitor, client);
-                let (info_hash, numwant) = (item.info_hash, client.numwant);
+                let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
+                let (info_hash, numwant) = (item.info_hash, numwant.unwrap_or(usual));
                 let announce =
                     Announce { info_hash, peer_id, downloaded, left, uploaded: 0, event, key, numwant, port };
-                let tracker = &connections.tracker;
-                let peers = self.announcer.announce(visitor.seed, &announce, tracker, meter).await?;
+                let asker = Asker { seed: visitor.seed, source: visitor.source, client };
+                let peers = self.announcer.announce(asker, &announce, &connections.tracker, meter).await?;
                 self.admit(peers, meter)
             }
             Operation::Lookup { announce } => self.lookup(visitor, client, item, announce, meter).await,
@@ -155,7 +160,7 @@ impl Shared {
         let nth = (n as usize).checked_rem(assets.len()).and_then(|n| assets.get(n));
         let get = get(nth.ok_or(Cause::Local)?, client);
         let mut kept = connections.page.take();
-        self.agent.visit(self.agent.index(), get, asker(visitor, client), &mut kept, meter).await?;
+        self.agent.visit(self.agent.index(), get, browser(visitor, client), &mut kept, meter).await?;
         self.keep_page(kept, n + 1, connections);
         Ok(Reply::Done)
     }
@@ -176,8 +181,8 @@ impl Shared {
         meter: &Meter,
     ) -> Result<Reply, Cause> {
         let get = get(&item.torrent_path, client);
-        let asker = asker(visitor, client);
-        let file = self.agent.fetch(self.agent.metadata(), get, asker, meter, MAX_METADATA).await?;
+        let browser = browser(visitor, client);
+        let file = self.agent.fetch(self.agent.metadata(), get, browser, meter, MAX_METADATA).await?;
         let layout = Rc::new(Layout::from_torrent(&file, &item.info_hash)?);
         self.remember(item, &layout);
         Ok(layout.reply())
@@ -194,7 +199,8 @@ impl Shared {
     ) -> Result<Reply, Cause> {
         let identity = self.identity(visitor, client);
         let announce = announce.then_some(identity.port);
-        let search = Search { seed: visitor.seed, own: identity.node, info_hash: item.info_hash, announce };
+        let search =
+            Search { source: visitor.source, own: identity.node, info_hash: item.info_hash, announce };
         let peers = self.dht.search(search, meter).await?;
         if peers.is_empty() && announce.is_none() {
             return Err(Cause::NoPeers);
@@ -313,7 +319,7 @@ fn get<'a>(path: &'a str, client: &'a Client) -> Request<'a> {
 const VERSION_STREAM: u64 = 0x4854_5450;
 
 /// How a visitor uses the web: its version of HTTP is drawn from its seed, by the shares of its client.
-fn asker(visitor: &Visitor, client: &Client) -> Asker {
+fn browser(visitor: &Visitor, client: &Client) -> Browser {
     let draw: f64 = SplitMix64::seed_from_u64(visitor.seed ^ VERSION_STREAM).random();
     let newest = if draw < client.http3 {
         HttpVersion::Three
@@ -322,5 +328,5 @@ fn asker(visitor: &Visitor, client: &Client) -> Asker {
     } else {
         HttpVersion::One
     };
-    Asker { newest, returning: visitor.returning }
+    Browser { newest, returning: visitor.returning }
 }

@@ -188,6 +188,7 @@ impl ModelWorld {
             retransmits: 0,
             web: Web::default(),
             not_before: None,
+            oddities: Vec::new(),
             parts: Vec::new(),
         };
         Some((id, outcome))

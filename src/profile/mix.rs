@@ -3,6 +3,8 @@
 use crate::problem::{Reported, Table};
 use crate::unit::Share;
 
+use super::TrackerHabits;
+
 /// A weighted choice. Shares are normalised to 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mix<T> {
@@ -46,8 +48,10 @@ pub struct Client {
     pub http2: f64,
     /// Share of its visitors that speak HTTP/3 too, 0..`http2`.
     pub http3: f64,
-    /// Peers asked for in an announce; -1 leaves it to the tracker (BEP 15).
+    /// Peers asked for in an announce; -1 leaves it to the tracker (BEP 15). Whoever leaves asks for none, as libtorrent and Transmission do.
     pub numwant: i32,
+    /// How it speaks to trackers.
+    pub tracker: TrackerHabits,
     /// Whether it uses the DHT beside trackers.
     pub dht: bool,
 }
@@ -61,4 +65,6 @@ pub struct Access {
     pub down: f64,
     /// Bytes per second from the visitor.
     pub up: f64,
+    /// Share of its visitors whom no peer can reach from outside (NAT, firewall).
+    pub unreachable: f64,
 }

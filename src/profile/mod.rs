@@ -4,6 +4,7 @@ mod envelope;
 mod mix;
 mod read;
 mod target;
+mod tracker;
 mod values;
 
 pub use envelope::{Envelope, LayerEnvelope, Slo};
@@ -13,11 +14,14 @@ pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_ke
 pub use target::{
     Authorization, ContentItem, HttpEndpoint, HttpVersion, Index, Process, Target, Tls, WebEndpoint,
 };
+pub use tracker::{Tracker, TrackerHabits, TrackerKind};
 
 use serde::{Deserialize, Serialize};
 
 /// A part of the target that can saturate on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layer {
     /// Web pages and their assets.

@@ -1,5 +1,8 @@
 //! Reading profile files.
 
+mod tracker;
+mod web;
+
 use std::path::Path;
 
 use crate::problem::{
@@ -15,8 +18,6 @@ use super::values::{
 use super::{
     Access, Authorization, Client, ContentItem, Envelope, Layer, LayerEnvelope, Mix, Process, Slo, Target,
 };
-
-mod web;
 
 use web::{endpoint, index, speaks};
 
@@ -93,6 +94,7 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
         let user_agent = table.required::<Header>("user_agent", "Its `User-Agent`.");
         let numwant = table.or("numwant", "Peers that it asks a tracker for.", Numwant(-1));
         let speaks = speaks(table);
+        let tracker = tracker::habits(table);
         let dht = table.or("dht", "Whether it uses the DHT beside trackers.", true);
         let name = name?.0.0;
         names.claim(table, "name", &name)?;
@@ -104,6 +106,7 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
             http2,
             http3,
             numwant: numwant?.0,
+            tracker: tracker?,
             dht: dht?,
         };
         Ok((client, share?.0))
@@ -118,9 +121,14 @@ fn access(table: &mut Table<'_>) -> Result<Mix<Access>, Reported> {
         let share = table.required::<Share>("share", "Share of the visitors; shares add up to 100%.");
         let down = table.required::<Bandwidth>("down", "Towards the visitor.");
         let up = table.required::<Bandwidth>("up", "From the visitor.");
+        let unreachable = table.or(
+            "unreachable",
+            "Visitors behind a NAT or firewall that lets no peer in (Halkes & Pouwelse 2010: 64% of all).",
+            Share(0.64),
+        );
         let name = name?.0.0;
         names.claim(table, "name", &name)?;
-        Ok((Access { name, down: down?.0.0, up: up?.0.0 }, share?.0))
+        Ok((Access { name, down: down?.0.0, up: up?.0.0, unreachable: unreachable?.0 }, share?.0))
     });
     Ok(Mix { members: normalised(table, "access", members?)? })
 }
@@ -132,14 +140,17 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
     let metadata =
         table.table("metadata", "The server of the `.torrent` files.", |table| endpoint(table, beside));
     let web = web::servers(table, beside);
-    let tracker = table.table("tracker", "The UDP tracker.", |table| {
-        table.required::<Address>("address", "Where it listens.")
-    });
+    let trackers = table.filled_tables("tracker", "A tracker.", tracker::tracker);
     let dht = table.table("dht", "The DHT.", |table| {
         table.filled_list::<Address>("bootstrap", "Nodes that a lookup starts from.")
     });
     let swarm = table.optional_table("swarm", "Who answers in the visitors' stead.", |table| {
-        table.required::<Port>("stand_in_port", "Port that visitors announce as their own.")
+        let port = table.required::<Port>("stand_in_port", "Port that visitors announce as their own.");
+        let peers = table.list::<Address>(
+            "peers",
+            "The target's own peers, where nobody but they and the visitors is in its swarms: other peers are wrong then.",
+        );
+        Ok((port?.0, peers?.into_iter().map(|peer| peer.into_inner().0).collect()))
     });
     let mut names = Names::default();
     let mut hashes = Names::default();
@@ -155,14 +166,19 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
     let envelope = Envelope::read(table);
     let authorization =
         table.optional_table("authorization", "Leave to load addresses outside loopback.", authorization);
+    let (stand_in_port, own_peers) = match swarm? {
+        Some((port, peers)) => (Some(port), peers),
+        None => (None, Vec::new()),
+    };
     Ok(Target {
         name: name?.0.0,
         index: index?,
         metadata: metadata?,
         web: web?,
-        tracker: tracker?.0,
+        trackers: trackers?,
         dht: dht?.into_iter().map(|node| node.into_inner().0).collect(),
-        stand_in_port: swarm?.map(|port| port.0),
+        stand_in_port,
+        own_peers,
         content: content?,
         envelope: envelope?,
         processes: processes?,

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 use rustls_pki_types::{CertificateDer, ServerName};
 
-use super::{Envelope, Layer};
+use super::{Envelope, Layer, Tracker};
 
 /// The fleet under load: where its layers answer, what they hold and what they promise.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,13 +18,16 @@ pub struct Target {
     pub metadata: HttpEndpoint,
     /// Web servers beside the funnel, each under the name that side traffic calls it by.
     pub web: Vec<WebEndpoint>,
-    /// UDP tracker.
-    pub tracker: SocketAddr,
+    /// Trackers. Never empty.
+    pub trackers: Vec<Tracker>,
     /// Nodes that a DHT lookup starts from.
     pub dht: Vec<SocketAddr>,
     /// Port that visitors announce as their own. Visitors do not upload yet, so a testbed names its seedbox here: it answers in their stead.
     /// Without it visitors announce a port of their own on which nothing listens.
     pub stand_in_port: Option<u16>,
+    /// The target's own peers. Where they are named, the swarms are theirs and the visitors' alone: anybody else whom a tracker names is a
+    /// stranger. Empty where that is not known.
+    pub own_peers: Vec<SocketAddr>,
     /// What can be fetched. Item r stands for rank r of the scenario's catalogue; a shorter list is used modulo its length. Never empty.
     pub content: Vec<ContentItem>,
     /// What each layer promises.

@@ -37,6 +37,9 @@ impl KindSecond {
         self.traffic.retransmits += u64::from(seen.retransmits);
         self.traffic.foreign += u64::from(seen.foreign);
         self.traffic.web += &seen.web;
+        for &(oddity, times) in &seen.oddities {
+            *self.traffic.oddities.entry(oddity).or_default() += u64::from(times);
+        }
         if seen.settled == Settled::Cut {
             return;
         }

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::rc::Rc;
 
@@ -64,7 +65,7 @@ impl Drop for Connection {
 
 impl Connection {
     /// Connects over TCP; within a `LocalSet`. Over TLS the server chooses among `protocols` (oldest first); a plain one is spoken to in
-    /// the newest of them.
+    /// the newest of them. `source` is the local address, `None` the system's choice.
     ///
     /// # Errors
     /// [`Cause::Foreign`] where the guard says no; what the network or the handshake did.
@@ -73,10 +74,11 @@ impl Connection {
         site: &Rc<Site>,
         protocols: &[HttpVersion],
         returning: bool,
+        source: Option<IpAddr>,
         meter: &Meter,
     ) -> Result<Self, Cause> {
         meter.start();
-        let stream = guard.connect(site.endpoint.address).await?;
+        let stream = guard.connect_from(site.endpoint.address, source).await?;
         let Some(sessions) = &site.sessions else {
             let newest = protocols.last().copied().unwrap_or(HttpVersion::One);
             return Self::speak(Rc::clone(site), stream, newest).await;
@@ -222,7 +224,7 @@ async fn three(
     }
     stream.finish().await?;
     let (head, ()) = stream.recv_response().await?.into_parts();
-    Ok(Answer { head, body: Body::Quic(stream) })
+    Ok(Answer { head, body: Body::Quic(Box::new(stream)) })
 }
 
 fn answered(answer: hyper::Result<hyper::Response<Incoming>>) -> Result<Answer, Cause> {
@@ -251,7 +253,7 @@ const EMPTY_FRAMES: usize = 16;
 
 enum Body {
     Tcp(Incoming),
-    Quic(QuicStream),
+    Quic(Box<QuicStream>),
 }
 
 impl Answer {

@@ -49,7 +49,7 @@ pub(super) struct Request<'a> {
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asker {
+pub(super) struct Browser {
     /// The newest version of HTTP that it speaks; it speaks all before.
     pub(super) newest: HttpVersion,
     /// Whether it was there before: it resumes TLS sessions, and asks only for what has changed.
@@ -166,11 +166,11 @@ impl Agent {
         &self,
         site: &Rc<Site>,
         request: Request<'_>,
-        asker: Asker,
+        browser: Browser,
         kept: &mut Kept,
         meter: &Meter,
     ) -> Result<(), Cause> {
-        self.exchange(site, request, asker, &PAGE, kept, meter).await.map(drop)
+        self.exchange(site, request, browser, &PAGE, kept, meter).await.map(drop)
     }
 
     /// Fetches a body of at most `limit` bytes, whether compressed or not.
@@ -181,11 +181,11 @@ impl Agent {
         &self,
         site: &Rc<Site>,
         request: Request<'_>,
-        asker: Asker,
+        browser: Browser,
         meter: &Meter,
         limit: usize,
     ) -> Result<Vec<u8>, Cause> {
-        self.body(site, request, asker, meter, limit, MAX_REDIRECTS).await
+        self.body(site, request, browser, meter, limit, MAX_REDIRECTS).await
     }
 
     /// As [`Agent::fetch`], but only from this very server.
@@ -196,25 +196,25 @@ impl Agent {
         &self,
         site: &Rc<Site>,
         request: Request<'_>,
-        asker: Asker,
+        browser: Browser,
         meter: &Meter,
         limit: usize,
     ) -> Result<Vec<u8>, Cause> {
-        self.body(site, request, asker, meter, limit, 0).await
+        self.body(site, request, browser, meter, limit, 0).await
     }
 
     async fn body(
         &self,
         site: &Rc<Site>,
         request: Request<'_>,
-        asker: Asker,
+        browser: Browser,
         meter: &Meter,
         limit: usize,
         redirects: usize,
     ) -> Result<Vec<u8>, Cause> {
         let wish = Wish { conditional: false, codings: "gzip", limit, redirects };
         let mut kept = Kept::default();
-        let (fields, body) = self.exchange(site, request, asker, &wish, &mut kept, meter).await?;
+        let (fields, body) = self.exchange(site, request, browser, &wish, &mut kept, meter).await?;
         field::decoded(body, &fields, limit)
     }
 
@@ -223,7 +223,7 @@ impl Agent {
         &self,
         site: &Rc<Site>,
         request: Request<'_>,
-        asker: Asker,
+        browser: Browser,
         wish: &Wish,
         kept: &mut Kept,
         meter: &Meter,
@@ -238,8 +238,8 @@ impl Agent {
             fields.insert(ACCEPT_ENCODING, HeaderValue::from_static(wish.codings));
             let url = (site.endpoint.address, path.as_str());
             let repeated = wish.conditional && post.is_none();
-            let conditional = repeated && asker.returning && self.memory.ask_for_changes(url, &mut fields);
-            let mut answer = self.send(&site, &path, &fields, post, asker, kept, meter).await?;
+            let conditional = repeated && browser.returning && self.memory.ask_for_changes(url, &mut fields);
+            let mut answer = self.send(&site, &path, &fields, post, browser, kept, meter).await?;
             let mut body = Vec::new();
             let keep = !wish.conditional;
             answer
@@ -276,28 +276,18 @@ impl Agent {
         path: &str,
         fields: &HeaderMap,
         post: Option<&str>,
-        asker: Asker,
+        browser: Browser,
         kept: &mut Kept,
         meter: &Meter,
     ) -> Result<Answer, Cause> {
-        let request = || -> Result<_, Cause> {
-            let mut request = hyper::Request::new(Bytes::from(post.unwrap_or_default().to_owned()));
-            // A path that no URI can hold is a profile's mistake, not the target's.
-            *request.uri_mut() = path.parse().map_err(|_| Cause::Local)?;
-            *request.headers_mut() = fields.clone();
-            if post.is_some() {
-                *request.method_mut() = Method::POST;
-                request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            }
-            Ok(request)
-        };
+        let request = || request(path, fields.clone(), post);
         if let Some(mut connection) = kept.0.take().filter(|kept| kept.is_open_to(site)) {
             match connection.send(request()?, meter).await {
                 Err(Cause::Closed) if post.is_none() => meter.retransmitted(),
                 answer => return self.count(answer?, connection, kept, meter),
             }
         }
-        let mut connection = self.connect(site, asker, meter).await?;
+        let mut connection = self.connect(site, browser, meter).await?;
         let answer = connection.send(request()?, meter).await?;
         self.count(answer, connection, kept, meter)
     }
@@ -325,17 +315,17 @@ impl Agent {
         Ok(answer)
     }
 
-    /// Connects in the newest version that both sides know; where the asker knows none of the site's, in the site's oldest.
-    async fn connect(&self, site: &Rc<Site>, asker: Asker, meter: &Meter) -> Result<Connection, Cause> {
+    /// Connects in the newest version that both sides know; where the browser knows none of the site's, in the site's oldest.
+    async fn connect(&self, site: &Rc<Site>, browser: Browser, meter: &Meter) -> Result<Connection, Cause> {
         let offered = &site.endpoint.versions;
-        let common: Vec<_> = offered.iter().copied().filter(|version| *version <= asker.newest).collect();
+        let common: Vec<_> = offered.iter().copied().filter(|version| *version <= browser.newest).collect();
         let versions = if common.is_empty() { &offered[..1.min(offered.len())] } else { &common[..] };
         match (versions.last(), &site.sessions) {
             (Some(HttpVersion::Three), Some(sessions)) => {
                 let endpoint = self.quic(site.endpoint.address)?;
-                Connection::over_quic(&self.guard, &endpoint, site, sessions, asker.returning, meter).await
+                Connection::over_quic(&self.guard, &endpoint, site, sessions, browser.returning, meter).await
             }
-            _ => Connection::over_tcp(&self.guard, site, versions, asker.returning, meter).await,
+            _ => Connection::over_tcp(&self.guard, site, versions, browser.returning, None, meter).await,
         }
     }
 
@@ -371,6 +361,45 @@ impl Agent {
         let authority = url[Position::BeforeHost..Position::AfterPort].to_owned();
         let site = Site::new(&HttpEndpoint::plain(address, authority)).map_err(|_| Cause::Malformed)?;
         Ok((site, path))
+    }
+}
+
+/// A request to whoever the connection leads to.
+fn request(path: &str, fields: HeaderMap, post: Option<&str>) -> Result<hyper::Request<Bytes>, Cause> {
+    let mut request = hyper::Request::new(Bytes::from(post.unwrap_or_default().to_owned()));
+    // A path that no URI can hold is a profile's mistake, not the target's.
+    *request.uri_mut() = path.parse().map_err(|_| Cause::Local)?;
+    *request.headers_mut() = fields;
+    if post.is_some() {
+        *request.method_mut() = Method::POST;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    Ok(request)
+}
+
+/// Fetches a body of at most `limit` bytes over plain HTTP/1.1, on a connection of its own from this local address, and follows nobody
+/// elsewhere: as BitTorrent clients ask HTTP trackers.
+///
+/// # Errors
+/// What the network or the server did.
+pub(super) async fn fetch_plain(
+    guard: &Guard,
+    endpoint: &HttpEndpoint,
+    source: Option<IpAddr>,
+    asked: Request<'_>,
+    meter: &Meter,
+    limit: usize,
+) -> Result<Vec<u8>, Cause> {
+    let site = Site::new(endpoint).map_err(|_| Cause::Local)?;
+    let mut connection = Connection::over_tcp(guard, &site, &endpoint.versions, false, source, meter).await?;
+    let user_agent = HeaderValue::from_str(asked.user_agent).map_err(|_| Cause::Local)?;
+    let fields = HeaderMap::from_iter([(USER_AGENT, user_agent)]);
+    let mut answer = connection.send(request(asked.path, fields, asked.body)?, meter).await?;
+    let mut body = Vec::new();
+    answer.read(meter, limit, |data| body.extend_from_slice(data)).await?;
+    match verdict(&answer, false, meter)? {
+        Verdict::Done => Ok(body),
+        Verdict::Moved { .. } => Err(Cause::Incorrect),
     }
 }
 

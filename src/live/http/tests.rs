@@ -12,8 +12,8 @@ use super::*;
 use crate::journey::Web;
 
 const GET: Request<'_> = Request { path: "/p?q=1", user_agent: "agent/1", body: None };
-const FIRST: Asker = Asker { newest: HttpVersion::Three, returning: false };
-const AGAIN: Asker = Asker { newest: HttpVersion::Three, returning: true };
+const FIRST: Browser = Browser { newest: HttpVersion::Three, returning: false };
+const AGAIN: Browser = Browser { newest: HttpVersion::Three, returning: true };
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 /// Answers the requests of one connection with these in turn, then closes it; returns what it was asked.
@@ -46,14 +46,14 @@ async fn local<T>(test: impl Future<Output = T>) -> T {
 
 /// What one visitor on one connection makes of these answers, one visit for each of `askers`: the results, what was counted, what was
 /// asked.
-async fn visits(answers: &[&str], askers: &[Asker]) -> (Vec<Result<(), Cause>>, Web, String) {
+async fn visits(answers: &[&str], askers: &[Browser]) -> (Vec<Result<(), Cause>>, Web, String) {
     let answers = answers.iter().map(|answer| (*answer).to_owned()).collect();
     local(async {
         let (address, server) = server(answers).await;
         let (agent, meter, mut kept) = (agent(address), Meter::new(Clock::start()), Kept::default());
         let mut results = Vec::new();
-        for asker in askers {
-            results.push(agent.visit(agent.index(), GET, *asker, &mut kept, &meter).await);
+        for browser in askers {
+            results.push(agent.visit(agent.index(), GET, *browser, &mut kept, &meter).await);
         }
         (results, meter.outcome(None).web, server.await.unwrap())
     })
