@@ -39,7 +39,8 @@ pub fn analyse(recording: &Recording) -> Summary {
         stage,
         flow: flow::flow(recording, |kind| kind.stage() == stage && !kind.is_part()),
     };
-    let of_kinds = || recording.rows.iter().flat_map(|row| row.kinds.values());
+    let mut traffic = Traffic::default();
+    recording.rows.iter().flat_map(|row| row.kinds.values()).for_each(|row| traffic += &row.traffic);
     let kinds: Vec<_> = Kind::ALL.into_iter().filter_map(|kind| kind_summary(recording, kind)).collect();
     Summary {
         schema: SCHEMA,
@@ -59,7 +60,8 @@ pub fn analyse(recording: &Recording) -> Summary {
         self_check: self_check(&kinds),
         kinds,
         resources,
-        foreign_peers: of_kinds().map(|row| row.traffic.foreign).sum(),
+        foreign_peers: traffic.foreign,
+        oddities: traffic.oddities,
         breakdown: groups::named(&recording.breakdown, &recording.manifest),
     }
 }

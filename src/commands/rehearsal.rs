@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::analysis::{self, Summary};
 use crate::drive::{Limits, Stop, StopLevel};
-use crate::journey::{self, Kind, Peer, Rules};
+use crate::journey::{self, Kind, Names, Peer, Rules};
 use crate::plan::{Plan, Stage};
 use crate::problem::{FileKind, SourceFile};
 use crate::profile::Envelope;
@@ -53,7 +53,7 @@ pub(super) fn prepare(args: &CutArgs, colors: Colors) -> Result<Prepared, Failur
 
 impl Prepared {
     /// How journeys behave.
-    pub(super) fn rules(&self, isolated: bool, assets: u32, seeds: Vec<Peer>) -> Rules {
+    pub(super) fn rules(&self, isolated: bool, assets: u32, seeds: Vec<Peer>, names: Names) -> Rules {
         let funnel = &self.scenario.funnel;
         Rules {
             isolated,
@@ -62,6 +62,7 @@ impl Prepared {
             retry_after: funnel.retry_after,
             sizes: self.scenario.content.sizes().collect(),
             seeds,
+            names,
         }
     }
 

@@ -17,6 +17,7 @@ fn rules() -> Rules {
         retry_after: Duration::from_millis(100),
         sizes: vec![4000],
         seeds: vec![peer(7)],
+        names: Names::default(),
     }
 }
 
@@ -59,6 +60,7 @@ fn outcome(ended: Tick, result: Result<Reply, Cause>) -> Outcome {
         bytes_out: 0,
         foreign: 0,
         retransmits: 0,
+        oddities: Vec::new(),
         parts: Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::profile::{Authorization, ContentItem, Envelope, HttpEndpoint, Index, Target};
+use crate::profile::{Authorization, ContentItem, DhtNodes, Envelope, HttpEndpoint, Index, Target};
 
 /// A target all of whose layers answer at `address`.
 pub(super) fn target(address: SocketAddr) -> Target {
@@ -17,6 +17,8 @@ pub(super) fn target(address: SocketAddr) -> Target {
         metadata: server,
         tracker: address,
         dht: vec![address],
+        dht_nodes: DhtNodes::default(),
+        dns: None,
         stand_in_port: None,
         content: vec![ContentItem {
             name: "release".to_owned(),

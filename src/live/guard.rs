@@ -212,6 +212,7 @@ pub(super) fn addresses(target: &Target) -> impl Iterator<Item = SocketAddr> {
     [target.index.server.address, target.metadata.address, target.tracker]
         .into_iter()
         .chain(target.dht.iter().copied())
+        .chain(target.dns.iter().flat_map(|dns| dns.resolvers.iter().copied()))
 }
 
 /// Whether an authorization may be used at all, now.

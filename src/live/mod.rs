@@ -9,6 +9,7 @@ mod authorize;
 mod bencode;
 mod clock;
 mod dht;
+mod dns;
 #[cfg(test)]
 mod fixture;
 mod guard;

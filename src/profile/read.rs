@@ -8,6 +8,9 @@ use crate::problem::{
 };
 use crate::unit::{Rate, Share};
 
+mod dht;
+mod dns;
+
 use super::mix::normalised;
 use super::values::{
     Address, Bandwidth, Header, InfoHash, Network, Numwant, PeerIdPrefix, Pid, Port, Quantile,
@@ -87,6 +90,8 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
         let user_agent = table.required::<Header>("user_agent", "Its `User-Agent`.");
         let numwant = table.or("numwant", "Peers that it asks a tracker for.", Numwant(-1));
         let dht = table.or("dht", "Whether it uses the DHT beside trackers.", true);
+        let lookup =
+            table.table_of_defaults("lookup", "How its DHT node searches; libtorrent's ways.", dht::habits);
         let name = name?.0.0;
         names.claim(table, "name", &name)?;
         let client = Client {
@@ -95,6 +100,7 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
             user_agent: user_agent?.0.0,
             numwant: numwant?.0,
             dht: dht?,
+            lookup: lookup?,
         };
         Ok((client, share?.0))
     });
@@ -122,9 +128,9 @@ fn target(table: &mut Table<'_>) -> Result<Target, Reported> {
     let tracker = table.table("tracker", "The UDP tracker.", |table| {
         table.required::<Address>("address", "Where it listens.")
     });
-    let dht = table.table("dht", "The DHT.", |table| {
-        table.filled_list::<Address>("bootstrap", "Nodes that a lookup starts from.")
-    });
+    let dht = table.table("dht", "The DHT.", dht::nodes);
+    let dns =
+        table.optional_table("dns", "The visitors' resolvers; without it no name is resolved.", dns::dns);
     let swarm = table.optional_table("swarm", "Who answers in the visitors' stead.", |table| {
         table.required::<Port>("stand_in_port", "Port that visitors announce as their own.")
     });
@@ -142,12 +148,19 @@ fn target(table: &mut Table<'_>) -> Result<Target, Reported> {
     let envelope = Envelope::read(table);
     let authorization =
         table.optional_table("authorization", "Leave to load addresses outside loopback.", authorization);
+    let (index, metadata, dns) = (index?, metadata?, dns?);
+    if dns.is_some() {
+        dns::names(table, [&index.server, &metadata])?;
+    }
+    let (dht, dht_nodes) = dht?;
     Ok(Target {
         name: name?.0.0,
-        index: index?,
-        metadata: metadata?,
+        index,
+        metadata,
         tracker: tracker?.0,
-        dht: dht?.into_iter().map(|node| node.into_inner().0).collect(),
+        dht,
+        dht_nodes,
+        dns,
         stand_in_port: swarm?.map(|port| port.0),
         content: content?,
         envelope: envelope?,

@@ -36,6 +36,7 @@ pub(crate) fn observation(
         bytes_out: 100,
         foreign: 0,
         retransmits: 0,
+        oddities: Vec::new(),
         attempt: 0,
         region: 0,
         client: 0,

@@ -1,7 +1,9 @@
 //! The report on a terminal: the verdict first, then what it rests on. At most 100 columns.
 
+use std::collections::BTreeMap;
+
 use crate::analysis::{Breach, Fault, Finding, Flow, Judgement, LayerSummary, Summary, Verdict};
-use crate::journey::{Cause, Kind};
+use crate::journey::{Cause, Kind, Oddity};
 use crate::plan::Stage;
 use crate::profile::LayerEnvelope;
 use crate::scenario::VariantName;
@@ -373,10 +375,22 @@ fn rest(summary: &Summary) -> String {
     if summary.foreign_peers > 0 {
         text += &format!("  foreign peers: {}, none contacted\n", summary.foreign_peers);
     }
+    if !summary.oddities.is_empty() {
+        text += &format!("  odd answers: {}\n", oddities(&summary.oddities));
+    }
     if let Some(directory) = &summary.directory {
         text += &format!("  files: {}\n", directory.display());
     }
     text
+}
+
+/// The wrong ones first.
+fn oddities(counts: &BTreeMap<Oddity, u64>) -> String {
+    let named = |(oddity, times): (&Oddity, &u64)| {
+        let wrong = if oddity.fails() { " (wrong)" } else { "" };
+        format!("{} {times}{wrong}", oddity.name())
+    };
+    counts.iter().map(named).collect::<Vec<_>>().join(", ")
 }
 
 const fn variant(name: VariantName) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::profile::{Access, Client, Mix};
+use crate::profile::{Access, Client, DhtHabits, Mix};
 
 use super::{
     Attention, Audience, Catalogue, Channel, ContentClass, Cut, Funnel, Kernel, Lag, Region, Scenario,
@@ -144,6 +144,7 @@ fn client(name: &str, dht: bool) -> Client {
         user_agent: format!("{name}/1.0"),
         numwant: 50,
         dht,
+        lookup: DhtHabits::default(),
     }
 }
 

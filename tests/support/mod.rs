@@ -12,7 +12,9 @@ use squall::drive::{JourneyId, OpId, World};
 use squall::journey::{Operation, Outcome, Peer, Reply, Visitor};
 use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
-use squall::profile::{Access, Client, ContentItem, Envelope, HttpEndpoint, Index, Mix, Target};
+use squall::profile::{
+    Access, Client, ContentItem, DhtHabits, DhtNodes, Envelope, HttpEndpoint, Index, Mix, Target,
+};
 use squall::scenario::{
     Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideTraffic, Transition,
     Variant, Variants,
@@ -34,6 +36,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         user_agent: "squall-test/1".to_owned(),
         numwant: 50,
         dht: true,
+        lookup: DhtHabits::default(),
     };
     Scenario {
         name: "test".to_owned(),
@@ -104,6 +107,8 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
         metadata: server,
         tracker: address,
         dht: vec![address],
+        dht_nodes: DhtNodes::default(),
+        dns: None,
         stand_in_port: None,
         content: vec![ContentItem {
             name: "a release".to_owned(),
