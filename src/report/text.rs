@@ -372,6 +372,9 @@ fn rest(summary: &Summary) -> String {
         let worst = format!("{} of {}", three_digits(check.ratio), check.worst.name());
         text += &format!("  self-check (Little's law): {result}; worst ratio {worst}, 1 is sound\n");
     }
+    if let Some(queries) = queries_per_lookup(summary) {
+        text += &format!("  DHT: {} queries a lookup, with those of its announce\n", three_digits(queries));
+    }
     if summary.foreign_peers > 0 {
         text += &format!("  foreign peers: {}, none contacted\n", summary.foreign_peers);
     }
@@ -382,6 +385,16 @@ fn rest(summary: &Summary) -> String {
         text += &format!("  files: {}\n", directory.display());
     }
     text
+}
+
+/// KRPC queries that ended, by lookups that did.
+fn queries_per_lookup(summary: &Summary) -> Option<f64> {
+    let ended = |kind: Kind| {
+        let counts = &summary.kinds.iter().find(|summary| summary.kind == kind)?.flow.counts;
+        Some(counts.ok + counts.failed.total())
+    };
+    let lookups = ended(Kind::Lookup).filter(|lookups| *lookups > 0)?;
+    Some(ended(Kind::Query)? as f64 / lookups as f64)
 }
 
 /// The wrong ones first.

@@ -128,8 +128,13 @@ pub(crate) fn visitor(seed: u64) -> Visitor {
 
 /// A world against this target; only inside [`local`].
 pub(crate) fn world(target: Target, patience: Duration) -> LiveWorld {
+    world_of(target, scenario(patience))
+}
+
+/// A world of this scenario; only inside [`local`].
+pub(crate) fn world_of(target: Target, scenario: Scenario) -> LiveWorld {
     let guard = Arc::new(Guard::new(&target).unwrap());
-    let (target, scenario) = (Arc::new(target), Arc::new(scenario(patience)));
+    let (target, scenario) = (Arc::new(target), Arc::new(scenario));
     LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 1 }).unwrap()
 }
 
