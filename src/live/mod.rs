@@ -12,6 +12,8 @@ mod dht;
 mod dns;
 #[cfg(test)]
 mod fixture;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod guard;
 mod http;
 mod krpc;

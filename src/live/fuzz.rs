@@ -1,0 +1,61 @@
+//! What reads bytes that a stranger sent, by name: for `harness/fuzz`, and for the test that every input of `tests/corpus` stays harmless.
+
+use sha1::{Digest, Sha1};
+
+use super::bencode;
+use super::krpc;
+use super::metainfo::Layout;
+use super::tracker;
+use super::wire::Frames;
+
+/// A decoder that takes any bytes.
+pub type Target = fn(&[u8]);
+
+/// Every decoder of the live world.
+pub const TARGETS: [(&str, Target); 5] = [
+    ("bencode", |data| {
+        let _ = bencode::first_value(data).and_then(|value| bencode::field(value, b"r"));
+    }),
+    ("krpc", |data| {
+        let _ = (krpc::transaction(data), krpc::read(data));
+    }),
+    ("udp-tracker", |data| {
+        let _ = (tracker::transaction(data), tracker::connection_id(data));
+        let _ = (tracker::peers(data, false), tracker::peers(data, true));
+    }),
+    ("torrent", |data| {
+        // The hash must fit, or nothing behind its check would ever be reached.
+        let info = bencode::field(data, b"info").unwrap_or(data);
+        let hash = Sha1::digest(info).into();
+        let _ = (Layout::from_torrent(data, &hash), Layout::from_info(info, &hash));
+    }),
+    ("peer-wire", |data| {
+        // As it comes from a socket: in parts, the first byte saying how large they are.
+        let Some((&part, rest)) = data.split_first() else { return };
+        let mut frames = Frames::default();
+        for part in rest.chunks(usize::from(part).max(1)) {
+            frames.space(part.len()).extend_from_slice(part);
+            while let Ok(Some(_)) = frames.next() {}
+        }
+        frames.rest();
+    }),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn no_input_of_the_corpus_harms() {
+        for (name, target) in TARGETS {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(name);
+            let inputs: Vec<_> =
+                std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert!(inputs.len() >= 3, "{name} has a corpus");
+            for input in inputs {
+                target(&std::fs::read(&input).unwrap());
+            }
+        }
+    }
+}
