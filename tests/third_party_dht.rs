@@ -49,6 +49,12 @@ fn visitors_find_each_other(nodes: &[SocketAddr], k: u32, seen: SocketAddr) {
         let outcome = perform(&mut first, 1, Operation::AnnouncePeer).await;
         assert_eq!((outcome.result.clone(), good(&outcome)), (Ok(Reply::Done), 8), "{:?}", outcome.parts);
 
+        // What an indexer sees: libtorrent knows BEP 51, others answer as to `find_node` or refuse.
+        let outcome = perform(&mut first, 1, Operation::Crawl).await;
+        println!("crawl: {:?}, {} of {} answered", outcome.result, good(&outcome), outcome.parts.len());
+        assert!(matches!(outcome.result, Ok(Reply::Done) | Err(Cause::Rejected)), "{:?}", outcome.parts);
+        assert_eq!(outcome.oddities, []);
+
         // Another worker, which begins elsewhere and remembers nothing; its visitors ping first.
         mine.dht = vec![nodes[NODES - 1]];
         let mut habits = scenario(PATIENCE);

@@ -15,6 +15,7 @@ pub fn intended(arrival: &Arrival, assets: u32) -> impl Iterator<Item = (Kind, u
         (What::Magnet, _) => [Some((Kind::Lookup, 1)), Some((Kind::PeerMetadata, 1))],
         (What::Announce(_), _) => [Some((Kind::Announce, 1)), None],
         (What::Lookup, _) => [Some((Kind::Lookup, 1)), Some((Kind::AnnouncePeer, 1))],
+        (What::Crawl, _) => [Some((Kind::Crawl, 1)), None],
         (What::Transfer { .. }, _) => [Some((Kind::Handshake, 1)), None],
     };
     arrival

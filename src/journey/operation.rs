@@ -87,6 +87,8 @@ pub enum Operation {
     },
     /// `announce_peer` to the closest nodes of the journey's last lookup, with the tokens that they gave (BEP 5).
     AnnouncePeer,
+    /// `sample_infohashes` on the way to an id of the visitor's own choice (BEP 51): what an indexer does again and again.
+    Crawl,
     /// Connect to one of these peers: TCP, handshake, extension handshake, bitfield, unchoke. Replies [`Reply::Handshake`]. The
     /// connection is kept until the journey is released.
     Handshake {
@@ -126,6 +128,8 @@ pub enum Kind {
     Lookup,
     /// The `announce_peer` queries after a lookup.
     AnnouncePeer,
+    /// A walk that gathers info-hashes from the DHT.
+    Crawl,
     /// One KRPC query: a part, not an operation of its own.
     Query,
     /// A peer connection up to the unchoke.
@@ -136,7 +140,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in funnel order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Resolve,
         Self::Page,
         Self::Asset,
@@ -146,6 +150,7 @@ impl Kind {
         Self::Announce,
         Self::Lookup,
         Self::AnnouncePeer,
+        Self::Crawl,
         Self::Query,
         Self::Handshake,
         Self::Piece,
@@ -164,6 +169,7 @@ impl Kind {
             Self::Announce => "announce",
             Self::Lookup => "lookup",
             Self::AnnouncePeer => "announce-peer",
+            Self::Crawl => "crawl",
             Self::Query => "query",
             Self::Handshake => "handshake",
             Self::Piece => "piece",
@@ -177,7 +183,7 @@ impl Kind {
             Self::Resolve | Self::Page | Self::Asset | Self::Side => Stage::Index,
             Self::Torrent | Self::PeerMetadata => Stage::Metadata,
             Self::Announce => Stage::Announce,
-            Self::Lookup | Self::AnnouncePeer | Self::Query => Stage::Dht,
+            Self::Lookup | Self::AnnouncePeer | Self::Crawl | Self::Query => Stage::Dht,
             Self::Handshake | Self::Piece => Stage::Pieces,
         }
     }
@@ -190,7 +196,7 @@ impl Kind {
             Self::Page | Self::Asset | Self::Side => Layer::Index,
             Self::Torrent => Layer::Metadata,
             Self::Announce => Layer::Tracker,
-            Self::Lookup | Self::AnnouncePeer | Self::Query => Layer::Dht,
+            Self::Lookup | Self::AnnouncePeer | Self::Crawl | Self::Query => Layer::Dht,
             Self::PeerMetadata | Self::Handshake | Self::Piece => Layer::Seedbox,
         }
     }
@@ -245,6 +251,7 @@ impl Operation {
             Self::Announce { .. } => Kind::Announce,
             Self::Lookup { .. } => Kind::Lookup,
             Self::AnnouncePeer => Kind::AnnouncePeer,
+            Self::Crawl => Kind::Crawl,
             Self::Handshake { .. } => Kind::Handshake,
             Self::Piece { .. } => Kind::Piece,
         }

@@ -26,6 +26,7 @@ impl AnyMachine {
             (What::Torrent, _) => Self::Single(Single(Operation::Torrent)),
             (What::Magnet, _) => Self::Magnet(Magnet { searched: false }),
             (What::Lookup, _) => Self::Search(Search),
+            (What::Crawl, _) => Self::Single(Single(Operation::Crawl)),
             (What::Announce(event), _) => Self::Announce(Announce(event)),
             (What::Transfer { until }, _) => Self::Transfer(Transfer { until, wanted: 0, last: 0 }),
         }

@@ -267,7 +267,7 @@ impl Journey {
             return Gate::Open(planned);
         }
         match self.legs[i].what {
-            What::Visit | What::Announce(AnnounceEvent::Interval) => Gate::Open(planned),
+            What::Visit | What::Crawl | What::Announce(AnnounceEvent::Interval) => Gate::Open(planned),
             What::Torrent | What::Magnet => self.after(planned, |what| what == What::Visit),
             What::Announce(AnnounceEvent::Started) | What::Lookup => {
                 self.after(planned, |what| matches!(what, What::Torrent | What::Magnet))

@@ -35,6 +35,8 @@ use table::{Acquaintances, Table};
 const MAX_PEERS: usize = 1_000;
 /// With fewer nodes than this a lookup asks the bootstrap nodes too (libtorrent's `find_data`).
 const ENOUGH: usize = 3;
+/// Longest pause, in seconds, that a node may ask of those who sample it (BEP 51).
+const MAX_SAMPLE_INTERVAL: i64 = 21_600;
 /// How long nodes accept a token (BEP 5).
 const TOKEN_LIFE: Duration = Duration::from_secs(10 * 60);
 
@@ -92,6 +94,8 @@ enum Goal {
     Peers,
     /// Peers, and tokens to announce with.
     Tokens,
+    /// Info-hashes that nodes hold.
+    Samples,
 }
 
 /// One visitor in one network.
@@ -136,7 +140,20 @@ impl Dht {
         tokens: bool,
         meter: &Meter,
     ) -> Result<Vec<Peer>, Cause> {
-        let goal = if tokens { Goal::Tokens } else { Goal::Peers };
+        self.walk_all(search, if tokens { Goal::Tokens } else { Goal::Peers }, meter).await
+    }
+
+    /// Gathers info-hashes on the way to the place that `search` names.
+    ///
+    /// # Errors
+    /// As [`Dht::search`]. Nodes that do not know BEP 51 refuse, or answer as to `find_node`, which is how it falls back.
+    pub(super) async fn crawl(&self, search: Search<'_>, meter: &Meter) -> Result<(), Cause> {
+        let mut info_hash = [0; 20];
+        SplitMix64::seed_from_u64(search.seed ^ CRAWL_STREAM).fill_bytes(&mut info_hash);
+        self.walk_all(Search { info_hash, ..search }, Goal::Samples, meter).await.map(drop)
+    }
+
+    async fn walk_all(&self, search: Search<'_>, goal: Goal, meter: &Meter) -> Result<Vec<Peer>, Cause> {
         search.node.holders.take();
         let heard = <[RefCell<Vec<Node>>; 2]>::default();
         let walk = async |network| {
@@ -199,6 +216,8 @@ impl Dht {
 
 /// What keeps the draws of a visitor's node apart from the visitor's others.
 const NODE_STREAM: u64 = 0x6b72_7063;
+/// What keeps the place that it crawls towards apart.
+const CRAWL_STREAM: u64 = 0x6372_6177;
 
 impl Walker<'_> {
     fn network(&self) -> &Network {
@@ -318,6 +337,7 @@ impl Walker<'_> {
         let want = if self.dht.networks.len() > 1 { Want::Both } else { Want::Same };
         match goal {
             Goal::Nodes => Query::FindNode { target: &self.own, want },
+            Goal::Samples => Query::SampleInfohashes { target: &self.search.info_hash, want },
             Goal::Peers | Goal::Tokens => Query::GetPeers { info_hash: &self.search.info_hash, want },
         }
     }
@@ -364,6 +384,8 @@ impl Walker<'_> {
             Some(Oddity::OtherId)
         } else if of(false) > most || of(true) > most {
             Some(Oddity::TooMany)
+        } else if answer.samples.is_some_and(|it| !(0..=MAX_SAMPLE_INTERVAL).contains(&it.interval)) {
+            Some(Oddity::Interval)
         } else {
             (goal == Goal::Tokens && answer.token.is_none()).then_some(Oddity::NoToken)
         }

@@ -3,6 +3,7 @@
 use sha1::{Digest, Sha1};
 
 use super::bencode;
+use super::dns;
 use super::krpc;
 use super::metainfo::Layout;
 use super::tracker;
@@ -12,13 +13,14 @@ use super::wire::Frames;
 pub type Target = fn(&[u8]);
 
 /// Every decoder of the live world.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("bencode", |data| {
         let _ = bencode::first_value(data).and_then(|value| bencode::field(value, b"r"));
     }),
     ("krpc", |data| {
         let _ = (krpc::transaction(data), krpc::read(data));
     }),
+    ("dns", dns::read_any),
     ("udp-tracker", |data| {
         let _ = (tracker::transaction(data), tracker::connection_id(data));
         let _ = (tracker::peers(data, false), tracker::peers(data, true));

@@ -36,6 +36,17 @@ pub(super) struct Answer {
     pub(super) token: Option<Vec<u8>>,
     /// The address that the query came from, as the node sees it (BEP 42).
     pub(super) seen_as: Option<IpAddr>,
+    /// What it says of the info-hashes that it holds, where it was asked.
+    pub(super) samples: Option<Samples>,
+}
+
+/// An answer to `sample_infohashes` (BEP 51).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Samples {
+    /// Info-hashes that it names.
+    pub(super) named: usize,
+    /// Seconds until it may be asked again.
+    pub(super) interval: i64,
 }
 
 /// What is asked of a node.
@@ -47,6 +58,8 @@ pub(super) enum Query<'a> {
     FindNode { target: &'a Id, want: Want },
     /// Peers of a swarm, and the nodes closest to its info-hash.
     GetPeers { info_hash: &'a Id, want: Want },
+    /// Some of the info-hashes that the node holds, and the nodes closest to an id (BEP 51).
+    SampleInfohashes { target: &'a Id, want: Want },
     /// To remember a peer that listens on `port` at the address that the query comes from.
     AnnouncePeer { info_hash: &'a Id, port: u16, token: &'a [u8] },
 }
@@ -88,6 +101,12 @@ impl Query<'_> {
                 query.extend(info_hash);
                 query.extend(want.argument());
                 b"9:get_peers"
+            }
+            Self::SampleInfohashes { target, want } => {
+                query.extend(b"6:target20:");
+                query.extend(target);
+                query.extend(want.argument());
+                b"17:sample_infohashes"
             }
             Self::AnnouncePeer { info_hash, port, token } => {
                 query.extend(b"12:implied_porti0e9:info_hash20:");
@@ -154,6 +173,9 @@ struct Response<'a> {
     nodes6: Option<&'a [u8]>,
     #[serde(borrow, default, with = "serde_bytes")]
     token: Option<&'a [u8]>,
+    #[serde(borrow, default, with = "serde_bytes")]
+    samples: Option<&'a [u8]>,
+    interval: Option<i64>,
     #[serde(borrow, default)]
     values: Vec<&'a serde_bytes::Bytes>,
 }
@@ -183,7 +205,14 @@ fn answer(response: &Response<'_>) -> Option<Answer> {
     if token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN) {
         return None;
     }
-    Some(Answer { id: response.id.try_into().ok()?, nodes, peers, token, seen_as: None })
+    let samples = match response.samples {
+        Some(samples) if samples.len() % size_of::<Id>() != 0 => return None,
+        Some(samples) => {
+            Some(Samples { named: samples.len() / size_of::<Id>(), interval: response.interval.unwrap_or(0) })
+        }
+        None => None,
+    };
+    Some(Answer { id: response.id.try_into().ok()?, nodes, peers, token, seen_as: None, samples })
 }
 
 fn peer(value: &[u8]) -> Option<Peer> {
@@ -264,6 +293,10 @@ mod tests {
                     \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe1e1:t4:aaaa1:y1:re";
         assert_eq!(read(six).unwrap().nodes, [Node { id: *HASH, address: "[::1]:6881".parse().unwrap() }]);
         assert_eq!(read(b"d1:rd2:id20:mnopqrstuvwxyz123456e1:t4:aaaa1:y1:re").unwrap().id, *HASH, "pong");
+        let samples = b"d1:rd2:id20:mnopqrstuvwxyz1234568:intervali60e5:nodes0:3:numi9e7:samples20:abcdefghij0123456789e1:t4:aaaa1:y1:re";
+        assert_eq!(read(samples).unwrap().samples, Some(Samples { named: 1, interval: 60 }));
+        let torn = b"d1:rd2:id20:mnopqrstuvwxyz1234567:samples19:abcdefghij012345678e1:t4:aaaa1:y1:re";
+        assert_eq!(read(torn), Err(Fault::Length));
         assert_eq!(transaction(b"d1:t2:aa1:y1:re"), None, "not an id of ours");
     }
 
@@ -275,6 +308,7 @@ mod tests {
                 Query::Ping,
                 Query::FindNode { target: &hash, want: Want::Both },
                 Query::GetPeers { info_hash: &hash, want: Want::Same },
+                Query::SampleInfohashes { target: &hash, want: Want::Both },
                 Query::AnnouncePeer { info_hash: &hash, port, token: &token },
             ] {
                 let query = query.encode(transaction, &id);

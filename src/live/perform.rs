@@ -139,6 +139,10 @@ impl Shared {
                 self.dht.announce(search(visitor, client, item, connections), port, meter).await?;
                 Ok(Reply::Done)
             }
+            Operation::Crawl => {
+                self.dht.crawl(search(visitor, client, item, connections), meter).await?;
+                Ok(Reply::Done)
+            }
             Operation::PeerMetadata { peers } => {
                 let fetch = async |mut peer: PeerConnection| peer.metadata(meter).await;
                 let layout = self.try_peers(visitor, &peers, None, meter, fetch).await?;

@@ -133,7 +133,7 @@ impl ModelWorld {
         let (size, pieces) = self.content(visitor.content);
         match operation {
             Operation::Resolve(_) => (Reply::Resolved { ttl: NAME_LIFE }, 100),
-            Operation::AnnouncePeer => (Reply::Done, 400),
+            Operation::AnnouncePeer | Operation::Crawl => (Reply::Done, 400),
             Operation::Page | Operation::Asset(_) | Operation::Side(_) => (Reply::Done, 8 * 1024),
             Operation::Torrent | Operation::PeerMetadata { .. } => {
                 (Reply::Metadata { pieces, size }, 20 * u64::from(pieces) + 200)

@@ -302,6 +302,69 @@ async fn a_visitors_own_id_is_bound_to_its_address() {
     .await;
 }
 
+/// A network of 1,000 nodes that each know what BEP 5 lets them know, without a socket. Queries of a warm visitor's lookup, on average.
+fn mean_queries(known: usize) -> f64 {
+    let mut random = SplitMix64::seed_from_u64(5);
+    let mut draw = || {
+        let mut id: Id = [0; 20];
+        random.fill_bytes(&mut id);
+        id
+    };
+    let nodes: Vec<Node> =
+        (1..=1_000).map(|n| Node { id: draw(), address: ([127, 0, 0, 1], n).into() }).collect();
+    let now = Tick(1);
+    let mut tables = std::collections::HashMap::new();
+    let mut acquaintances = Acquaintances::default();
+    nodes[..known].iter().for_each(|node| acquaintances.add(*node, now));
+    let mut queries = 0;
+    for seed in 0..40 {
+        let (own, key) = (draw(), draw());
+        let nearest = acquaintances.table(own, seed, now).closest(&key, 8, now);
+        let mut lookup = Lookup::new(key, Breadth { alpha: 5, width: 8 }, nearest, []);
+        while !lookup.is_over() {
+            let asked: Vec<SocketAddr> = std::iter::from_fn(|| lookup.next_query()).collect();
+            for address in asked {
+                queries += 1;
+                let node = nodes[usize::from(address.port()) - 1];
+                let table = tables.entry(address).or_insert_with(|| {
+                    let mut table = Table::fresh(node.id);
+                    nodes.iter().filter(|it| it.id != node.id).for_each(|it| table.add(*it, now));
+                    table
+                });
+                lookup.answered(address, node.id, Some(Vec::new()));
+                lookup.offer(table.closest(&key, 8, now));
+            }
+        }
+    }
+    f64::from(queries) / 40.0
+}
+
+/// 15 to 60 queries are what a lone client sends; eight would be those of one who knows everybody.
+#[test]
+fn queries_follow_from_a_visitors_own_table_and_not_from_what_its_worker_knows() {
+    let [few, all] = [60, 1_000].map(mean_queries);
+    println!("{few} queries a lookup where the worker knows 60 of 1,000 nodes, {all} where it knows all");
+    assert!((12.0..40.0).contains(&few) && (12.0..40.0).contains(&all), "{few} and {all}");
+}
+
+#[tokio::test]
+async fn a_crawl_samples_and_an_interval_beyond_the_standard_is_wrong() {
+    for (interval, result) in [(60, Ok(())), (21_601, Err(Cause::Incorrect)), (-1, Err(Cause::Incorrect))] {
+        local(async {
+            let (only, address) = socket().await;
+            let answer = format!("8:intervali{interval}e3:numi1e7:samples20:aaaaaaaaaaaaaaaaaaaa");
+            let seen = node(only, 0, Say::Answer(answer)).await;
+            let dht = open(address);
+            let (meter, habits) = (Meter::new(dht.clock), habits());
+            let search = Search { seed: 1, habits: &habits, node: &OwnNode::default(), info_hash: INFO_HASH };
+            assert_eq!(dht.crawl(search, &meter).await, result);
+            let samples = |query: &Vec<u8>| query.windows(17).any(|it| it == b"sample_infohashes");
+            assert!(result.is_err() || samples(seen.borrow().last().unwrap()));
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn both_families_are_searched_at_the_same_time() {
     local(async {
