@@ -34,7 +34,7 @@
 //! *Scenario time* is a `Duration` since the scenario's start. *Run time* is a [`unit::Tick`] since the run began; [`scenario::Cut`] maps
 //! one to the other. *Wall time* exists only in [`live`] and in `commands`, where a recording gets its date. Under compression the rates
 //! per second of run time at scenario time t stay what they are in real time; lags between stages shrink with the scenario's clock,
-//! what happens inside a stage does not. Re-announces come from the modelled population ([`plan::Origin::Population`]), not from the
+//! what happens inside a stage does not: how long a DHT node is good, a token taken or a name kept is run time, as the target counts it. Re-announces come from the modelled population ([`plan::Origin::Population`]), not from the
 //! visitors that the run happens to drive.
 //!
 //! # When an operation is due
@@ -67,7 +67,9 @@
 //! * Visitors do not upload to each other yet; the testbed's seedbox answers at the port that they announce, on every address of
 //!   loopback. Only on loopback do visitors have several addresses (32 for each worker, picked by [`plan::Arrival::source`]); elsewhere they
 //!   share the machine's. Whether a visitor can be reached behind its NAT is drawn and carried along; nobody tries yet.
-//! * No host names in target profiles yet: resolving one would send a packet before the guard has spoken.
+//! * The addresses of a target are literal: resolving one would send a packet before the guard has spoken. Where its profile names resolvers,
+//!   visitors resolve the names of its servers as part of their visit, and connect to the literal address whatever the answer was.
+//! * Visitors' DHT nodes ask and do not answer (BEP 43): nobody's routing table names them.
 //!
 //! # Where this differs from the first sketch
 //!
