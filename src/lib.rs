@@ -34,7 +34,7 @@
 //! *Scenario time* is a `Duration` since the scenario's start. *Run time* is a [`unit::Tick`] since the run began; [`scenario::Cut`] maps
 //! one to the other. *Wall time* exists only in [`live`] and in `commands`, where a recording gets its date. Under compression the rates
 //! per second of run time at scenario time t stay what they are in real time; lags between stages shrink with the scenario's clock,
-//! what happens inside a stage does not. Re-announces come from the modelled population ([`plan::Origin::Population`]), not from the
+//! what happens inside a stage does not: how long a DHT node is good, a token taken or a name kept is run time, as the target counts it. Re-announces come from the modelled population ([`plan::Origin::Population`]), not from the
 //! visitors that the run happens to drive.
 //!
 //! # When an operation is due
@@ -70,7 +70,9 @@
 //! * A visitor's connection carries one exchange at a time: nothing is multiplexed over HTTP/2 and 3, as a journey has one operation of a
 //!   stage under way. No 0-RTT, no `Alt-Svc` (who speaks HTTP/3 uses it at once where the profile says that it is there), no cookies.
 //! * HTTP/3 visitors of a worker share one UDP socket; the server tells them apart by connection id, not by address.
-//! * No host names in target profiles yet: resolving one would send a packet before the guard has spoken.
+//! * The addresses of a target are literal: resolving one would send a packet before the guard has spoken. Where its profile names resolvers,
+//!   visitors resolve the names of its servers as part of their visit, and connect to the literal address whatever the answer was.
+//! * Visitors' DHT nodes ask and do not answer (BEP 43): nobody's routing table names them.
 //!
 //! # Where this differs from the first sketch
 //!

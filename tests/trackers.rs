@@ -55,7 +55,7 @@ fn asking(trackers: &[(TrackerKind, SocketAddr, f64)]) -> Target {
 }
 
 fn announce(event: AnnounceEvent) -> Operation {
-    Operation::Announce { event, left: 2, downloaded: 1 }
+    Operation::Announce { event, left: 2, downloaded: 1, numwant: None }
 }
 
 fn path(request: &str) -> &str {
@@ -152,8 +152,8 @@ fn a_tracker_that_fails_makes_room_for_the_next() {
 #[test]
 fn who_was_told_to_come_later_does_not_ask_before() {
     local(async {
-        let refusal = "d14:failure reason4:full8:retry in5:nevere";
-        let (address, log) = http(&[refusal, ANSWER]).await;
+        const REFUSAL: &str = "d14:failure reason4:full8:retry in5:nevere";
+        let (address, log) = http(&[REFUSAL, ANSWER]).await;
         let mut world = world(&[(TrackerKind::Http, address, 1.0)]);
         for _ in 0..3 {
             let outcome = perform(&mut world, 1, announce(AnnounceEvent::Started)).await;
@@ -168,8 +168,9 @@ fn who_was_told_to_come_later_does_not_ask_before() {
 #[test]
 fn warnings_are_counted_and_a_failed_scrape_keeps_nobody_from_announcing() {
     local(async {
-        let warned = "d8:completei1e10:incompletei9e8:intervali1800e5:peers0:15:warning message3:olde";
-        let (address, log) = http(&["d14:failure reason2:noe", warned]).await;
+        const WARNED: &str =
+            "d8:completei1e10:incompletei9e8:intervali1800e5:peers0:15:warning message3:olde";
+        let (address, log) = http(&["d14:failure reason2:noe", WARNED]).await;
         let mut crowd = scenario(PATIENCE);
         crowd.clients.members[0].0.tracker.scrape = 1.0;
         let mut world = world_of(asking(&[(TrackerKind::Http, address, 1.0)]), crowd);

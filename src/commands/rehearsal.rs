@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::analysis::{self, Summary};
 use crate::drive::{Limits, Stop, StopLevel};
-use crate::journey::{self, Kind, Peer, Rules};
+use crate::journey::{self, Kind, Names, Peer, Rules};
 use crate::plan::replay::Replay;
 use crate::plan::{Plan, Schedule, Stage};
 use crate::problem::{FileKind, SourceFile};
@@ -96,7 +96,7 @@ fn under(replay: &Replay, scenario: Scenario) -> Scenario {
 
 impl Prepared {
     /// How journeys behave.
-    pub(super) fn rules(&self, isolated: bool, assets: u32, seeds: Vec<Peer>) -> Rules {
+    pub(super) fn rules(&self, isolated: bool, assets: u32, seeds: Vec<Peer>, names: Names) -> Rules {
         let funnel = &self.scenario.funnel;
         Rules {
             isolated,
@@ -105,6 +105,7 @@ impl Prepared {
             retry_after: funnel.retry_after,
             sizes: self.scenario.content.sizes().collect(),
             seeds,
+            names,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::analysis::Verdict;
 use crate::drive::{Limits, Stop, StopLevel, drive};
-use crate::journey::Rules;
+use crate::journey::{Names, Rules};
 use crate::live::{self, Clock, Guard, LiveConfig, LiveWorld, Refusal};
 use crate::plan::Arrival;
 use crate::problem::SourceFile;
@@ -167,7 +167,7 @@ fn drive_live(
     let (observers, resources, inbox) = record::channel(workers);
     let recording = record_until_end(recorder, inbox, stop, move |second| screen.show(second))?;
 
-    let rules = prepared.rules(args.out.isolated, assets(prepared, target), seeds(target));
+    let rules = prepared.rules(args.out.isolated, assets(prepared, target), seeds(target), Names::of(target));
     let limits = Limits {
         ceiling: target.authorization.as_ref().map(|leave| leave.ceiling / workers as f64),
         in_flight: in_flight_limit(workers),

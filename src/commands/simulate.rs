@@ -50,7 +50,12 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
     let interrupter = Interrupter::start(None, &stop)?;
     let recording = record_until_end(recorder, inbox, &stop, move |second| screen.show(second))?;
     let mut world = ModelWorld::new(&prepared.scenario, &target, args.cut.seed);
-    let rules = prepared.rules(args.out.isolated, prepared.scenario.funnel.assets, vec![ModelWorld::SEEDBOX]);
+    let rules = prepared.rules(
+        args.out.isolated,
+        prepared.scenario.funnel.assets,
+        vec![ModelWorld::SEEDBOX],
+        target.names(),
+    );
     let limits = prepared.limits();
     complete(drive(prepared.schedule.shard(0, 1), &mut world, &rules, &limits, &stop, &mut |event| {
         observer.observe(event);

@@ -12,6 +12,7 @@ pub(super) enum AnyMachine {
     Visit(Visit),
     Single(Single),
     Magnet(Magnet),
+    Search(Search),
     Announce(Announce),
     Transfer(Transfer),
 }
@@ -24,7 +25,8 @@ impl AnyMachine {
             (What::Visit, _) => Self::Visit(Visit { assets, fetched: 0 }),
             (What::Torrent, _) => Self::Single(Single(Operation::Torrent)),
             (What::Magnet, _) => Self::Magnet(Magnet { searched: false }),
-            (What::Lookup, _) => Self::Single(Single(Operation::Lookup { announce: true })),
+            (What::Lookup, _) => Self::Search(Search),
+            (What::Crawl, _) => Self::Single(Single(Operation::Crawl)),
             (What::Announce(event), Origin::Logged(logged)) => Self::Announce(Announce(event, Some(logged))),
             (What::Announce(event), _) => Self::Announce(Announce(event, None)),
             (What::Transfer { until }, _) => Self::Transfer(Transfer { until, wanted: 0, last: 0 }),
@@ -38,6 +40,7 @@ impl Machine for AnyMachine {
             Self::Visit(machine) => machine.instead(failed, facts),
             Self::Single(machine) => machine.instead(failed, facts),
             Self::Magnet(machine) => machine.instead(failed, facts),
+            Self::Search(machine) => machine.instead(failed, facts),
             Self::Announce(machine) => machine.instead(failed, facts),
             Self::Transfer(machine) => machine.instead(failed, facts),
         }
@@ -48,6 +51,7 @@ impl Machine for AnyMachine {
             Self::Visit(stage) => stage.begin(due, facts),
             Self::Single(stage) => stage.begin(due, facts),
             Self::Magnet(stage) => stage.begin(due, facts),
+            Self::Search(stage) => stage.begin(due, facts),
             Self::Announce(stage) => stage.begin(due, facts),
             Self::Transfer(stage) => stage.begin(due, facts),
         }
@@ -58,6 +62,7 @@ impl Machine for AnyMachine {
             Self::Visit(stage) => stage.resume(outcome, facts),
             Self::Single(stage) => stage.resume(outcome, facts),
             Self::Magnet(stage) => stage.resume(outcome, facts),
+            Self::Search(stage) => stage.resume(outcome, facts),
             Self::Announce(stage) => stage.resume(outcome, facts),
             Self::Transfer(stage) => stage.resume(outcome, facts),
         }
@@ -122,6 +127,24 @@ impl Machine for Magnet {
             return Step::End(Ending::Failed(Cause::NoPeers));
         }
         Step::Do(Operation::PeerMetadata { peers: facts.peers.clone() }, outcome.ended)
+    }
+}
+
+/// A lookup, then `announce_peer` to the nodes that it found. Peers are there to be used after the first.
+#[derive(Clone, Debug)]
+pub(super) struct Search;
+
+impl Machine for Search {
+    fn begin(&mut self, due: Tick, _: &mut Facts) -> Step {
+        Step::Do(Operation::Lookup { announce: true }, due)
+    }
+
+    fn resume(&mut self, outcome: &Outcome, facts: &mut Facts) -> Step {
+        if facts.searched.is_some() {
+            return Step::End(Ending::Done);
+        }
+        facts.searched = Some(outcome.ended);
+        Step::Do(Operation::AnnouncePeer, outcome.ended)
     }
 }
 

@@ -255,7 +255,9 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// Every address that the profile names.
 pub(super) fn addresses(target: &Target) -> impl Iterator<Item = SocketAddr> {
     let http = http_servers(target).map(|server| server.address);
-    http.chain(target.trackers.iter().map(|tracker| tracker.address)).chain(target.dht.iter().copied())
+    http.chain(target.trackers.iter().map(|tracker| tracker.address))
+        .chain(target.dht.iter().copied())
+        .chain(target.dns.iter().flat_map(|dns| dns.resolvers.iter().copied()))
 }
 
 /// Every HTTP server that the profile names.

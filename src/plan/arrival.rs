@@ -152,6 +152,8 @@ pub enum What {
     Announce(AnnounceEvent),
     /// A DHT lookup followed by `announce_peer`.
     Lookup,
+    /// A walk through the DHT that gathers info-hashes (BEP 51).
+    Crawl,
     /// A transfer; given up after this part of its pieces (1.0: completed).
     Transfer {
         /// Part of the pieces that is fetched, 0..=1.
@@ -167,7 +169,7 @@ impl What {
             Self::Visit => Stage::Index,
             Self::Torrent | Self::Magnet => Stage::Metadata,
             Self::Announce(_) => Stage::Announce,
-            Self::Lookup => Stage::Dht,
+            Self::Lookup | Self::Crawl => Stage::Dht,
             Self::Transfer { .. } => Stage::Pieces,
         }
     }

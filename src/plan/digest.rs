@@ -109,6 +109,7 @@ const fn code(what: What) -> (u8, u32) {
         What::Announce(AnnounceEvent::Stopped) => (3, 3),
         What::Lookup => (4, 0),
         What::Transfer { until } => (5, until.to_bits()),
+        What::Crawl => (6, 0),
     }
 }
 

@@ -92,7 +92,11 @@ pub fn sentence(overview: &Overview) -> String {
         return match (others.next(), others.next()) {
             (None, _) => "No signal moves this window: a normal day.".into(),
             (Some(other), None) => {
-                format!("No signal moves this window, but \"{}\" at {}.", other.name, clock(other.at_seconds))
+                format!(
+                    "No signal moves this window, but \"{}\" at {}.",
+                    other.name,
+                    moment(overview, other.at_seconds)
+                )
             }
             _ => "No signal moves this window; what happens besides is marked below.".into(),
         };
@@ -102,7 +106,7 @@ pub fn sentence(overview: &Overview) -> String {
     };
     format!(
         "\"{trigger}\" at {} takes {}, and {}.",
-        clock(*at_seconds),
+        moment(overview, *at_seconds),
         effect(front, "index visits"),
         effect(downstream, "tracker announces")
     )
@@ -119,8 +123,8 @@ fn header(overview: &Overview, ink: &Ink) -> String {
         "{}  {} ({variant})\n{} to {} in {} at speed {}, scale {}\n\n{}\n",
         ink.bold(&overview.scenario),
         overview.title,
-        clock(overview.from_seconds),
-        clock(overview.until_seconds),
+        moment(overview, overview.from_seconds),
+        moment(overview, overview.until_seconds),
         span(overview.run_seconds),
         overview.speed,
         overview.scale,
@@ -158,12 +162,12 @@ fn strips(overview: &Overview, columns: usize, ink: &Ink) -> String {
     }
     let ruler: String = ruler.into_iter().collect();
     let _ = writeln!(out, "{:>width$}  {}", "signals", ink.bold(&ruler), width = GUTTER - 3);
-    let (first, last) = (axis_label(overview, from), axis_label(overview, until));
+    let (first, last) = (moment(overview, from), moment(overview, until));
     let ends = columns.saturating_sub(first.len());
     let _ = writeln!(out, "{:>width$}  {first}{last:>ends$}", "", width = GUTTER - 3);
     for (letter, mark) in marks(overview) {
         let outside = if (from..until).contains(&mark.at_seconds) { "" } else { " (outside the window)" };
-        let _ = writeln!(out, "  {letter}  {:<10} {}{outside}", clock(mark.at_seconds), mark.name);
+        let _ = writeln!(out, "  {letter}  {:<12} {}{outside}", moment(overview, mark.at_seconds), mark.name);
     }
     out
 }
@@ -200,9 +204,9 @@ fn table(overview: &Overview, ink: &Ink) -> String {
                 stage.stage.name(),
                 &stage.total.to_string(),
                 &rate(stage.peak_rate),
-                &clock(stage.peak_at_seconds),
+                &moment(overview, stage.peak_at_seconds),
                 &stage.busiest_second.to_string(),
-                &clock(stage.busiest_at_seconds),
+                &moment(overview, stage.busiest_at_seconds),
             ])
         );
     }
@@ -239,8 +243,8 @@ pub(super) fn clock(seconds: f64) -> String {
     if seconds < DAYS_FROM { hours(seconds.round() as u64) } else { days(seconds.round() as u64) }
 }
 
-/// A moment on the axis of a chart: in days where the chart is longer than three.
-pub(super) fn axis_label(overview: &Overview, seconds: f64) -> String {
+/// A moment of a plan: in days where the plan is longer than three.
+pub(super) fn moment(overview: &Overview, seconds: f64) -> String {
     let all = seconds.round() as u64;
     if overview.until_seconds > DAYS_FROM { days(all) } else { hours(all) }
 }
@@ -346,8 +350,8 @@ mod tests {
         let moments = [8.5, 71.0, 72.0, 180.5].map(|hours| clock(hours * hour));
         assert_eq!(moments, ["T+08:30", "T+71:00", "T+3d", "T+7d 12:30"]);
         let long = Overview { until_seconds: 504.0 * hour, ..overview(5) };
-        assert_eq!([0.0, 36.0].map(|hours| axis_label(&long, hours * hour)), ["T+0d", "T+1d 12:00"]);
-        assert_eq!(axis_label(&overview(5), 24.0 * hour), "T+24:00");
+        assert_eq!([0.0, 36.0].map(|hours| moment(&long, hours * hour)), ["T+0d", "T+1d 12:00"]);
+        assert_eq!(moment(&overview(5), 24.0 * hour), "T+24:00");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::plan::{Overview, Stage};
 
-use super::plan::{STEPS, axis_label, clock, marks, rate, sentence};
+use super::plan::{STEPS, marks, moment, rate, sentence};
 
 const WIDTH: f64 = 1000.0;
 const LEFT: f64 = 140.0;
@@ -88,7 +88,7 @@ fn swarm(out: &mut String, overview: &Overview) {
         let _ = writeln!(out, "<polyline class=\"{class}\" points=\"{}\"/>", path(&peers, floor, top));
     }
     let middle = floor - STRIP / 2.0;
-    for (line, label) in (0..).zip(["peers in swarms", "solid: leechers", "dotted: seeds"]) {
+    for (line, label) in (0..).zip(["swarms", "— leechers", "··· seeds"]) {
         let class = if line == 0 { "" } else { "small" };
         text(out, (MARGIN, middle - 12.0 + f64::from(line) * LINE), class, label);
     }
@@ -148,7 +148,7 @@ fn axis(out: &mut String, overview: &Overview, bottom: f64) {
     for tick in (first..).map(|n| n as f64 * step).take_while(|tick| *tick <= until) {
         let x = LEFT + (WIDTH - LEFT - RIGHT) * (tick - from) / (until - from);
         let _ = writeln!(out, "<path class=\"grid\" d=\"M{x:.1},{TOP}V{}\"/>", bottom - GAP + 5.0);
-        text(out, (x, bottom + 4.0), "small middle", &axis_label(overview, tick));
+        text(out, (x, bottom + 4.0), "small middle", &moment(overview, tick));
     }
 }
 
@@ -156,7 +156,7 @@ fn axis(out: &mut String, overview: &Overview, bottom: f64) {
 fn legend(out: &mut String, overview: &Overview, top: f64) {
     for (i, (letter, mark)) in marks(overview).enumerate() {
         let outside = if place(overview, mark.at_seconds).is_some() { "" } else { " (outside the window)" };
-        let note = format!("{letter}  {}  {}{outside}", clock(mark.at_seconds), mark.name);
+        let note = format!("{letter}  {}  {}{outside}", moment(overview, mark.at_seconds), mark.name);
         let x = LEFT + if i % 2 == 0 { 0.0 } else { (WIDTH - LEFT) / 2.0 };
         text(out, (x, top - LINE + (i / 2) as f64 * LINE), "", &note);
     }

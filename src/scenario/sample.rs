@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::profile::{Access, Client, Mix};
+use crate::profile::{Access, Client, DhtHabits, Mix};
 
 use super::{
     Attention, Audience, Catalogue, Channel, ContentClass, Cut, Engagement, Funnel, Kernel, Lag, Region,
@@ -155,6 +155,7 @@ fn client(name: &str, dht: bool) -> Client {
         numwant: 50,
         tracker: crate::profile::TrackerHabits::default(),
         dht,
+        lookup: DhtHabits::default(),
     }
 }
 

@@ -243,6 +243,8 @@ pub enum AbuseKind {
     Announce,
     /// DHT lookups.
     Dht,
+    /// Walks through the DHT that gather info-hashes, as indexers make them (BEP 51).
+    DhtCrawl,
 }
 
 /// Something that happens to a share of the modelled population at once.
