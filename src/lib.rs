@@ -15,7 +15,7 @@
 //! | 1 | [`problem`] | everything that is wrong with a file, at once, with line and hint |
 //! | 2 | [`profile`] | shared parts: client and access mixes, targets, envelopes |
 //! | 3 | [`scenario`] | what a scenario file means, valid by construction |
-//! | 4 | [`demand`] | signals → attention → rates of visits, starts, population |
+//! | 4 | [`demand`] | signals → attention → rates of visits, starts, population; their feed and its tiers |
 //! | 5 | [`plan`] | a lazy, seeded, shardable stream of arrivals, drawn or replayed from a log |
 //! | 6 | [`journey`] | one visitor as a pure state machine |
 //! | 7 | [`drive`] | the worker loop, open loop, generic over the world |
@@ -63,7 +63,8 @@
 //!   are counted over all workers, so that its ceiling holds however they are split.
 //! * No protocol code shared with the testbed (`harness/`): a codec that is wrong on both sides would pass.
 //! * Visitors do not upload to each other yet; the testbed's seedbox answers at the port that they announce, on every address of
-//!   loopback. Only on loopback do visitors have several addresses (32 for each worker); elsewhere they share the machine's.
+//!   loopback. Only on loopback do visitors have several addresses (32 for each worker, picked by [`plan::Arrival::source`]); elsewhere they
+//!   share the machine's. Whether a visitor can be reached behind its NAT is drawn and carried along; nobody tries yet.
 //! * No host names in target profiles yet: resolving one would send a packet before the guard has spoken.
 //!
 //! # Where this differs from the first sketch

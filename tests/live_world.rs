@@ -82,7 +82,7 @@ fn a_visit_keeps_its_connection_and_a_released_one_is_closed() {
         assert_eq!(perform(&mut world, 1, Operation::Side(0)).await.result, Ok(Reply::Done));
         assert_eq!(perform(&mut world, 2, Operation::Page).await.result, Ok(Reply::Done));
         let (page, asset) = ("GET /p/a%20release HTTP/1.1", "GET /a.css HTTP/1.1");
-        assert_eq!(*log.borrow(), [vec![page, asset], vec!["GET /status HTTP/1.1"], vec![page]]);
+        assert_eq!(*log.borrow(), [vec![page, asset], vec!["POST /status HTTP/1.1"], vec![page]]);
         world.release(JourneyId(1));
         assert_eq!(perform(&mut world, 1, Operation::Asset(0)).await.result, Ok(Reply::Done));
         assert_eq!(log.borrow().len(), 4, "the connection of the released journey is gone");

@@ -1,82 +1,19 @@
 //! Every scenario of the library has the shape that its story says: when visits are highest, how far above a normal day, and what is left.
 #![allow(clippy::unwrap_used, reason = "clippy sees the helpers of an integration test as ordinary code")]
 
+mod days;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::RangeInclusive;
-use std::path::Path;
 use std::sync::Arc;
 
+use days::{CASES, Day, SEED, Shape, assert_shapes, shape};
 use squall::plan::{Plan, Stage};
-use squall::scenario::{Channel, Scenario, VariantName, load};
+use squall::scenario::{Channel, Scenario, VariantName};
 
-const SEED: u64 = 1;
 /// Transfers a second that the testbed serves on two cores beside the generator.
 const TESTBED: f64 = 8.0;
-
-/// A scenario's plan beside that of the same day without its events; confounders stay, as they would have come anyway.
-struct Day {
-    event: Plan,
-    normal: Plan,
-}
-
-impl Day {
-    fn of(name: &str) -> Self {
-        let scenario = load(Path::new(&format!("scenarios/{name}.toml"))).unwrap().scenario;
-        let normal = Scenario {
-            signals: Vec::new(),
-            abuse: Vec::new(),
-            restarts: Vec::new(),
-            exoduses: Vec::new(),
-            ..scenario.clone()
-        };
-        let plan = |scenario| Plan::new(Arc::new(scenario), VariantName::Baseline, SEED);
-        Self { event: plan(scenario), normal: plan(normal) }
-    }
-
-    /// Visits as a multiple of those of a normal day at the same hour.
-    fn uplift(&self, hour: f64) -> f64 {
-        let visits =
-            |plan: &Plan| plan.demand().regions.iter().map(|flow| flow.visits.at(hour * 3600.0)).sum::<f64>();
-        visits(&self.event) / visits(&self.normal)
-    }
-
-    /// Hours of scenario time, a tenth apart.
-    fn hours(&self) -> impl Iterator<Item = f64> + use<> {
-        let length = self.event.scenario().duration.as_secs_f64() / 3600.0;
-        (0..).map(|i| f64::from(i) / 10.0).take_while(move |hour| *hour < length)
-    }
-
-    /// The hour of the highest uplift, and the uplift.
-    fn peak(&self) -> (f64, f64) {
-        let uplifts = self.hours().map(|hour| (hour, self.uplift(hour)));
-        uplifts.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
-    }
-
-    /// The highest expected rate of a stage.
-    fn top(&self, stage: Stage) -> f64 {
-        self.hours().map(|hour| self.event.expected(stage, hour * 3600.0)).fold(0.0, f64::max)
-    }
-}
-
-/// The peak of the visits, what is left of them an hour before the end, and the least of all, as multiples of a normal day.
-struct Shape {
-    name: &'static str,
-    peak_hour: RangeInclusive<f64>,
-    peak: RangeInclusive<f64>,
-    tail: RangeInclusive<f64>,
-    trough: RangeInclusive<f64>,
-}
-
-const fn shape(
-    name: &'static str,
-    peak_hour: RangeInclusive<f64>,
-    peak: RangeInclusive<f64>,
-    tail: RangeInclusive<f64>,
-    trough: RangeInclusive<f64>,
-) -> Shape {
-    Shape { name, peak_hour, peak, tail, trough }
-}
 
 const ANY_HOUR: RangeInclusive<f64> = 0.0..=1000.0;
 
@@ -99,18 +36,7 @@ const SHAPES: [Shape; 14] = [
 
 #[test]
 fn every_scenario_has_the_shape_of_its_story() {
-    let mut wrong = Vec::new();
-    for Shape { name, peak_hour, peak, tail, trough } in &SHAPES {
-        let day = Day::of(name);
-        let (hour, highest) = day.peak();
-        let least = day.hours().map(|hour| day.uplift(hour)).fold(f64::INFINITY, f64::min);
-        let left = day.uplift(day.hours().last().unwrap() - 1.0);
-        let as_told = peak_hour.contains(&hour) && peak.contains(&highest);
-        if !(as_told && tail.contains(&left) && trough.contains(&least)) {
-            wrong.push(format!("{name}: {highest:.2} times a normal day at {hour} h, {left:.2} at the end, {least:.2} at least"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_shapes(&SHAPES);
 }
 
 /// What makes each story the one that it is, beside its curve of visits.
@@ -269,7 +195,8 @@ fn every_shipped_scenario_has_a_shape_and_suits_the_testbed() {
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
         .collect();
-    assert_eq!(names, SHAPES.iter().map(|shape| shape.name.to_owned()).collect());
+    let told = SHAPES.iter().map(|shape| shape.name).chain(CASES);
+    assert_eq!(names, told.map(str::to_owned).collect());
     for name in names {
         let day = Day::of(&name);
         assert_eq!(day.event.scenario().name, name);

@@ -33,6 +33,8 @@ pub(super) enum Verb {
     Simulate(SimulateArgs),
     /// Show what a scenario would send, and when.
     Plan(PlanArgs),
+    /// Print the feed of a scenario's signals for a drill, or the tiers of readiness that it calls for.
+    Signals(SignalsArgs),
     /// Check scenario and profile files; lists every problem.
     Check(CheckArgs),
     /// Print the JSON Schema of a format: files that people write, or the summary of a run.
@@ -149,6 +151,21 @@ pub(super) struct ViewArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct SignalsArgs {
+    /// Scenario file.
+    pub(super) file: PathBuf,
+    /// Which of the scenario's three forecasts.
+    #[arg(long, value_enum, default_value_t, env = "SQUALL_VARIANT")]
+    pub(super) variant: VariantName,
+    /// Seed of what the faults of the feed lose and distort.
+    #[arg(long, default_value_t = 1, env = "SQUALL_SEED")]
+    pub(super) seed: u64,
+    /// How they are printed.
+    #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
+    pub(super) output_format: SignalsFormat,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     /// Scenario and profile files.
     #[arg(required = true)]
@@ -215,6 +232,18 @@ pub(super) enum ReportFormat {
     Text,
     /// `summary.json`.
     Json,
+}
+
+/// Formats of a feed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum SignalsFormat {
+    /// For people: when the tier changes, and why.
+    #[default]
+    Text,
+    /// The feed, one JSON object a line.
+    Jsonl,
+    /// The feed as a table.
+    Csv,
 }
 
 /// Formats of a plan.

@@ -15,6 +15,8 @@ use crate::unit::Tick;
 pub struct Visitor {
     /// Seed of its own stream: peer id, keys, choices among peers.
     pub seed: u64,
+    /// What its source address follows from; visitors of one address cluster share it.
+    pub source: u64,
     /// Client, as an index into the mix.
     pub client: u8,
     /// Access line, as an index into the mix.
@@ -23,6 +25,10 @@ pub struct Visitor {
     pub region: u8,
     /// Rank of the content that it is after.
     pub content: u16,
+    /// Whether its browser still has the page's assets.
+    pub cached: bool,
+    /// Whether peers can connect to it.
+    pub reachable: bool,
 }
 
 /// A peer's address.
@@ -35,7 +41,7 @@ pub enum Operation {
     Page,
     /// The n-th asset of the page, on the kept connection.
     Asset(u32),
-    /// A page outside the funnel (side traffic, by its index in the scenario), on a connection of its own.
+    /// A request outside the funnel (side traffic, by its index in the scenario), on a connection of its own.
     Side(u8),
     /// The `.torrent` over HTTP. Replies [`Reply::Metadata`].
     Torrent,

@@ -3,7 +3,7 @@
 use crate::plan::{AnnounceEvent, Logged, Origin, What};
 use crate::unit::Tick;
 
-use super::stage::{Ending, Facts, Machine, Rules, Step};
+use super::stage::{Ending, Facts, Machine, Step};
 use super::{Cause, Operation, Outcome, Reply};
 
 /// Any step.
@@ -17,11 +17,11 @@ pub(super) enum AnyMachine {
 }
 
 impl AnyMachine {
-    /// The machine for an intention.
-    pub(super) fn new(what: What, origin: Origin, rules: &Rules) -> Self {
+    /// The machine for an intention; a page has this many assets to fetch.
+    pub(super) fn new(what: What, origin: Origin, assets: u32) -> Self {
         match (what, origin) {
             (What::Visit, Origin::Side(side)) => Self::Single(Single(Operation::Side(side))),
-            (What::Visit, _) => Self::Visit(Visit { assets: rules.assets, fetched: 0 }),
+            (What::Visit, _) => Self::Visit(Visit { assets, fetched: 0 }),
             (What::Torrent, _) => Self::Single(Single(Operation::Torrent)),
             (What::Magnet, _) => Self::Magnet(Magnet { searched: false }),
             (What::Lookup, _) => Self::Single(Single(Operation::Lookup { announce: true })),

@@ -29,6 +29,8 @@ fn arrival(steps: &[(u64, What)]) -> Arrival {
         index: 0,
         origin: Origin::Visit,
         cohort: Cohort::OldCluster,
+        cached: false,
+        reachable: true,
         region: 0,
         client: 0,
         access: 0,

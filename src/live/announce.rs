@@ -52,19 +52,19 @@ impl Announcer {
         Ok(Self { clock, tracker, pool, retransmit })
     }
 
-    /// Announces for the visitor with this seed, and returns the peers as the tracker named them. Where its own `connection` id is too
+    /// Announces for a visitor with this source, and returns the peers as the tracker named them. Where its own `connection` id is too
     /// old or missing, it connects first: that exchange is a part of the announce's service time.
     ///
     /// # Errors
     /// Whatever the tracker or the network did; [`Cause::Timeout`] after the last retransmission.
     pub(super) async fn announce(
         &self,
-        seed: u64,
+        source: u64,
         announce: &Announce,
         connection: &Cell<Option<ConnectionId>>,
         meter: &Meter,
     ) -> Result<Vec<Peer>, Cause> {
-        let port = self.pool.port(seed).ok_or(Cause::Local)?;
+        let port = self.pool.port(source).ok_or(Cause::Local)?;
         let inbox = Inbox::default();
         let ticket = port.ticket(self.tracker, &inbox)?;
         for n in 0..=MAX_RETRANSMITS {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::profile::{Authorization, HttpEndpoint, Target};
 
 use super::guard::{addresses, check_authorization};
-use super::http::{Get, HttpConnection};
+use super::http::{Ask, HttpConnection};
 use super::meter::Meter;
 use super::{Clock, Guard, Refusal};
 
@@ -84,8 +84,12 @@ async fn prove(
     guard: &Guard,
 ) -> Result<(), Refusal> {
     let meter = Meter::new(Clock::start());
-    let get =
-        Get { host: &endpoint.host, path: PATH, user_agent: concat!("squall/", env!("CARGO_PKG_VERSION")) };
+    let get = Ask {
+        host: &endpoint.host,
+        path: PATH,
+        user_agent: concat!("squall/", env!("CARGO_PKG_VERSION")),
+        body: None,
+    };
     let fetch = async {
         HttpConnection::open(guard, endpoint.address, &meter).await?.fetch(get, &meter, MAX_PAGE).await
     };

@@ -51,8 +51,8 @@ pub(super) struct Dht {
 /// What a lookup is for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search {
-    /// Seed of the visitor, which says what socket it uses.
-    pub(super) seed: u64,
+    /// What the visitor's source address follows from.
+    pub(super) source: u64,
     /// Id of the visitor's own node.
     pub(super) own: Id,
     pub(super) info_hash: Id,
@@ -82,7 +82,7 @@ impl Dht {
     /// [`Cause::NoPeers`] where there is no node to begin at; where no node answered, the cause of the last failure; the same
     /// where nobody took the announce.
     pub(super) async fn search(&self, search: Search, meter: &Meter) -> Result<Vec<Peer>, Cause> {
-        let port = self.pool.port(search.seed).ok_or(Cause::NoPeers)?;
+        let port = self.pool.port(search.source).ok_or(Cause::NoPeers)?;
         let inbox = Inbox::default();
         let ask = |to, query: &dyn Fn(u32) -> Vec<u8>| {
             let ticket = port.ticket(to, &inbox)?;

@@ -17,7 +17,7 @@ use crate::scenario::Scenario;
 
 use super::announce::{Announcer, ConnectionId};
 use super::dht::{Dht, Search};
-use super::http::{Get, HttpConnection};
+use super::http::{Ask, HttpConnection};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
 use super::peer::{Introduction, PeerConnection};
@@ -95,14 +95,15 @@ impl Shared {
                 connections.page.take();
                 let mut connection = self.connect(&self.target.index.server, meter).await?;
                 connection.drain(get(&self.target.index.server, &path, client), meter).await?;
-                connections.page.replace(Some(connection).filter(|_| self.has_asset(0)));
+                connections.page.replace(Some(connection).filter(|_| !visitor.cached && self.has_asset(0)));
                 Ok(Reply::Done)
             }
             Operation::Asset(n) => self.asset(n, client, connections, meter).await,
             Operation::Side(n) => {
-                let path = &self.scenario.side.get(usize::from(n)).ok_or(Cause::Local)?.path;
-                let mut connection = self.connect(&self.target.index.server, meter).await?;
-                connection.drain(get(&self.target.index.server, path, client), meter).await?;
+                let side = self.scenario.side.get(usize::from(n)).ok_or(Cause::Local)?;
+                let server = &self.target.index.server;
+                let ask = Ask { body: side.body.as_deref(), ..get(server, &side.path, client) };
+                self.connect(server, meter).await?.drain(ask, meter).await?;
                 Ok(Reply::Done)
             }
             Operation::Torrent => self.torrent(item, client, meter).await,
@@ -112,7 +113,7 @@ impl Shared {
                 let announce =
                     Announce { info_hash, peer_id, downloaded, left, uploaded: 0, event, key, numwant, port };
                 let tracker = &connections.tracker;
-                let peers = self.announcer.announce(visitor.seed, &announce, tracker, meter).await?;
+                let peers = self.announcer.announce(visitor.source, &announce, tracker, meter).await?;
                 self.admit(peers, meter)
             }
             Operation::Lookup { announce } => self.lookup(visitor, client, item, announce, meter).await,
@@ -187,7 +188,8 @@ impl Shared {
     ) -> Result<Reply, Cause> {
         let identity = self.identity(visitor, client);
         let announce = announce.then_some(identity.port);
-        let search = Search { seed: visitor.seed, own: identity.node, info_hash: item.info_hash, announce };
+        let search =
+            Search { source: visitor.source, own: identity.node, info_hash: item.info_hash, announce };
         let peers = self.dht.search(search, meter).await?;
         if peers.is_empty() && announce.is_none() {
             return Err(Cause::NoPeers);
@@ -302,6 +304,6 @@ impl Shared {
     }
 }
 
-fn get<'a>(server: &'a HttpEndpoint, path: &'a str, client: &'a Client) -> Get<'a> {
-    Get { host: &server.host, path, user_agent: &client.user_agent }
+fn get<'a>(server: &'a HttpEndpoint, path: &'a str, client: &'a Client) -> Ask<'a> {
+    Ask { host: &server.host, path, user_agent: &client.user_agent, body: None }
 }

@@ -96,9 +96,9 @@ impl Pool {
         Ok(pool)
     }
 
-    /// The socket of the visitor with this seed.
-    pub(super) fn port(&self, seed: u64) -> Option<&Rc<Port>> {
-        let n = seed.checked_rem(self.ports.len() as u64)?;
+    /// The socket of the visitors with this source.
+    pub(super) fn port(&self, source: u64) -> Option<&Rc<Port>> {
+        let n = source.checked_rem(self.ports.len() as u64)?;
         self.ports.get(n as usize)
     }
 }

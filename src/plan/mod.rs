@@ -13,6 +13,7 @@
 
 mod arrival;
 mod choice;
+mod crowd;
 mod curves;
 mod digest;
 mod draw;
@@ -25,6 +26,7 @@ mod shard;
 mod tests;
 
 pub use arrival::{AnnounceEvent, Arrival, Cohort, Logged, Origin, PlannedStep, Stage, What};
+pub use crowd::Crowd;
 pub use curves::{Curves, Row, StageSummary};
 pub use explain::{Effect, Explanation};
 pub use overview::{Overview, SignalMark};
@@ -159,7 +161,7 @@ fn cells(scenario: &Scenario, demand: &Demand) -> Vec<Cell> {
         if !scenario.exoduses.is_empty() {
             add(Entry::Leave, None);
         }
-        (0..=u8::MAX).take(demand.sides()).for_each(|side| add(Entry::Side(side), None));
+        (0..=u8::MAX).take(flow.sides.len()).for_each(|side| add(Entry::Side(side), None));
         for (number, abuse) in (0..=u8::MAX).zip(&scenario.abuse) {
             if abuse.regions.is_empty() || abuse.regions.contains(&region) {
                 add(Entry::Abuse(number), None);
@@ -230,7 +232,9 @@ impl Parts {
             Entry::Metadata => flow.metadata.at(middle) * slice.weight,
             Entry::Start => flow.starts.at(middle) * slice.weight,
             Entry::Stop => flow.stops.at(middle) * slice.weight,
-            Entry::Side(side) => demand.side(usize::from(side), region, middle) * slice.weight,
+            Entry::Side(side) => {
+                flow.sides.get(usize::from(side)).map_or(0.0, |side| side.at(middle)) * slice.weight
+            }
             Entry::Population => slice.thinned(flow.swarm.reannounces(slice.from, slice.until)),
             Entry::Restart => slice.thinned(flow.swarm.restarts(slice.from, slice.until)),
             Entry::Leave => slice.thinned(flow.swarm.leaves(slice.from, slice.until)),

@@ -8,7 +8,7 @@ use crate::scenario::VariantName;
 
 use super::curves::{Curves, Tally};
 use super::digest::Digest;
-use super::{Explanation, Plan};
+use super::{Crowd, Explanation, Plan};
 
 /// Most arrivals that are walked through for an overview: half a second on one core of 2020.
 const WALKED: u64 = 1 << 22;
@@ -38,6 +38,8 @@ pub struct Overview {
     pub run_seconds: f64,
     /// Arrivals of the plan.
     pub arrivals: u64,
+    /// Who its visitors are.
+    pub crowd: Crowd,
     /// What the market does, also outside the window.
     pub signals: Vec<SignalMark>,
     /// What moves demand besides: echoes of signals, confounders, abuse, and what happens to the swarms; also outside the window.
@@ -84,6 +86,7 @@ impl Plan {
             until_seconds: cut.until.as_secs_f64(),
             run_seconds: self.length().as_secs_f64(),
             arrivals: tally.arrivals(),
+            crowd: self.crowd(),
             signals: marks(scenario.signals.iter().flat_map(|signal| signal.moments())),
             confounders: marks(self.others()),
             explanation: self.explain(),

@@ -57,4 +57,6 @@ pub struct Access {
     pub down: f64,
     /// Bytes per second from the visitor.
     pub up: f64,
+    /// Share of its visitors whom no peer can reach from outside (NAT, firewall).
+    pub unreachable: f64,
 }

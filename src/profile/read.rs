@@ -108,9 +108,14 @@ fn access(table: &mut Table<'_>) -> Result<Mix<Access>, Reported> {
         let share = table.required::<Share>("share", "Share of the visitors; shares add up to 100%.");
         let down = table.required::<Bandwidth>("down", "Towards the visitor.");
         let up = table.required::<Bandwidth>("up", "From the visitor.");
+        let unreachable = table.or(
+            "unreachable",
+            "Visitors behind a NAT or firewall that lets no peer in (Halkes & Pouwelse 2010: 64% of all).",
+            Share(0.64),
+        );
         let name = name?.0.0;
         names.claim(table, "name", &name)?;
-        Ok((Access { name, down: down?.0.0, up: up?.0.0 }, share?.0))
+        Ok((Access { name, down: down?.0.0, up: up?.0.0, unreachable: unreachable?.0 }, share?.0))
     });
     Ok(Mix { members: normalised(table, "access", members?)? })
 }

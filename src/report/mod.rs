@@ -7,6 +7,7 @@ pub mod plot;
 mod progress;
 mod quantity;
 pub mod replay;
+pub mod signals;
 mod table;
 mod text;
 

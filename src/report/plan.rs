@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::plan::{Effect, Explanation, Overview, Row, SignalMark, Stage};
+use crate::plan::{Crowd, Effect, Explanation, Overview, Row, SignalMark, Stage};
 
 /// Rows of a strip.
 pub(super) const HEIGHT: usize = 4;
@@ -216,8 +216,13 @@ fn table(overview: &Overview, ink: &Ink) -> String {
 fn footer(overview: &Overview) -> String {
     let population = overview.curves.rows.iter().map(|row| row.population);
     let (least, most) = population.fold((f64::INFINITY, 0.0), |(least, most), n| (n.min(least), n.max(most)));
+    let Crowd { returning, old_clusters, cached, reachable } = overview.crowd;
+    let [returning, old_clusters, cached, reachable] =
+        [returning, old_clusters, cached, reachable].map(|share| format!("{:.0}%", 100.0 * share));
     format!(
-        "population {least:.0} to {most:.0} modelled peers\narrivals   {}\nseed       {}\ndigest     {}\n\n{STEPS}",
+        "population {least:.0} to {most:.0} modelled peers\n\
+         visitors   {returning} return, {cached} with the assets in their cache; {old_clusters} from address clusters seen before\n\
+         clients    {reachable} can be reached by peers\narrivals   {}\nseed       {}\ndigest     {}\n\n{STEPS}",
         overview.arrivals, overview.seed, overview.digest
     )
 }

@@ -14,8 +14,8 @@ use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
 use squall::profile::{Access, Client, ContentItem, Envelope, HttpEndpoint, Index, Mix, Target};
 use squall::scenario::{
-    Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideTraffic, Transition,
-    Variant, Variants,
+    Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideRate, SideTraffic,
+    Transition, Variant, Variants,
 };
 use squall::unit::Tick;
 
@@ -42,6 +42,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         duration: day,
         signals: Vec::new(),
         confounders: Vec::new(),
+        feed_faults: Vec::new(),
         abuse: Vec::new(),
         restarts: Vec::new(),
         exoduses: Vec::new(),
@@ -64,6 +65,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         },
         funnel: Funnel {
             assets: 1,
+            cached: 0.0,
             metadata: transition.clone(),
             magnet_share: 0.0,
             start: transition,
@@ -80,12 +82,13 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         side: vec![SideTraffic {
             name: "status".to_owned(),
             path: "/status".to_owned(),
-            base: 0.0,
-            follows: Channel::Concern,
-            gain: 0.0,
+            body: Some(r#"{"jsonrpc":"2.0","method":"getHealth","id":1}"#.to_owned()),
+            rate: SideRate::Attention { follows: Channel::Concern, base: 0.0, gain: 0.0 },
         }],
         clients: Mix { members: vec![(client, 1.0)] },
-        access: Mix { members: vec![(Access { name: "fast".to_owned(), down: 1e9, up: 1e9 }, 1.0)] },
+        access: Mix {
+            members: vec![(Access { name: "fast".to_owned(), down: 1e9, up: 1e9, unreachable: 0.0 }, 1.0)],
+        },
         variants: Variants { conservative: variant, baseline: variant, breakout: variant },
         cut: Cut { speed: 1.0, scale: 1.0, from: Duration::ZERO, until: day },
     }
@@ -118,7 +121,16 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
 
 /// A visitor of the test scenario.
 pub(crate) fn visitor(seed: u64) -> Visitor {
-    Visitor { seed, client: 0, access: 0, region: 0, content: 0 }
+    Visitor {
+        seed,
+        source: seed,
+        client: 0,
+        access: 0,
+        region: 0,
+        content: 0,
+        cached: false,
+        reachable: true,
+    }
 }
 
 /// A world against this target; only inside [`local`].

@@ -8,7 +8,7 @@ use super::*;
 use crate::journey::Outcome;
 
 const TIMES: QueryTimes = QueryTimes { short: Duration::from_millis(40), long: Duration::from_millis(120) };
-const SEARCH: Search = Search { seed: 1, own: [9; 20], info_hash: [7; 20], announce: None };
+const SEARCH: Search = Search { source: 1, own: [9; 20], info_hash: [7; 20], announce: None };
 
 /// What a node answers to any query; the transaction id is put in.
 #[derive(Clone)]
