@@ -168,7 +168,8 @@ fn who_was_told_to_come_later_does_not_ask_before() {
 #[test]
 fn warnings_are_counted_and_a_failed_scrape_keeps_nobody_from_announcing() {
     local(async {
-        const WARNED: &str = "d8:completei1e10:incompletei9e8:intervali1800e5:peers0:15:warning message3:olde";
+        const WARNED: &str =
+            "d8:completei1e10:incompletei9e8:intervali1800e5:peers0:15:warning message3:olde";
         let (address, log) = http(&["d14:failure reason2:noe", WARNED]).await;
         let mut crowd = scenario(PATIENCE);
         crowd.clients.members[0].0.tracker.scrape = 1.0;
