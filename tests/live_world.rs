@@ -18,7 +18,8 @@ use support::{PATIENCE, local, peers, perform, target, visitor, world};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
-const ANNOUNCE: Operation = Operation::Announce { event: AnnounceEvent::Started, left: 1, downloaded: 0 };
+const ANNOUNCE: Operation =
+    Operation::Announce { event: AnnounceEvent::Started, left: 1, downloaded: 0, numwant: None };
 
 /// An interval that a tracker can ask for.
 const HALF_AN_HOUR: &[u8] = &[0, 0, 7, 8];
@@ -299,10 +300,14 @@ fn a_lookup_that_only_searches_fails_without_peers() {
         let mut world = world(target(address, [0; 20]), PATIENCE);
         let outcome = perform(&mut world, 1, Operation::Lookup { announce: false }).await;
         assert_eq!(outcome.result, Err(Cause::NoPeers));
+        let nobody = perform(&mut world, 2, Operation::AnnouncePeer).await;
+        assert_eq!(nobody.result, Err(Cause::NoPeers), "no lookup came before it");
         let outcome = perform(&mut world, 1, Operation::Lookup { announce: true }).await;
-        assert!(outcome.parts.iter().all(|part| part.kind == Kind::Query && part.result.is_ok()));
-        assert_eq!(outcome.parts.len(), 2, "get_peers and announce_peer");
+        assert_eq!(outcome.parts.len(), 1, "get_peers");
         assert_eq!(peers(outcome), []);
+        let outcome = perform(&mut world, 1, Operation::AnnouncePeer).await;
+        assert!(outcome.parts.iter().all(|part| part.kind == Kind::Query && part.result.is_ok()));
+        assert_eq!((outcome.result, outcome.parts.len()), (Ok(Reply::Done), 1));
     });
 }
 

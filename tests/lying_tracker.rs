@@ -23,8 +23,10 @@ const OTHER: [u8; 20] = [0x5a; 20];
 /// The port of every visitor.
 const PORT: u16 = 6_881;
 const SEEDBOX: ([u8; 4], u16) = ([127, 255, 255, 254], PORT);
-const STARTED: Operation = Operation::Announce { event: AnnounceEvent::Started, left: 9, downloaded: 0 };
-const STOPPED: Operation = Operation::Announce { event: AnnounceEvent::Stopped, left: 9, downloaded: 0 };
+const STARTED: Operation =
+    Operation::Announce { event: AnnounceEvent::Started, left: 9, downloaded: 0, numwant: None };
+const STOPPED: Operation =
+    Operation::Announce { event: AnnounceEvent::Stopped, left: 9, downloaded: 0, numwant: None };
 
 /// A world with two torrents, whose swarms hold a seedbox and the visitors alone.
 fn world(kind: TrackerKind, address: SocketAddr) -> LiveWorld {

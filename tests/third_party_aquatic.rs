@@ -46,8 +46,12 @@ fn a_life(ip: &str) {
         crowd.clients.members[0].0.tracker.scrape_torrents = 74;
         let mut world = world_of(mine, crowd);
         let mut step = async |visitor, event, left| {
-            let outcome =
-                perform(&mut world, visitor, Operation::Announce { event, left, downloaded: 0 }).await;
+            let outcome = perform(
+                &mut world,
+                visitor,
+                Operation::Announce { event, left, downloaded: 0, numwant: None },
+            )
+            .await;
             assert_eq!(outcome.oddities, [], "{outcome:?}");
             assert_eq!(outcome.parts.len(), usize::from(event == AnnounceEvent::Started));
             for part in &outcome.parts {

@@ -67,7 +67,7 @@ fn speaking(kind: TrackerKind, address: SocketAddr) -> LiveWorld {
 }
 
 fn announce(event: AnnounceEvent, left: u64) -> Operation {
-    Operation::Announce { event, left, downloaded: 0 }
+    Operation::Announce { event, left, downloaded: 0, numwant: None }
 }
 
 /// Nothing about the answer was wrong, and the scrape that came before was answered, where there was one.

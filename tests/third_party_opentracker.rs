@@ -57,7 +57,7 @@ fn await_tracker(address: SocketAddr) {
 }
 
 fn announce(event: AnnounceEvent, left: u64) -> Operation {
-    Operation::Announce { event, left, downloaded: 0 }
+    Operation::Announce { event, left, downloaded: 0, numwant: None }
 }
 
 /// Visitors come, finish and leave; the tracker's numbers are held against them by the world itself.

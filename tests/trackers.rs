@@ -55,7 +55,7 @@ fn asking(trackers: &[(TrackerKind, SocketAddr, f64)]) -> Target {
 }
 
 fn announce(event: AnnounceEvent) -> Operation {
-    Operation::Announce { event, left: 2, downloaded: 1 }
+    Operation::Announce { event, left: 2, downloaded: 1, numwant: None }
 }
 
 fn path(request: &str) -> &str {

@@ -32,7 +32,10 @@ pub const SCHEMA: &str = "urn:squall:summary:1";
 pub fn analyse(recording: &Recording) -> Summary {
     let resources = usage::usage(&recording.resources, recording.rows.len() as u64);
     let generator = validity::generator(recording, &resources);
-    let layers: Vec<_> = Layer::ALL.into_iter().map(|layer| layer_summary(recording, layer)).collect();
+    // What promises nothing and is asked nothing is not part of the target: most have no resolvers.
+    let is_there = |layer: &LayerSummary| layer.judgement.is_some() || layer.flow.counts.planned > 0;
+    let layers: Vec<_> =
+        Layer::ALL.into_iter().map(|layer| layer_summary(recording, layer)).filter(is_there).collect();
     let mut journeys = Counts::default();
     recording.rows.iter().for_each(|row| journeys += &row.journeys);
     let stage = |stage: Stage| StageSummary {

@@ -21,6 +21,6 @@ mod way;
 
 pub use intent::intended;
 pub use oddity::Oddity;
-pub use operation::{Cause, Kind, Operation, Outcome, Part, Peer, Reply, Visitor};
-pub use stage::Rules;
+pub use operation::{Cause, Kind, Operation, Outcome, Part, Peer, Reply, Service, Visitor};
+pub use stage::{Names, Rules};
 pub use way::{Action, Journey};

@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What is wrong, or odd, about an answer. Those that [fail](Oddity::fails) an operation end it with [`super::Cause::Incorrect`] and say
-/// why; the others are counted only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What is wrong, or odd, about an answer. Those that [fail](Oddity::fails) an operation end it with [`super::Cause::Incorrect`], or with
+/// [`super::Cause::Malformed`] where it broke the protocol, and say why; the others are counted only.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Oddity {
-    /// More peers than were asked for.
+    /// More peers, or more DHT nodes, than were asked for.
     TooMany,
     /// A peer that cannot be in this swarm.
     Stranger,
@@ -33,11 +35,21 @@ pub enum Oddity {
     Broken,
     /// The tracker answered with a warning.
     Warning,
+    /// An answer from another address than was asked: not taken.
+    OtherSource,
+    /// A DHT node that calls itself otherwise than it was named.
+    OtherId,
+    /// A DHT node whose id its address does not allow (BEP 42).
+    InsecureId,
+    /// A DHT node that gave no token to a lookup that needs one to announce.
+    NoToken,
+    /// An id, a node or a peer of a wrong length.
+    Length,
 }
 
 impl Oddity {
     /// Every oddity.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::TooMany,
         Self::Stranger,
         Self::Stale,
@@ -51,6 +63,11 @@ impl Oddity {
         Self::Unasked,
         Self::Broken,
         Self::Warning,
+        Self::OtherSource,
+        Self::OtherId,
+        Self::InsecureId,
+        Self::NoToken,
+        Self::Length,
     ];
 
     /// The name used in files, tables and metrics.
@@ -70,6 +87,11 @@ impl Oddity {
             Self::Unasked => "unasked",
             Self::Broken => "broken",
             Self::Warning => "warning",
+            Self::OtherSource => "other-source",
+            Self::OtherId => "other-id",
+            Self::InsecureId => "insecure-id",
+            Self::NoToken => "no-token",
+            Self::Length => "length",
         }
     }
 
@@ -83,10 +105,18 @@ impl Oddity {
             | Self::OnlyOneself
             | Self::Seeds
             | Self::Leeches
-            | Self::Interval => true,
-            Self::Oneself | Self::Late | Self::Duplicate | Self::Unasked | Self::Broken | Self::Warning => {
-                false
-            }
+            | Self::Interval
+            | Self::OtherId
+            | Self::NoToken
+            | Self::Length => true,
+            Self::Oneself
+            | Self::Late
+            | Self::Duplicate
+            | Self::Unasked
+            | Self::Broken
+            | Self::Warning
+            | Self::OtherSource
+            | Self::InsecureId => false,
         }
     }
 }

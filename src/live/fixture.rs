@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::profile::{Authorization, ContentItem, Envelope, HttpEndpoint, Index, Target, Tracker};
+use crate::profile::{Authorization, ContentItem, DhtNodes, Envelope, HttpEndpoint, Index, Target, Tracker};
 
 /// A target all of whose layers answer at `address`.
 pub(super) fn target(address: SocketAddr) -> Target {
@@ -17,6 +17,8 @@ pub(super) fn target(address: SocketAddr) -> Target {
         metadata: server,
         trackers: vec![Tracker::udp(address)],
         dht: vec![address],
+        dht_nodes: DhtNodes::default(),
+        dns: None,
         stand_in_port: None,
         own_peers: Vec::new(),
         content: vec![ContentItem {

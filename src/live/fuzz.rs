@@ -3,6 +3,7 @@
 use sha1::{Digest, Sha1};
 
 use super::bencode;
+use super::dns;
 use super::krpc;
 use super::metainfo::Layout;
 use super::tracker::{http, udp, ws};
@@ -12,13 +13,14 @@ use super::wire::Frames;
 pub type Target = fn(&[u8]);
 
 /// Every decoder of the live world.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("bencode", |data| {
         let _ = bencode::first_value(data).and_then(|value| bencode::field(value, b"r"));
     }),
     ("krpc", |data| {
         let _ = (krpc::transaction(data), krpc::read(data));
     }),
+    ("dns", dns::read_any),
     ("udp-tracker", |data| {
         let _ = (udp::transaction(data), udp::connection_id(data), udp::scraped(data, 3));
         let _ = (udp::answer(data, false), udp::answer(data, true));

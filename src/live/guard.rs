@@ -234,6 +234,7 @@ pub(super) fn addresses(target: &Target) -> impl Iterator<Item = SocketAddr> {
         .into_iter()
         .chain(target.trackers.iter().map(|tracker| tracker.address))
         .chain(target.dht.iter().copied())
+        .chain(target.dns.iter().flat_map(|dns| dns.resolvers.iter().copied()))
 }
 
 /// Whether an authorization may be used at all, now.

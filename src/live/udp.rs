@@ -154,6 +154,11 @@ struct Pending {
 }
 
 impl Port {
+    /// The datagrams on this worker's sockets that nobody waited for, since this was last asked.
+    pub(super) fn strays(&self) -> Vec<(Oddity, u32)> {
+        self.strays.take()
+    }
+
     fn stray(&self, oddity: Oddity) {
         let mut strays = self.strays.borrow_mut();
         match strays.iter_mut().find(|(other, _)| *other == oddity) {
@@ -208,7 +213,7 @@ impl Port {
                 pending.inbox.push(Answer { transaction, at: clock.now(), data: data.to_vec() });
             }
             Some(pending) if pending.peer == from => self.stray(Oddity::Duplicate),
-            Some(_) => self.stray(Oddity::Unasked),
+            Some(_) => self.stray(Oddity::OtherSource),
             None => self.stray(self.oddity_of_over(transaction, from)),
         }
     }
@@ -309,7 +314,7 @@ mod tests {
             server.send_to(&buffer[..5], from).await.unwrap();
             let answer = inbox.pop().await;
             assert_eq!((answer.transaction, answer.data[4]), (ticket.transaction, 99));
-            assert_eq!(pool.strays(), [(Oddity::Unasked, 2), (Oddity::Broken, 1)]);
+            assert_eq!(pool.strays(), [(Oddity::OtherSource, 1), (Oddity::Broken, 1), (Oddity::Unasked, 1)]);
             drop(ticket);
             assert!(port.pending.borrow().is_empty());
         });

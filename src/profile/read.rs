@@ -1,5 +1,7 @@
 //! Reading profile files.
 
+mod dht;
+mod dns;
 mod tracker;
 
 use std::path::Path;
@@ -90,6 +92,8 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
         let numwant = table.or("numwant", "Peers that it asks a tracker for.", Numwant(-1));
         let tracker = tracker::habits(table);
         let dht = table.or("dht", "Whether it uses the DHT beside trackers.", true);
+        let lookup =
+            table.table_of_defaults("lookup", "How its DHT node searches; libtorrent's ways.", dht::habits);
         let name = name?.0.0;
         names.claim(table, "name", &name)?;
         let client = Client {
@@ -99,6 +103,7 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
             numwant: numwant?.0,
             tracker: tracker?,
             dht: dht?,
+            lookup: lookup?,
         };
         Ok((client, share?.0))
     });
@@ -129,9 +134,9 @@ fn target(table: &mut Table<'_>) -> Result<Target, Reported> {
     let index = table.table("index", "Web pages.", index);
     let metadata = table.table("metadata", "The server of the `.torrent` files.", endpoint);
     let trackers = table.filled_tables("tracker", "A tracker.", tracker::tracker);
-    let dht = table.table("dht", "The DHT.", |table| {
-        table.filled_list::<Address>("bootstrap", "Nodes that a lookup starts from.")
-    });
+    let dht = table.table("dht", "The DHT.", dht::nodes);
+    let dns =
+        table.optional_table("dns", "The visitors' resolvers; without it no name is resolved.", dns::dns);
     let swarm = table.optional_table("swarm", "Who answers in the visitors' stead.", |table| {
         let port = table.required::<Port>("stand_in_port", "Port that visitors announce as their own.");
         let peers = table.list::<Address>(
@@ -158,12 +163,19 @@ fn target(table: &mut Table<'_>) -> Result<Target, Reported> {
         Some((port, peers)) => (Some(port), peers),
         None => (None, Vec::new()),
     };
+    let (index, metadata, dns) = (index?, metadata?, dns?);
+    if dns.is_some() {
+        dns::names(table, [&index.server, &metadata])?;
+    }
+    let (dht, dht_nodes) = dht?;
     Ok(Target {
         name: name?.0.0,
-        index: index?,
-        metadata: metadata?,
+        index,
+        metadata,
         trackers: trackers?,
-        dht: dht?.into_iter().map(|node| node.into_inner().0).collect(),
+        dht,
+        dht_nodes,
+        dns,
         stand_in_port,
         own_peers,
         content: content?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::profile::{Access, Client, Mix};
+use crate::profile::{Access, Client, DhtHabits, Mix};
 
 use super::{
     Attention, Audience, Catalogue, Channel, ContentClass, Cut, Engagement, Funnel, Kernel, Lag, Region,
@@ -77,6 +77,8 @@ pub fn signal(name: &str) -> Signal {
         at: minutes(360),
         lag: Duration::ZERO,
         ramp: Duration::ZERO,
+        rise: None,
+        relax: None,
         price: 0.0,
         market: 0.0,
         volume: 1.0,
@@ -150,6 +152,7 @@ fn client(name: &str, dht: bool) -> Client {
         numwant: 50,
         tracker: crate::profile::TrackerHabits::default(),
         dht,
+        lookup: DhtHabits::default(),
     }
 }
 

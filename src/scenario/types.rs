@@ -64,6 +64,10 @@ pub struct Signal {
     pub lag: Duration,
     /// Time over which its effect builds up before it shows (endogenous); zero for an effect from outside.
     pub ramp: Duration,
+    /// Time to the peak of its effect; the attention's where `None`.
+    pub rise: Option<Duration>,
+    /// Time constant of its relaxation; the attention's where `None`.
+    pub relax: Option<Duration>,
     /// Relative price change, +0.18 for +18 %.
     pub price: f64,
     /// Relative change of the whole market.
@@ -239,6 +243,8 @@ pub enum AbuseKind {
     Announce,
     /// DHT lookups.
     Dht,
+    /// Walks through the DHT that gather info-hashes, as indexers make them (BEP 51).
+    DhtCrawl,
 }
 
 /// Something that happens to a share of the modelled population at once.
@@ -487,7 +493,16 @@ pub struct Variant {
 
 /// Which forecast is driven.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    clap::ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum VariantName {

@@ -13,7 +13,8 @@ use squall::journey::{Operation, Outcome, Peer, Reply, Visitor};
 use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
 use squall::profile::{
-    Access, Client, ContentItem, Envelope, HttpEndpoint, Index, Mix, Target, Tracker, TrackerHabits,
+    Access, Client, ContentItem, DhtHabits, DhtNodes, Envelope, HttpEndpoint, Index, Mix, Target, Tracker,
+    TrackerHabits,
 };
 use squall::scenario::{
     Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideRate, SideTraffic,
@@ -37,6 +38,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         numwant: 50,
         tracker: TrackerHabits::default(),
         dht: true,
+        lookup: DhtHabits::default(),
     };
     Scenario {
         name: "test".to_owned(),
@@ -110,6 +112,8 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
         metadata: server,
         trackers: vec![Tracker::udp(address)],
         dht: vec![address],
+        dht_nodes: DhtNodes::default(),
+        dns: None,
         stand_in_port: None,
         own_peers: Vec::new(),
         content: vec![ContentItem {

@@ -7,7 +7,7 @@ use super::super::fixture::target;
 use super::udp::{CONNECTION_LIFE, ConnectionId};
 use super::*;
 use crate::journey::Outcome;
-use crate::profile::TrackerHabits;
+use crate::profile::{DhtHabits, TrackerHabits};
 use crate::unit::Tick;
 
 fn client() -> Client {
@@ -18,6 +18,7 @@ fn client() -> Client {
         numwant: -1,
         tracker: TrackerHabits::default(),
         dht: true,
+        lookup: DhtHabits::default(),
     }
 }
 

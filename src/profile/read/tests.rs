@@ -1,5 +1,6 @@
 use super::super::Tracker;
 use super::*;
+use crate::profile::{DhtNodes, Dns};
 use std::time::Duration;
 
 const SMALLEST: &str = r#"
@@ -106,6 +107,21 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(target.envelope, Envelope::default());
     assert_eq!(target.processes, []);
     assert_eq!(target.authorization, None);
+    assert_eq!((target.dht_nodes, target.dns), (DhtNodes { k: 8, check_local_ids: false }, None));
+}
+
+#[test]
+fn resolvers_need_a_name_to_resolve() {
+    let with_dns = SMALLEST.replacen("dht.bootstrap", "dns.resolvers = [\"127.0.0.1:53\"]\ndht.bootstrap", 1);
+    let problems = Target::parse(&with_dns, "a test").unwrap_err().render(false);
+    assert!(problems.contains("no server has a name"), "{problems}");
+    let target = good(&with_dns.replacen(
+        "metadata.address",
+        "metadata.host = \"files.test:80\"\nmetadata.address",
+        1,
+    ));
+    assert_eq!(target.dns, Some(Dns { resolvers: vec!["127.0.0.1:53".parse().unwrap()], cached: 0.6 }));
+    assert_eq!((target.index.server.name(), target.metadata.name()), (None, Some("files.test")));
 }
 
 #[test]

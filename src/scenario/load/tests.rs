@@ -223,6 +223,8 @@ fn every_key_means_what_it_says() {
         at: minutes(180),
         lag: minutes(2),
         ramp: minutes(60),
+        rise: None,
+        relax: None,
         price: -0.18,
         market: -0.12,
         volume: 3.2,

@@ -35,6 +35,12 @@ pub(super) fn signals(
              (Crane & Sornette 2008).",
             Duration::ZERO,
         );
+        let rise =
+            table.optional::<PositiveDuration>("rise", "Time to the peak of its effect, instead of `attention.rise`.");
+        let relax = table.optional::<PositiveDuration>(
+            "relax",
+            "Time constant of its relaxation, instead of `attention.relax`.",
+        );
         let price = table.or("price", "Price change.", Change(0.0));
         let market = table.or("market", "Price change of the whole market: a common factor.", Change(0.0));
         let volume = table.or("volume", "Trading volume.", PositiveFactor(Factor(1.0)));
@@ -90,6 +96,8 @@ pub(super) fn signals(
             at,
             lag,
             ramp,
+            rise: rise?.map(|rise| rise.0),
+            relax: relax?.map(|relax| relax.0),
             price: price?.0,
             market: market?.0,
             volume: volume?.0.0,
