@@ -18,6 +18,7 @@ use super::announce::{Announcer, RETRANSMIT};
 use super::clock::Alarm;
 use super::dht::Dht;
 use super::dns::{Stub, StubTimes};
+use super::http::Agent;
 use super::meter::Meter;
 use super::perform::{Connections, Shared};
 use super::queue::Queue;
@@ -74,9 +75,10 @@ impl LiveWorld {
         let LiveConfig { target, scenario, guard, clock, worker, workers } = config;
         let announcer = Announcer::open(&guard, clock, &target, (worker, workers), RETRANSMIT)?;
         let dht = Dht::open(&guard, clock, &target, worker)?;
+        let agent = Agent::new(&target, Arc::clone(&guard))?;
         let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
         let stub = Stub::new(Arc::clone(&guard), clock, resolvers, worker, StubTimes::USUAL);
-        let shared = Rc::new(Shared::new(target, scenario, guard, clock, announcer, dht, stub));
+        let shared = Rc::new(Shared::new(target, scenario, guard, clock, agent, announcer, dht, stub));
         Ok(Self { shared, alarm: clock.alarm()?, outcomes: Rc::default(), journeys: HashMap::new() })
     }
 
