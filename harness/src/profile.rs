@@ -35,7 +35,7 @@ struct Profile<'a> {
     name: &'static str,
     index: Index,
     metadata: Server,
-    tracker: Tracker,
+    tracker: [Tracker; 1],
     dht: Dht<'a>,
     swarm: Swarm,
     content: Vec<Content<'a>>,
@@ -71,6 +71,8 @@ struct Dht<'a> {
 #[derive(Serialize)]
 struct Swarm {
     stand_in_port: u16,
+    /// The tracker is new, so nobody else can be in its swarms.
+    peers: [SocketAddrV4; 1],
 }
 
 #[derive(Serialize)]
@@ -102,9 +104,9 @@ pub(crate) fn toml(fleet: &Fleet) -> Result<String, toml::ser::Error> {
             assets: asset_paths(),
         },
         metadata: Server { address: fleet.metadata, host: "metadata.testbed" },
-        tracker: Tracker { address: fleet.tracker },
+        tracker: [Tracker { address: fleet.tracker }],
         dht: Dht { bootstrap: &fleet.dht[..fleet.dht.len().min(BOOTSTRAP)], k: NODES_OF_AN_ANSWER },
-        swarm: Swarm { stand_in_port: fleet.seedbox.port() },
+        swarm: Swarm { stand_in_port: fleet.seedbox.port(), peers: [fleet.seedbox] },
         content: fleet.content.iter().map(content).collect(),
         process: fleet
             .processes

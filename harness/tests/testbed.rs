@@ -18,9 +18,20 @@ use squall_harness::{Testbed, TestbedError};
 const SEEDBOX: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 254);
 
 fn http_get(address: &str, path: &str) -> (u16, Vec<u8>) {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: testbed\r\nConnection: close\r\n\r\n"))
+}
+
+fn http_post(address: &str, path: &str, json: &str) -> (u16, Vec<u8>) {
+    let length = json.len();
+    let header = format!("Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close");
+    exchange(address, &format!("POST {path} HTTP/1.1\r\nHost: testbed\r\n{header}\r\n\r\n{json}"))
+}
+
+/// Sends an HTTP request on a connection of its own: status and body of the answer.
+fn exchange(address: &str, request: &str) -> (u16, Vec<u8>) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: testbed\r\nConnection: close\r\n\r\n").unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap();
@@ -88,6 +99,13 @@ fn web_layers_serve_pages_assets_and_torrents() {
         assert!(body.len() > 2048, "{asset}");
     }
     assert_eq!(http_get(&index, "/support").0, 200);
+    let (status, answer) = http_post(&index, "/rpc", r#"{"jsonrpc":"2.0","method":"getBalance","id":7}"#);
+    assert_eq!((status, &answer[..]), (200, &br#"{"id":7,"jsonrpc":"2.0","result":{"ok":true}}"#[..]));
+    assert_eq!(
+        http_post(&index, "/login", r#"{"user":"a"}"#),
+        (200, br#"{"ok":true,"sent":{"user":"a"}}"#.to_vec())
+    );
+    assert_eq!(http_post(&index, "/login", "{").0, 400);
     assert_eq!(http_get(&index, "/help/magnet-links").0, 200);
     assert_eq!(http_get(&index, "/content/three").0, 404);
 

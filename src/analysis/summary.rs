@@ -13,10 +13,11 @@ use crate::record::{Counts, Manifest, Tally};
 use super::Verdict;
 
 /// All that is known about a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Summary {
     /// Names the format of the file.
     #[serde(rename = "$schema")]
+    #[schemars(extend("const" = super::SCHEMA))]
     pub schema: &'static str,
     /// What it comes to.
     pub verdict: Verdict,
@@ -60,7 +61,7 @@ pub struct Summary {
 }
 
 /// Whether populations, rates and latencies of the recording belong together (Little's law).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct SelfCheck {
     /// The kind whose ratio is farthest from 1.
     pub worst: Kind,
@@ -71,7 +72,7 @@ pub struct SelfCheck {
 }
 
 /// Totals by the names of the visitor's properties, then stage.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Groups {
     /// By region.
     pub regions: BTreeMap<String, BTreeMap<Stage, Tally>>,
@@ -84,7 +85,7 @@ pub struct Groups {
 }
 
 /// Whether the generator kept up with its own plan.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Generator {
     /// Why the generator was the limit; empty for a valid run.
     pub faults: Vec<Fault>,
@@ -101,7 +102,7 @@ pub struct Generator {
 }
 
 /// A reason why the generator, not the target, was the limit. The figures of such a run are lower bounds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Fault {
     /// Too much could not be let go.
@@ -132,7 +133,7 @@ pub enum Fault {
 }
 
 /// Offered, achieved and good operations of a layer, stage or kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Flow {
     /// What became of its operations.
     pub counts: Counts,
@@ -153,7 +154,7 @@ pub struct Flow {
 }
 
 /// Quantiles of a latency; `None` where nothing ended.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Quantiles {
     /// Median.
     pub p50_seconds: Option<f64>,
@@ -166,7 +167,7 @@ pub struct Quantiles {
 }
 
 /// A layer against its promise.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct LayerSummary {
     /// Which.
     pub layer: Layer,
@@ -177,7 +178,7 @@ pub struct LayerSummary {
 }
 
 /// How a layer did against its promise.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Judgement {
     /// The finding.
     pub finding: Finding,
@@ -196,7 +197,7 @@ pub struct Judgement {
 }
 
 /// What became of a promise.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Finding {
     /// It was kept.
@@ -228,7 +229,7 @@ pub enum Finding {
 }
 
 /// How a promise was broken.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "by")]
 pub enum Breach {
     /// Too many operations were longer than the limit.
@@ -248,7 +249,7 @@ pub enum Breach {
 }
 
 /// A rate that a layer promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
     /// Kept for ever.
@@ -275,7 +276,7 @@ impl Tier {
 }
 
 /// One stage.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct StageSummary {
     /// Which.
     pub stage: Stage,
@@ -284,7 +285,7 @@ pub struct StageSummary {
 }
 
 /// One kind of operation, or of part of an operation.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct KindSummary {
     /// Which.
     pub kind: Kind,
@@ -304,7 +305,7 @@ pub struct KindSummary {
 }
 
 /// What the processes of one layer used.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct ResourceSummary {
     /// The layer; `None` is the generator.
     pub layer: Option<Layer>,

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::problem::FileKind;
 use crate::scenario::VariantName;
 
 use super::exit::Exit;
+use super::schema::SchemaOf;
 
 /// Rehearse the storm before the market sends it.
 ///
@@ -33,9 +33,11 @@ pub(super) enum Verb {
     Simulate(SimulateArgs),
     /// Show what a scenario would send, and when.
     Plan(PlanArgs),
+    /// Print the feed of a scenario's signals for a drill, or the tiers of readiness that it calls for.
+    Signals(SignalsArgs),
     /// Check scenario and profile files; lists every problem.
     Check(CheckArgs),
-    /// Print the JSON Schema of a file format, for editors.
+    /// Print the JSON Schema of a format: files that people write, or the summary of a run.
     Schema(SchemaArgs),
     /// Turn a measured series into a scenario, and hold its events against the weeks before them.
     Fit(FitArgs),
@@ -71,6 +73,10 @@ pub(super) struct CutArgs {
     /// Slice of the scenario, such as 10h..22h [default: the file's].
     #[arg(long, value_name = "FROM..UNTIL", env = "SQUALL_WINDOW")]
     pub(super) window: Option<String>,
+    /// Access log of a tracker, in the combined form: its announces are the plan, and the scenario gives the rest (mixes, patience,
+    /// retries). In real time unless --speed says otherwise, which then raises the rates.
+    #[arg(long, value_name = "LOG", env = "SQUALL_REPLAY", conflicts_with_all = ["variant", "scale", "window"])]
+    pub(super) replay: Option<PathBuf>,
 }
 
 /// Where a rehearsal leaves its recording, and how it speaks.
@@ -121,17 +127,17 @@ pub(super) struct PlanArgs {
     pub(super) cut: CutArgs,
     #[command(flatten)]
     pub(super) view: ViewArgs,
-    /// Also draw the curves, with those of a normal day and the signals, into this SVG file.
-    #[arg(long, value_name = "FILE", env = "SQUALL_PLOT")]
+    /// Also draw the curves, with those of a normal day and the signals, into this SVG file (FILE.svg).
+    #[arg(long, value_name = "FILE", env = "SQUALL_PLOT", conflicts_with = "replay")]
     pub(super) plot: Option<PathBuf>,
     /// How the plan is printed.
     #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
     pub(super) output_format: PlanFormat,
 }
 
-/// What is shown of a plan, instead of its curves.
+/// What is shown of a plan, instead of its curves; a log that is replayed has neither chances nor forecasts.
 #[derive(Debug, Args)]
-#[group(multiple = false)]
+#[group(multiple = false, conflicts_with = "replay")]
 pub(super) struct ViewArgs {
     /// Totals and peaks over N seeds: 15, 50 and 85 %.
     #[arg(long, value_name = "N", env = "SQUALL_BANDS")]
@@ -145,6 +151,21 @@ pub(super) struct ViewArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct SignalsArgs {
+    /// Scenario file.
+    pub(super) file: PathBuf,
+    /// Which of the scenario's three forecasts.
+    #[arg(long, value_enum, default_value_t, env = "SQUALL_VARIANT")]
+    pub(super) variant: VariantName,
+    /// Seed of what the faults of the feed lose and distort.
+    #[arg(long, default_value_t = 1, env = "SQUALL_SEED")]
+    pub(super) seed: u64,
+    /// How they are printed.
+    #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
+    pub(super) output_format: SignalsFormat,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     /// Scenario and profile files.
     #[arg(required = true)]
@@ -155,7 +176,7 @@ pub(super) struct CheckArgs {
 pub(super) struct SchemaArgs {
     /// Which format.
     #[arg(value_enum)]
-    pub(super) of: FileKind,
+    pub(super) of: SchemaOf,
 }
 
 #[derive(Debug, Args)]
@@ -171,6 +192,9 @@ pub(super) struct FitArgs {
     /// Series of the same form that should not have noticed the events.
     #[arg(long, value_name = "FILE", requires = "event")]
     pub(super) control: Option<PathBuf>,
+    /// Series of the same form that this one may lag behind: by how much, if at all, 0 to 48 h.
+    #[arg(long, value_name = "FILE")]
+    pub(super) lag_behind: Option<PathBuf>,
     /// Write the scenario to this file.
     #[arg(short, long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
@@ -211,6 +235,18 @@ pub(super) enum ReportFormat {
     Text,
     /// `summary.json`.
     Json,
+}
+
+/// Formats of a feed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum SignalsFormat {
+    /// For people: when the tier changes, and why.
+    #[default]
+    Text,
+    /// The feed, one JSON object a line.
+    Jsonl,
+    /// The feed as a table.
+    Csv,
 }
 
 /// Formats of a plan.

@@ -18,6 +18,7 @@ pub(super) fn fit(args: &FitArgs, colors: Colors) -> Result<Exit, Failure> {
     let read = |path: &Path| read(path, args.log, colors);
     let series = read(&args.series)?;
     let control = args.control.as_deref().map(read).transpose()?;
+    let behind = args.lag_behind.as_deref().map(read).transpose()?;
     let events = args.event.iter().map(|text| second(text)).collect::<Result<Vec<i64>, Failure>>()?;
     let name = name(&args.series);
     let question = Question {
@@ -25,6 +26,7 @@ pub(super) fn fit(args: &FitArgs, colors: Colors) -> Result<Exit, Failure> {
         series: &series,
         events,
         control: control.as_ref(),
+        behind: behind.as_ref(),
         profiles: args.profiles.clone().map_or_else(Profiles::default, Profiles),
         seed: args.seed,
     };

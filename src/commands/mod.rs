@@ -11,6 +11,7 @@ mod report;
 mod run;
 mod schema;
 mod screen;
+mod signals;
 mod simulate;
 #[cfg(feature = "testbed")]
 mod testbed;
@@ -24,7 +25,7 @@ use clap::Parser;
 
 pub use check::{CheckResult, check};
 pub use exit::{Exit, Failure};
-pub use schema::schema;
+pub use schema::{SchemaOf, schema};
 
 use cli::{Cli, Verb};
 
@@ -71,6 +72,7 @@ fn dispatch(verb: Verb, colors: Colors) -> Result<ExitCode, Failure> {
         Verb::Run(args) => run::run(&args, colors)?,
         Verb::Simulate(args) => simulate::simulate(&args, colors)?,
         Verb::Plan(args) => plan::plan(&args, colors)?,
+        Verb::Signals(args) => signals::signals(&args, colors)?,
         Verb::Fit(args) => fit::fit(&args, colors)?,
         Verb::Check(args) => {
             let result = check(&args.files, colors.out);

@@ -57,12 +57,13 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
         target.names(),
     );
     let limits = prepared.limits();
-    complete(drive(prepared.plan.shard(0, 1), &mut world, &rules, &limits, &stop, &mut |event| {
+    complete(drive(prepared.schedule.shard(0, 1), &mut world, &rules, &limits, &stop, &mut |event| {
         observer.observe(event);
     }));
     observer.finish();
     let interrupted = interrupter.end()?;
     join(recording)?.map_err(|error| Failure::trouble("recording", error))?;
+    prepared.check_end()?;
     let (summary, text) = judge(&dir, args.out.output_format, colors.out)?;
     print::out(&text)?;
     Ok(if interrupted.is_some() { Exit::Interrupted } else { Exit::Judged(summary.verdict) })

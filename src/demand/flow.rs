@@ -1,6 +1,6 @@
 //! From attention to the rates of the funnel, region by region.
 
-use crate::scenario::{Channel, Confounder, Scenario, SideTraffic, Variant, VariantName};
+use crate::scenario::{Channel, Confounder, Event, Scenario, SideRate, Variant, VariantName};
 
 use super::{Delay, Draw, Fluid, Level, Series, Shock, Sinusoid, Swarm, Week, shocks};
 
@@ -28,7 +28,6 @@ pub struct Demand {
     pub leechers: Series,
     /// Peers that have everything, likewise.
     pub seeds: Series,
-    side: Vec<SideTraffic>,
 }
 
 /// What one region does.
@@ -48,6 +47,8 @@ pub struct Flow {
     pub starts: Series,
     /// Client stops per second.
     pub stops: Series,
+    /// Requests per second of each kind of side traffic.
+    pub sides: Vec<Series>,
     /// Its modelled peers.
     pub swarm: Swarm,
 }
@@ -96,27 +97,12 @@ impl Demand {
         };
         let flow = |front: Front| {
             let swarm = Swarm::new(scenario, &front.starts, &stay, seed_share);
-            let Front { day, week, level, visits, metadata, starts, stops } = front;
-            Flow { day, week, level, visits, metadata, starts, stops, swarm }
+            let Front { day, week, level, visits, metadata, starts, stops, sides } = front;
+            Flow { day, week, level, visits, metadata, starts, stops, sides, swarm }
         };
         let regions = fronts.into_iter().map(flow).collect();
         let Stages { to_metadata, metadata_share, to_start, start_share, seeding } = stages;
-        let side = scenario.side.clone();
-        Self { regions, to_metadata, metadata_share, to_start, start_share, seeding, leechers, seeds, side }
-    }
-
-    /// Requests per second of side traffic in a region: on the region's daily curve, grown by the excess of the channel it follows.
-    #[must_use]
-    pub fn side(&self, side: usize, region: usize, t: f64) -> f64 {
-        let (traffic, flow) = (&self.side[side], &self.regions[region]);
-        let excess = flow.level.at(traffic.follows, t) - 1.0;
-        traffic.base * flow.day.at(t) * flow.week.at(t) * (1.0 + traffic.gain * excess).max(0.0)
-    }
-
-    /// Kinds of side traffic.
-    #[must_use]
-    pub const fn sides(&self) -> usize {
-        self.side.len()
+        Self { regions, to_metadata, metadata_share, to_start, start_share, seeding, leechers, seeds }
     }
 
     /// Modelled peers in swarms, over all regions.
@@ -144,6 +130,7 @@ struct Front {
     metadata: Series,
     starts: Series,
     stops: Series,
+    sides: Vec<Series>,
 }
 
 impl Stages {
@@ -170,7 +157,39 @@ impl Stages {
         let metadata = visits.delayed(self.metadata_share, &self.to_metadata, CELLS);
         let starts = metadata.delayed(self.start_share, &self.to_start, CELLS);
         let stops = starts.delayed(1.0, &self.seeding, CELLS);
-        Front { day, week, level, visits, metadata, starts, stops }
+        let mut front = Front { day, week, level, visits, metadata, starts, stops, sides: Vec::new() };
+        front.sides = scenario.side.iter().map(|side| front.side(&side.rate, length)).collect();
+        front
+    }
+}
+
+impl Front {
+    /// Requests per second of side traffic: on the region's daily curve, grown by the excess of the channel that it follows, or behind
+    /// the events that it follows.
+    fn side(&self, rate: &SideRate, length: f64) -> Series {
+        match *rate {
+            SideRate::Attention { follows, base, gain } => {
+                let normal = self.day.scaled(base * self.week.at(0.0));
+                Series::tabulate(normal, length, VISIT_CELLS, |t| {
+                    let excess = self.level.at(follows, t) - 1.0;
+                    base * self.day.at(t) * self.week.at(t) * (1.0 + gain * excess).max(0.0)
+                })
+            }
+            SideRate::Funnel { follows, each, lag } => {
+                let events = match follows {
+                    Event::Visit => &self.visits,
+                    Event::Metadata => &self.metadata,
+                    Event::Start => &self.starts,
+                    Event::Stop => &self.stops,
+                };
+                if lag.median.is_zero() {
+                    return Series::tabulate(events.normal().scaled(each), length, VISIT_CELLS, |t| {
+                        each * events.at(t)
+                    });
+                }
+                events.delayed(each, &Delay::new(lag), CELLS)
+            }
+        }
     }
 }
 
@@ -179,7 +198,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::scenario::{Lag, sample};
+    use crate::scenario::{Lag, SideTraffic, sample};
 
     fn baseline(scenario: &Scenario) -> Demand {
         Demand::new(scenario, VariantName::Baseline)
@@ -258,7 +277,24 @@ mod tests {
         scenario.signals[0].price = -0.3;
         let (calm, crash) = (baseline(&calm()), baseline(&scenario));
         let t = scenario.signals[0].at.as_secs_f64() + scenario.attention.rise.as_secs_f64();
-        assert!(crash.side(0, 0, t) > 2.0 * calm.side(0, 0, t));
-        assert!(crash.regions[0].visits.at(t) < 0.9 * calm.regions[0].visits.at(t));
+        let [crash, calm] = [&crash.regions[0], &calm.regions[0]];
+        assert!(crash.sides[0].at(t) > 2.0 * calm.sides[0].at(t));
+        assert!(crash.visits.at(t) < 0.9 * calm.visits.at(t));
+    }
+
+    #[test]
+    fn side_traffic_follows_the_funnel_with_its_lag() {
+        let mut scenario = sample::sample();
+        let hour = Duration::from_secs(3600);
+        let side = |follows, each, lag| SideTraffic {
+            rate: SideRate::Funnel { follows, each, lag: Lag { median: lag, p90: lag } },
+            ..sample::sample().side.remove(0)
+        };
+        scenario.side = vec![side(Event::Visit, 0.3, Duration::ZERO), side(Event::Start, 2.0, hour)];
+        let flow = &baseline(&scenario).regions[0];
+        for t in [-5000.0, 0.0, 31_234.0, 80_000.0] {
+            assert!((flow.sides[0].at(t) / (0.3 * flow.visits.at(t)) - 1.0).abs() < 1e-9);
+            assert!((flow.sides[1].at(t) / (2.0 * flow.starts.at(t - 3600.0)) - 1.0).abs() < 0.02, "{t}");
+        }
     }
 }

@@ -13,6 +13,9 @@
 //! A [`Level`] is the mean of its cascade ([`Demand::new`]) or one path of it ([`Demand::drawn`]). The fluid model stands next to the
 //! population, which comes from measured session lengths: it says how many are seeds, for an exodus and for the reader.
 //!
+//! Beside the load stands what somebody sees who watches the market: the [`feed`] of the signals, and the [`tiers`] of readiness that it
+//! calls for.
+//!
 //! Mathematics goes through `libm` and not through `std`, whose functions come from the platform and differ in their last bits: a
 //! plan must be the same on every machine.
 
@@ -20,6 +23,7 @@ mod attention;
 mod cascade;
 mod delay;
 mod diurnal;
+mod feed;
 mod flow;
 mod fluid;
 mod memory;
@@ -27,18 +31,21 @@ mod series;
 mod shock;
 pub(crate) mod stream;
 mod swarm;
+mod tier;
 
 pub use attention::{Draw, Level, response};
 pub(crate) use cascade::poisson;
 pub use cascade::{Cascade, Count};
 pub use delay::{Delay, Stratum};
 pub use diurnal::{Sinusoid, Week};
+pub use feed::{Observation, feed};
 pub use flow::{Demand, Flow};
 pub use fluid::{Fluid, Peers};
 pub use memory::Memory;
 pub use series::{Residue, Series};
 pub use shock::{Shape, Shock, shocks};
 pub use swarm::Swarm;
+pub use tier::{Assessment, Response, Tier, TierChange, assess, intensity, tiers};
 
 /// Seconds of a day.
 const DAY: f64 = 86_400.0;

@@ -9,6 +9,10 @@ pub struct Shock {
     pub at: f64,
     /// Seconds over which it builds up before `at`; 0 for a shock from outside.
     pub ramp: f64,
+    /// Seconds from `at` to its peak, if it has no ramp; the attention's where `None`.
+    pub rise: Option<f64>,
+    /// Time constant of its relaxation, seconds; the attention's where `None`.
+    pub relax: Option<f64>,
     /// Interest that it adds.
     pub interest: f64,
     /// Part of the base demand that it takes away.
@@ -58,6 +62,8 @@ pub fn shocks(signal: &Signal, attention: &Attention, multiple: f64) -> Vec<Shoc
     let main = Shock {
         at: signal.at.as_secs_f64() + lag,
         ramp: signal.ramp.as_secs_f64(),
+        rise: signal.rise.map(|rise| rise.as_secs_f64()),
+        relax: signal.relax.map(|relax| relax.as_secs_f64()),
         interest: signal.strength.unwrap_or(follows),
         fear: attention.fear * fall,
         concern: attention.concern * (fall + (-signal.market).max(0.0))
@@ -67,6 +73,8 @@ pub fn shocks(signal: &Signal, attention: &Attention, multiple: f64) -> Vec<Shoc
     let go_live = signal.go_live.map(|at| Shock {
         at: at.as_secs_f64() + lag,
         interest: attention.listing_go_live,
+        rise: main.rise,
+        relax: main.relax,
         ..Shock::default()
     });
     let first: Vec<Shock> = std::iter::once(main).chain(go_live).map(|shock| shock.scaled(weight)).collect();
@@ -109,8 +117,10 @@ impl Shape {
     /// The value of a shock's course at a moment of scenario time, 0..=1.
     #[must_use]
     pub fn at(&self, shock: &Shock, t: f64) -> f64 {
+        let (rise, relax) = (shock.rise.unwrap_or(self.rise), shock.relax.unwrap_or(self.relax));
+        let own = Self { rise, relax, ..*self };
         let age = t - shock.at;
-        if shock.ramp > 0.0 { self.endogenous(age, shock.ramp) } else { self.exogenous(age) }
+        if shock.ramp > 0.0 { own.endogenous(age, shock.ramp) } else { own.exogenous(age) }
     }
 
     fn exogenous(&self, age: f64) -> f64 {
@@ -200,6 +210,20 @@ mod tests {
         let (early, late) = (600.0 + 6e4, 600.0 + 6e6);
         let slope = (at(late) / at(early)).log10() / 2.0;
         assert!((slope + 1.4).abs() < 0.002, "log-log slope {slope}");
+    }
+
+    #[test]
+    fn a_signal_may_have_a_course_of_its_own() {
+        let signal = Signal {
+            rise: Some(Duration::from_secs(60)),
+            relax: Some(Duration::from_secs(30)),
+            strength: Some(3.0),
+            ..sample::signal("spike")
+        };
+        let shock = shocks(&signal, &sample::attention(), 1.0)[0];
+        let shape = Shape { rise: 600.0, relax: 7200.0, theta: 1.0 };
+        let at = |t| shape.at(&shock, shock.at + t);
+        assert_eq!((at(30.0), at(60.0), at(90.0)), (0.5, 1.0, 0.25));
     }
 
     #[test]

@@ -14,6 +14,10 @@ pub(crate) const ARRIVALS: u64 = 2;
 pub(crate) const PATHS: u64 = 3;
 /// First part of a key: what the stream is for.
 pub(crate) const GLANCES: u64 = 4;
+/// First part of a key: what the stream is for.
+pub(crate) const CLUSTERS: u64 = 5;
+/// First part of a key: what the stream is for.
+pub(crate) const FAULTS: u64 = 6;
 
 /// The stream of a thing.
 pub(crate) fn stream(seed: u64, parts: &[u64]) -> Xoshiro256PlusPlus {

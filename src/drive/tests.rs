@@ -82,6 +82,8 @@ fn visits(count: u64, every: Duration) -> Vec<Arrival> {
         index,
         origin: Origin::Visit,
         cohort: Cohort::OldCluster,
+        cached: false,
+        reachable: true,
         region: 0,
         client: 0,
         access: 0,

@@ -53,16 +53,12 @@ impl Band {
 
 impl Dispersion {
     /// With 70 % of the points (count, mean) inside the middle 70 % of a normal distribution of this variance: the smallest spread that
-    /// reaches so far or, where `fano` alone reaches further (a few large deviations make it), as much less of `fano`. Points that were fitted with `parameters` lie too close to their means: their
-    /// variance is taken times n/(n − parameters), four times at most.
+    /// reaches so far or, where `fano` alone reaches further (a few large deviations make it), as much less of `fano`.
     #[must_use]
-    pub fn calibrated(fano: f64, points: &[(f64, f64)], parameters: usize) -> Self {
-        let free = points.len().saturating_sub(parameters).max(points.len().div_ceil(4));
-        let closeness = points.len() as f64 / free as f64;
+    pub fn calibrated(fano: f64, points: &[(f64, f64)]) -> Self {
         let needed = |part: fn(f64, f64, f64) -> f64| {
             // Counts are whole: half a count of the distance is none.
-            let variance =
-                |count: f64, mean: f64| closeness * (((count - mean).abs() - 0.5).max(0.0) / MIDDLE).powi(2);
+            let variance = |count: f64, mean: f64| (((count - mean).abs() - 0.5).max(0.0) / MIDDLE).powi(2);
             let points = points.iter().filter(|(_, mean)| *mean > 0.0);
             let mut needed: Vec<f64> =
                 points.map(|(count, mean)| part(variance(*count, *mean), *mean, fano)).collect();
@@ -129,7 +125,7 @@ mod tests {
         let inside = bands.iter().zip(&truth).filter(|(band, count)| band.holds(**count)).count();
         assert!((2700..=2920).contains(&inside), "{inside} of 4000");
         let points: Vec<(f64, f64)> = truth.into_iter().zip(means).collect();
-        let found = Dispersion::calibrated(8.0, &points, 0);
+        let found = Dispersion::calibrated(8.0, &points);
         assert!((found.spread - 0.3).abs() < 0.05, "{found:?}");
     }
 

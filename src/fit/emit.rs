@@ -8,12 +8,16 @@ use jiff::Timestamp;
 use crate::problem::{Report, SourceFile};
 use crate::scenario::{self, Attention, Scenario};
 
+use super::event::Wave;
 use super::stats::Estimate;
 use super::{Event, Fit, Series};
 
 /// Profiles of the program itself, for a scenario that is used without being written.
 const CLIENTS: &str = include_str!("../../profiles/clients.toml");
 const ACCESS: &str = include_str!("../../profiles/access.toml");
+
+/// The strongest signal that a scenario may have.
+const STRONGEST: f64 = 1000.0;
 
 /// Where the profiles that a scenario names are, as the scenario sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,13 +33,12 @@ impl Default for Profiles {
 #[must_use]
 pub fn emit(name: &str, series: &Series, fit: &Fit, event: &Event, profiles: &Profiles) -> String {
     let length = event.window.len() as i64 * series.step;
-    let harmonic = fit.season.harmonic;
-    let (peak_hour, night) = harmonic.map_or((12.0, 1.0), |h| (h.peak_hour.value, h.night.value));
+    let (harmonic, region) = (fit.season.harmonic, fit.season.region());
     let attention = &event.attention;
     let per_hour = |count: f64| count * 3600.0 / series.step as f64;
     let mut text = format!(
         "# Fitted by `squall fit` from the series {name}: counts of something that visits are taken to follow one for one.\n\
-         # Intervals are of 95 %. Mentions are the driver: each signal is one shock that was found.\n\
+         # Intervals are of 95 %. Each signal is one shock that was found; what caused it is not in the series.\n\
          squall = 1\nkind = \"scenario\"\nname = \"{name}\"\ntitle = \"Fitted from the series {name}\"\n\
          start = {}\nduration = \"{length}s\"\nclients = \"{dir}/clients.toml\"\naccess = \"{dir}/access.toml\"\n\n\
          [cut]\nspeed = {:.3} # in about a minute\n\n",
@@ -44,7 +47,7 @@ pub fn emit(name: &str, series: &Series, fit: &Fit, event: &Event, profiles: &Pr
         dir = profiles.0.replace(['"', '\\', '\n'], "_"),
     );
     text += &format!(
-        "[audience]\n# {} an hour in this window; {} over the whole series (median of days).\nbase = \"{:.6}/h\"\n\n",
+        "[audience]\n# {} an hour on a weekday in this window; {} over the whole series (median of days).\nbase = \"{:.6}/h\"\n\n",
         shown(event.base.map(per_hour)),
         shown(fit.season.level.map(per_hour)),
         per_hour(event.base.value),
@@ -60,44 +63,44 @@ pub fn emit(name: &str, series: &Series, fit: &Fit, event: &Event, profiles: &Pr
         },
     );
     text += &format!(
-        "[[audience.region]]\nname = \"everywhere\"\nshare = \"100%\"\nutc_offset = \"+00:00\"\n{daily}peak_hour = {:.3}\nnight = {:.4}\n\n",
-        peak_hour.min(23.999),
-        night.clamp(0.0, 1.0),
+        "[[audience.region]]\nname = \"{}\"\nshare = \"100%\"\nutc_offset = \"+00:00\"\n{daily}peak_hour = {:.4}\nnight = {:.5}\n\
+         weekend = \"{:.4}x\" # median of Saturdays and Sundays against weekdays\n\n",
+        region.name, region.peak_hour, region.night, region.weekend,
     );
-    let gain = gain(fit, event);
     text += &format!(
-        "[attention]\n# Strength per tenfold mentions, such that the largest signal has the multiple that was measured.\nmentions = {gain:.6}\n\
-         # Shape with the least error, mean square of ln(count/mean) over its variance {:.2}, on a grid.\nrise = \"{}s\"\nrelax = \"{}s\"\ntheta = {}\n\
-         # 1 - 1/sqrt(F) from the Fano factor outside shocks: {}, an upper bound where the level drifts.\nbranching = {:.4}\n\
-         # Mean delay from the growth of the Fano factor with the window: {} s.\ndelay = \"{}s\"\n",
-        event.error,
-        attention.rise.as_secs(),
-        attention.relax.as_secs(),
+        "[attention]\n# Exponent with the least deviance of those tried.\ntheta = {}\n\
+         # From the dispersion of second differences outside shocks: {}; noise that grows with the level counts\n\
+         # as well, so half of it was tried too.\nbranching = {:.4}\n\
+         # Mean delay from the growth of that dispersion with the window: {} s.\ndelay = \"{}ms\"\n",
         attention.theta,
         shown(fit.branching.ratio),
         attention.branching,
         shown(fit.branching.delay),
-        attention.delay.as_secs().max(1),
+        attention.delay.as_millis().max(1),
     );
     for (number, wave) in (1..).zip(&event.waves) {
-        text += &format!(
-            "\n[[signal]]\nname = \"shock-{number}\"\n# {}: strength {} (peak excess over a normal day, before its echo).\n\
-             at = \"{:.0}s\"\nmentions = \"{:.6}x\"\n",
-            moment(series.second(event.window.from) + wave.at as i64),
-            shown(wave.strength),
-            wave.at,
-            10_f64.powf(wave.strength.value / gain),
-        );
+        text += &signals(number, wave, series.second(event.window.from));
     }
     text + "\n# What a visitor fetches is not in the series: assumed.\n[[content]]\nclass = \"client\"\nitems = 4\nsize = \"4 MiB\"\n"
 }
 
-/// Strength per tenfold mentions with which the largest wave's mentions are the multiple that its shock was measured with.
-fn gain(fit: &Fit, event: &Event) -> f64 {
-    let strongest = event.waves.iter().map(|wave| wave.strength.value).fold(0.0, f64::max);
-    let inside = |shock: &&super::Shock| (event.window.from..event.window.until).contains(&shock.bin);
-    let multiple = fit.shocks.iter().filter(inside).map(|shock| shock.ratio.value).fold(10.0, f64::max);
-    if strongest > 0.0 { (strongest / multiple.log10()).clamp(1e-3, 1000.0) } else { 2.0 }
+/// The signal of a wave; several of the same moment where one may not be so strong.
+fn signals(number: usize, wave: &Wave, start: i64) -> String {
+    let parts = (wave.strength.value / STRONGEST).ceil().max(1.0);
+    let signal = |part: usize| {
+        let name = if part == 0 { format!("shock-{number}") } else { format!("shock-{number}-{part}") };
+        format!(
+            "\n[[signal]]\nname = \"{name}\"\n# {}: strength {} (peak excess over a normal day, before its echo).\n\
+             at = \"{:.0}ms\"\nrise = \"{}ms\"\nrelax = \"{}ms\"\nstrength = {:.6}\n",
+            moment(start + wave.at as i64),
+            shown(wave.strength),
+            wave.at * 1000.0,
+            wave.rise.as_millis(),
+            wave.relax.as_millis(),
+            wave.strength.value / parts,
+        )
+    };
+    (0..parts as usize).map(signal).collect()
 }
 
 /// The scenario that such a text means; profiles are the program's own.

@@ -2,6 +2,7 @@
 
 use super::band::Dispersion;
 use super::shock::{Peak, peaks};
+use super::stats::DRAWS;
 use super::{Branching, Season, Series, Shock};
 
 /// What a series is like.
@@ -21,11 +22,21 @@ pub struct Fit {
 /// or fewer than thirty calm bins.
 #[must_use]
 pub fn fit(series: &Series, counts: &dyn Fn(usize) -> bool, seed: u64) -> Option<Fit> {
-    let season = Season::of(series, counts, seed)?;
+    gauge(series, counts, DRAWS, seed)
+}
+
+/// The same without intervals, for parts of a series.
+pub(super) fn quick(series: &Series, counts: &dyn Fn(usize) -> bool, seed: u64) -> Option<Fit> {
+    gauge(series, counts, 0, seed)
+}
+
+fn gauge(series: &Series, counts: &dyn Fn(usize) -> bool, draws: usize, seed: u64) -> Option<Fit> {
+    let season = Season::of(series, counts, draws, seed)?;
     let peaks = peaks(series, &season, counts);
     let shaken = |bin: usize| peaks.iter().any(|peak: &Peak| (peak.from..peak.until).contains(&bin));
-    let branching = Branching::of(series, &season, &|bin| counts(bin) && !shaken(bin), seed)?;
+    let branching = Branching::of(series, &season, &|bin| counts(bin) && !shaken(bin), draws, seed)?;
     let dispersion = Dispersion { fano: branching.bin, spread: 0.0 };
-    let shocks = peaks.iter().map(|peak| Shock::of(series, &season, *peak, dispersion, seed)).collect();
+    let shock = |peak: &Peak| Shock::of(series, &season, *peak, dispersion, (draws, seed));
+    let shocks = peaks.iter().map(shock).collect();
     Some(Fit { season, shocks, branching, seed })
 }

@@ -2,8 +2,10 @@
 //!
 //! Classical multiplicative decomposition with medians in place of means, so that shocks do not reach it.
 
+use crate::scenario::Region;
+
 use super::Series;
-use super::stats::{DRAWS, Estimate, median, random, resample};
+use super::stats::{Estimate, median, random, resample};
 
 const DAY: i64 = 86_400;
 const HOUR: i64 = 3600;
@@ -40,27 +42,17 @@ pub struct Harmonic {
     pub night: Estimate,
 }
 
-impl Harmonic {
-    /// Its value at a Unix second, mean 1 over a day.
-    #[must_use]
-    pub fn at(&self, second: f64) -> f64 {
-        let amplitude = (1.0 - self.night.value) / (1.0 + self.night.value);
-        let turn = (second / DAY as f64 - self.peak_hour.value / 24.0) * std::f64::consts::TAU;
-        1.0 + amplitude * turn.cos()
-    }
-}
-
 impl Season {
     /// The season of the bins that `counts` admits; `None` where they do not fill a day.
     #[must_use]
-    pub fn of(series: &Series, counts: &dyn Fn(usize) -> bool, seed: u64) -> Option<Self> {
+    pub fn of(series: &Series, counts: &dyn Fn(usize) -> bool, draws: usize, seed: u64) -> Option<Self> {
         let days = days(series, counts);
         let curves: Vec<Vec<f64>> = days.iter().filter_map(|day| day.curve.clone()).collect();
         let hours = if series.step <= HOUR { curve(&curves)? } else { vec![1.0] };
         let mut random = random(seed, 2);
         let harmonic = harmonic(&hours).map(|(peak, night)| {
             let draws: Vec<(f64, f64)> =
-                (0..DRAWS).filter_map(|_| harmonic(&curve(&draw_curves(&curves, &mut random))?)).collect();
+                (0..draws).filter_map(|_| harmonic(&curve(&draw_curves(&curves, &mut random))?)).collect();
             // The clock wraps: a draw is taken at the nearest turn to the estimate.
             let near = |hour: f64| peak + (hour - peak + 12.0).rem_euclid(24.0) - 12.0;
             Harmonic {
@@ -76,23 +68,52 @@ impl Season {
         let overall = median(plain.iter().copied().flatten())?;
         let levels = (0..plain.len()).map(|day| around(&plain, day).unwrap_or(overall)).collect();
         let there: Vec<f64> = plain.into_iter().flatten().collect();
-        let level = Estimate::of(overall, (0..DRAWS).filter_map(|_| median(resample(&there, &mut random))));
+        let level = Estimate::of(overall, (0..draws).filter_map(|_| median(resample(&there, &mut random))));
         Some(Self { level, hours, harmonic, weekdays, levels })
+    }
+
+    /// A normal week in the terms of a scenario: one region, first harmonic of the daily curve, Saturdays and Sundays against weekdays.
+    /// Flat where bins are too long to show a day.
+    #[must_use]
+    pub fn region(&self) -> Region {
+        let (peak_hour, night) = self.harmonic.map_or((12.0, 1.0), |h| (h.peak_hour.value, h.night.value));
+        let [thursday, friday, saturday, sunday, monday, tuesday, wednesday] = self.weekdays;
+        let work = (monday + tuesday + wednesday + thursday + friday) / 5.0;
+        Region {
+            name: "everywhere".to_owned(),
+            share: 1.0,
+            utc_offset: 0,
+            peak_hour: peak_hour.clamp(0.0, 23.999),
+            night: night.clamp(0.0, 1.0),
+            weekend: f64::midpoint(saturday, sunday) / work.max(1e-9),
+        }
     }
 
     /// The count that a normal day has in a bin.
     #[must_use]
     pub fn expected(&self, series: &Series, bin: usize) -> f64 {
-        let middle = series.second(bin) + series.step / 2;
-        let day = middle.div_euclid(DAY);
+        let day = (series.second(bin) + series.step / 2).div_euclid(DAY);
         let level = usize::try_from(day - first_day(series)).ok().and_then(|day| self.levels.get(day));
+        level.copied().unwrap_or(self.level.value) * self.weekdays[weekday(day)] * self.hour(series, bin)
+    }
+
+    /// The part of it that repeats every day, or every week where bins are too long to show a day: mean 1, without a step at midnight.
+    #[must_use]
+    pub fn cycle(&self, series: &Series, bin: usize) -> f64 {
+        if series.step <= HOUR {
+            return self.hour(series, bin);
+        }
+        self.weekdays[weekday((series.second(bin) + series.step / 2).div_euclid(DAY))]
+    }
+
+    /// The hours' curve, straight from the middle of one to the next.
+    fn hour(&self, series: &Series, bin: usize) -> f64 {
+        let middle = series.second(bin) + series.step / 2;
         let place = middle.rem_euclid(DAY) as f64 / DAY as f64 * self.hours.len() as f64 - 0.5;
         let (cells, cell) = (self.hours.len() as i64, place.floor());
         let hour = |cell: i64| self.hours[cell.rem_euclid(cells) as usize];
         let (low, high) = (hour(cell as i64), hour(cell as i64 + 1));
-        level.copied().unwrap_or(self.level.value)
-            * self.weekdays[weekday(day)]
-            * (low + (high - low) * (place - cell))
+        low + (high - low) * (place - cell)
     }
 }
 
@@ -215,7 +236,7 @@ mod tests {
     #[test]
     fn finds_level_curve_and_weekdays_through_shocks() {
         let series = series();
-        let season = Season::of(&series, &|_| true, 1).unwrap();
+        let season = Season::of(&series, &|_| true, 200, 1).unwrap();
         let harmonic = season.harmonic.unwrap();
         assert!((harmonic.peak_hour.value - 15.0).abs() < 0.05, "{harmonic:?}");
         assert!((harmonic.night.value - 1.0 / 3.0).abs() < 0.01, "{harmonic:?}");
@@ -230,7 +251,7 @@ mod tests {
     fn bins_of_a_day_have_no_daily_curve() {
         let values = (0..60).map(|day| Some(if weekday(day) < 5 { 10.0 } else { 5.0 })).collect();
         let series = Series { start: 0, step: DAY, values, gaps: Vec::new() };
-        let season = Season::of(&series, &|_| true, 1).unwrap();
+        let season = Season::of(&series, &|_| true, 200, 1).unwrap();
         assert!(season.harmonic.is_none());
         assert!(
             (season.expected(&series, 14) - 10.0).abs() < 1e-9
@@ -241,6 +262,6 @@ mod tests {
     #[test]
     fn nothing_has_no_season() {
         let series = Series { start: 0, step: 300, values: vec![None; 600], gaps: Vec::new() };
-        assert!(Season::of(&series, &|_| true, 1).is_none());
+        assert!(Season::of(&series, &|_| true, 200, 1).is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! Shocks of a series: peaks far above the season, how high, and how they relax.
 
 use super::band::Dispersion;
-use super::stats::{DRAWS, Estimate, median, random, theil_sen};
+use super::stats::{Estimate, median, random, theil_sen};
 use super::{Season, Series};
 
 /// A peak stands this many robust standard deviations (1.4826 · MAD of log ratios) above the middle.
@@ -97,14 +97,14 @@ impl Shock {
         season: &Season,
         peak: Peak,
         dispersion: Dispersion,
-        seed: u64,
+        (count, seed): (usize, u64),
     ) -> Self {
         let bins: Vec<(f64, f64)> = (peak.bin..(peak.until + CALM).min(series.values.len()))
             .map(|bin| (series.values[bin].unwrap_or(f64::NAN), season.expected(series, bin)))
             .collect();
         let found = relaxation(&bins, series.step as f64);
         let mut random = random(seed, 1000 + peak.bin as u64);
-        let draws: Vec<Relaxation> = (0..DRAWS)
+        let draws: Vec<Relaxation> = (0..count)
             .map(|_| {
                 let mut draw =
                     |value: f64| if value.is_nan() { value } else { dispersion.draw(value, &mut random) };
@@ -172,11 +172,11 @@ mod tests {
     #[test]
     fn finds_the_one_shock_its_height_and_its_relaxation() {
         let series = series(3000);
-        let season = Season::of(&series, &|_| true, 1).unwrap();
+        let season = Season::of(&series, &|_| true, 200, 1).unwrap();
         let peaks = peaks(&series, &season, &|_| true);
         assert_eq!(peaks.iter().map(|peak| peak.bin).collect::<Vec<_>>(), [3000]);
         assert_eq!(peaks[0].from, 3000);
-        let shock = Shock::of(&series, &season, peaks[0], Dispersion { fano: 2.0, spread: 0.0 }, 1);
+        let shock = Shock::of(&series, &season, peaks[0], Dispersion { fano: 2.0, spread: 0.0 }, (200, 1));
         assert!((shock.ratio.value - 40.0).abs() < 1.0, "{:?}", shock.ratio);
         assert!(shock.ratio.low > 37.0 && shock.ratio.high < 43.0, "{:?}", shock.ratio);
         let exponent = shock.exponent.unwrap();
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn a_calm_series_has_no_shock() {
         let calm = series(usize::MAX);
-        let season = Season::of(&calm, &|_| true, 1).unwrap();
+        let season = Season::of(&calm, &|_| true, 200, 1).unwrap();
         assert!(peaks(&calm, &season, &|_| true).is_empty());
     }
 }

@@ -32,6 +32,14 @@ pub struct Uplift {
     pub placebo: Vec<f64>,
 }
 
+impl Uplift {
+    /// Whether the event brought more than any week without it did against the others.
+    #[must_use]
+    pub fn unusual(&self) -> bool {
+        self.placebo.iter().all(|week| self.whole.value > *week)
+    }
+}
+
 /// Why there is no baseline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TooFewWeeks {

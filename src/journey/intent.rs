@@ -4,10 +4,16 @@ use crate::plan::{Arrival, Origin, What};
 
 use super::Kind;
 
+/// Assets that a visitor fetches with a page that has this many.
+pub(super) const fn fetched(cached: bool, assets: u32) -> u32 {
+    if cached { 0 } else { assets }
+}
+
 /// The operations that an arrival asks for if all of them succeed, first tries alone: kinds with their number, in order of its steps. A
 /// page has this many `assets`. Pieces are left out, and names to resolve: how many there are, and how long a name is kept, only the target
 /// knows.
 pub fn intended(arrival: &Arrival, assets: u32) -> impl Iterator<Item = (Kind, u64)> + '_ {
+    let assets = fetched(arrival.cached, assets);
     let of_step = move |what| match (what, arrival.origin) {
         (What::Visit, Origin::Side(_)) => [Some((Kind::Side, 1)), None],
         (What::Visit, _) => [Some((Kind::Page, 1)), Some((Kind::Asset, u64::from(assets)))],

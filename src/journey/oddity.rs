@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// What is wrong, or odd, about an answer. Those that [fail](Oddity::fails) an operation end it with [`super::Cause::Incorrect`], or with
 /// [`super::Cause::Malformed`] where it broke the protocol, and say why; the others are counted only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Oddity {
     /// More peers, or more DHT nodes, than were asked for.

@@ -17,6 +17,8 @@ use super::Oddity;
 pub struct Visitor {
     /// Seed of its own stream: peer id, keys, choices among peers.
     pub seed: u64,
+    /// What its source address follows from; visitors of one address cluster share it.
+    pub source: u64,
     /// Client, as an index into the mix.
     pub client: u8,
     /// Access line, as an index into the mix.
@@ -25,6 +27,10 @@ pub struct Visitor {
     pub region: u8,
     /// Rank of the content that it is after.
     pub content: u16,
+    /// Whether its browser still has the page's assets.
+    pub cached: bool,
+    /// Whether peers can connect to it.
+    pub reachable: bool,
 }
 
 /// A peer's address.
@@ -62,7 +68,7 @@ pub enum Operation {
     Page,
     /// The n-th asset of the page, on the kept connection.
     Asset(u32),
-    /// A page outside the funnel (side traffic, by its index in the scenario), on a connection of its own.
+    /// A request outside the funnel (side traffic, by its index in the scenario), on a connection of its own.
     Side(u8),
     /// The `.torrent` over HTTP. Replies [`Reply::Metadata`].
     Torrent,
@@ -71,7 +77,7 @@ pub enum Operation {
         /// Candidates; the world tries some of them in turn.
         peers: Vec<Peer>,
     },
-    /// An announce (BEP 15). Replies [`Reply::Peers`].
+    /// An announce over the tracker protocol that the visitor's client and the target share. Replies [`Reply::Peers`].
     Announce {
         /// Its event.
         event: AnnounceEvent,
@@ -79,6 +85,8 @@ pub enum Operation {
         left: u64,
         /// Bytes fetched.
         downloaded: u64,
+        /// Peers that it asks for, where that is not the client's choice; -1 leaves it to the tracker.
+        numwant: Option<i32>,
     },
     /// An iterative `get_peers` lookup (BEP 5). Replies [`Reply::Peers`].
     Lookup {
@@ -107,7 +115,9 @@ pub enum Operation {
 }
 
 /// What is recorded under one name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// A name that was resolved. Counted under the visit, for which nearly all are.
@@ -124,6 +134,8 @@ pub enum Kind {
     PeerMetadata,
     /// A tracker announce.
     Announce,
+    /// The scrape that precedes an announce: a part, not an operation of its own.
+    Scrape,
     /// A DHT lookup.
     Lookup,
     /// The `announce_peer` queries after a lookup.
@@ -140,7 +152,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in funnel order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Resolve,
         Self::Page,
         Self::Asset,
@@ -148,6 +160,7 @@ impl Kind {
         Self::Torrent,
         Self::PeerMetadata,
         Self::Announce,
+        Self::Scrape,
         Self::Lookup,
         Self::AnnouncePeer,
         Self::Crawl,
@@ -167,6 +180,7 @@ impl Kind {
             Self::Torrent => "torrent",
             Self::PeerMetadata => "peer-metadata",
             Self::Announce => "announce",
+            Self::Scrape => "scrape",
             Self::Lookup => "lookup",
             Self::AnnouncePeer => "announce-peer",
             Self::Crawl => "crawl",
@@ -182,7 +196,7 @@ impl Kind {
         match self {
             Self::Resolve | Self::Page | Self::Asset | Self::Side => Stage::Index,
             Self::Torrent | Self::PeerMetadata => Stage::Metadata,
-            Self::Announce => Stage::Announce,
+            Self::Announce | Self::Scrape => Stage::Announce,
             Self::Lookup | Self::AnnouncePeer | Self::Crawl | Self::Query => Stage::Dht,
             Self::Handshake | Self::Piece => Stage::Pieces,
         }
@@ -195,7 +209,7 @@ impl Kind {
             Self::Resolve => Layer::Dns,
             Self::Page | Self::Asset | Self::Side => Layer::Index,
             Self::Torrent => Layer::Metadata,
-            Self::Announce => Layer::Tracker,
+            Self::Announce | Self::Scrape => Layer::Tracker,
             Self::Lookup | Self::AnnouncePeer | Self::Crawl | Self::Query => Layer::Dht,
             Self::PeerMetadata | Self::Handshake | Self::Piece => Layer::Seedbox,
         }
@@ -204,7 +218,7 @@ impl Kind {
     /// Whether it is only a part of an operation: it has a latency and a result, but no place in the ledger.
     #[must_use]
     pub const fn is_part(self) -> bool {
-        matches!(self, Self::Query)
+        matches!(self, Self::Scrape | Self::Query)
     }
 }
 
@@ -287,7 +301,9 @@ pub enum Reply {
 }
 
 /// Why an operation failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// No answer within the visitor's patience.
@@ -376,7 +392,7 @@ pub struct Outcome {
     pub parts: Vec<Part>,
 }
 
-/// A part of an operation that is worth its own latency: one KRPC query.
+/// A part of an operation that is worth its own latency: one KRPC query, the scrape before an announce.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Part {
     /// What it is.

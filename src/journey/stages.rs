@@ -1,9 +1,9 @@
 //! The steps of a journey.
 
-use crate::plan::{AnnounceEvent, Origin, What};
+use crate::plan::{AnnounceEvent, Logged, Origin, What};
 use crate::unit::Tick;
 
-use super::stage::{Ending, Facts, Machine, Rules, Step};
+use super::stage::{Ending, Facts, Machine, Step};
 use super::{Cause, Operation, Outcome, Reply};
 
 /// Any step.
@@ -18,16 +18,17 @@ pub(super) enum AnyMachine {
 }
 
 impl AnyMachine {
-    /// The machine for an intention.
-    pub(super) fn new(what: What, origin: Origin, rules: &Rules) -> Self {
+    /// The machine for an intention; a page has this many assets to fetch.
+    pub(super) fn new(what: What, origin: Origin, assets: u32) -> Self {
         match (what, origin) {
             (What::Visit, Origin::Side(side)) => Self::Single(Single(Operation::Side(side))),
-            (What::Visit, _) => Self::Visit(Visit { assets: rules.assets, fetched: 0 }),
+            (What::Visit, _) => Self::Visit(Visit { assets, fetched: 0 }),
             (What::Torrent, _) => Self::Single(Single(Operation::Torrent)),
             (What::Magnet, _) => Self::Magnet(Magnet { searched: false }),
             (What::Lookup, _) => Self::Search(Search),
             (What::Crawl, _) => Self::Single(Single(Operation::Crawl)),
-            (What::Announce(event), _) => Self::Announce(Announce(event)),
+            (What::Announce(event), Origin::Logged(logged)) => Self::Announce(Announce(event, Some(logged))),
+            (What::Announce(event), _) => Self::Announce(Announce(event, None)),
             (What::Transfer { until }, _) => Self::Transfer(Transfer { until, wanted: 0, last: 0 }),
         }
     }
@@ -147,18 +148,25 @@ impl Machine for Search {
     }
 }
 
-/// One announce.
+/// One announce; what a log has of it counts for more than what the visitor knows.
 #[derive(Clone, Debug)]
-pub(super) struct Announce(AnnounceEvent);
+pub(super) struct Announce(AnnounceEvent, Option<Logged>);
 
 impl Machine for Announce {
     fn begin(&mut self, due: Tick, facts: &mut Facts) -> Step {
+        let Self(event, logged) = *self;
         let downloaded = facts.downloaded();
-        let left = match self.0 {
+        let left = match event {
             AnnounceEvent::Completed => 0,
             _ => facts.size.saturating_sub(downloaded),
         };
-        Step::Do(Operation::Announce { event: self.0, left, downloaded }, due)
+        let operation = Operation::Announce {
+            event,
+            left: logged.and_then(|logged| logged.left).unwrap_or(left),
+            downloaded: logged.and_then(|logged| logged.downloaded).unwrap_or(downloaded),
+            numwant: logged.map(|logged| logged.numwant),
+        };
+        Step::Do(operation, due)
     }
 
     fn resume(&mut self, _: &Outcome, _: &mut Facts) -> Step {

@@ -30,6 +30,8 @@ fn arrival(steps: &[(u64, What)]) -> Arrival {
         index: 0,
         origin: Origin::Visit,
         cohort: Cohort::OldCluster,
+        cached: false,
+        reachable: true,
         region: 0,
         client: 0,
         access: 0,
@@ -153,7 +155,7 @@ fn the_whole_funnel_in_order() {
     let left: Vec<_> = done
         .iter()
         .filter_map(|(_, op)| match op {
-            Operation::Announce { event, left, downloaded } => Some((*event, *left, *downloaded)),
+            Operation::Announce { event, left, downloaded, .. } => Some((*event, *left, *downloaded)),
             _ => None,
         })
         .collect();
@@ -337,7 +339,10 @@ fn an_aborted_transfer_never_completes_but_leaves() {
     assert_eq!(end, Ok(()));
     assert_eq!(done.iter().filter(|(_, op)| op.kind() == Kind::Piece).count(), 2);
     let last = &done.last().unwrap().1;
-    assert_eq!(*last, Operation::Announce { event: AnnounceEvent::Stopped, left: 2000, downloaded: 2000 });
+    assert_eq!(
+        *last,
+        Operation::Announce { event: AnnounceEvent::Stopped, left: 2000, downloaded: 2000, numwant: None }
+    );
 }
 
 #[test]

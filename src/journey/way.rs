@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use crate::plan::{AnnounceEvent, Arrival, Origin, Stage, What};
 use crate::unit::Tick;
 
+use super::intent::fetched;
 use super::stage::{Ending, Facts, Machine, Rules, Step};
 use super::stages::AnyMachine;
 use super::{Cause, Operation, Outcome, Peer, Reply, Service, Visitor};
@@ -92,10 +93,13 @@ impl Journey {
     pub fn new(arrival: &Arrival, rules: &Rules, known: &[Peer]) -> Self {
         let visitor = Visitor {
             seed: arrival.seed,
+            source: arrival.source(),
             client: arrival.client,
             access: arrival.access,
             region: arrival.region,
             content: arrival.content,
+            cached: arrival.cached,
+            reachable: arrival.reachable,
         };
         let size = rules.sizes.get(usize::from(arrival.content)).copied().unwrap_or(0);
         let mut facts = Facts { size, ..Facts::default() };
@@ -239,7 +243,11 @@ impl Journey {
             // The stage's last step is still under way; its end comes back here.
             Gate::Open(_) if self.underway(stage).is_some() => false,
             Gate::Open(at) => {
-                let mut machine = AnyMachine::new(self.legs[i].what, self.origin, rules);
+                let mut machine = AnyMachine::new(
+                    self.legs[i].what,
+                    self.origin,
+                    fetched(self.visitor.cached, rules.assets),
+                );
                 match machine.begin(at, &mut self.facts) {
                     Step::Do(operation, due) => {
                         self.legs[i].state = LegState::Underway(Underway {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::profile::{Authorization, HttpEndpoint, Target};
 
 use super::guard::{addresses, check_authorization};
-use super::http::{Get, HttpConnection};
+use super::http::{Ask, HttpConnection};
 use super::meter::Meter;
 use super::{Clock, Guard, Refusal};
 
@@ -84,8 +84,12 @@ async fn prove(
     guard: &Guard,
 ) -> Result<(), Refusal> {
     let meter = Meter::new(Clock::start());
-    let get =
-        Get { host: &endpoint.host, path: PATH, user_agent: concat!("squall/", env!("CARGO_PKG_VERSION")) };
+    let get = Ask {
+        host: &endpoint.host,
+        path: PATH,
+        user_agent: concat!("squall/", env!("CARGO_PKG_VERSION")),
+        body: None,
+    };
     let fetch = async {
         HttpConnection::open(guard, endpoint.address, &meter).await?.fetch(get, &meter, MAX_PAGE).await
     };
@@ -171,12 +175,12 @@ mod tests {
             let (address, _) = host(9).await;
             let (mut target, _) = strange(address);
             target.authorization.as_mut().unwrap().networks.push("127.0.0.3/32".parse().unwrap());
-            target.tracker = "127.0.0.3:9".parse().unwrap();
+            target.trackers[0].address = "127.0.0.3:9".parse().unwrap();
             let free = vec!["127.0.0.1/32".parse().unwrap()];
             let guard = Guard::with_free(&target, free, jiff::Timestamp::now()).unwrap();
             let refusal = authorize(&target, &guard).await.unwrap_err();
             assert!(
-                matches!(refusal, Refusal::Unproven { address, .. } if address == target.tracker),
+                matches!(refusal, Refusal::Unproven { address, .. } if address == target.trackers[0].address),
                 "{refusal}"
             );
         })

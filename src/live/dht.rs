@@ -78,8 +78,10 @@ struct Holder {
 /// Who searches for what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search<'a> {
-    /// Seed of the visitor: its socket, its node's id, its table.
+    /// Seed of the visitor: its node's id, its table.
     pub(super) seed: u64,
+    /// What the visitor's source address follows from.
+    pub(super) source: u64,
     pub(super) habits: &'a DhtHabits,
     pub(super) node: &'a OwnNode,
     pub(super) info_hash: Id,
@@ -205,7 +207,7 @@ impl Dht {
         heard: &'a [RefCell<Vec<Node>>; 2],
     ) -> Result<Walker<'a>, Cause> {
         let own = self.networks.get(network).ok_or(Cause::NoPeers)?;
-        let port = own.pool.port(search.seed).ok_or(Cause::NoPeers)?;
+        let port = own.pool.port(search.source).ok_or(Cause::NoPeers)?;
         let mut random = [0; 20];
         SplitMix64::seed_from_u64(search.seed ^ NODE_STREAM).fill_bytes(&mut random);
         let address = Some(port.local).filter(|local| !local.is_unspecified()).or(own.seen_as.get());

@@ -2,12 +2,12 @@
 
 use std::error::Error as _;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{HOST, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::task::AbortHandle;
@@ -21,18 +21,20 @@ use super::meter::Meter;
 /// Bytes of a body that are still drained.
 const MAX_DRAINED: usize = 64 << 20;
 
-/// One GET.
+/// One GET, or a POST where there is something to post.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Get<'a> {
+pub(super) struct Ask<'a> {
     pub(super) host: &'a str,
     pub(super) path: &'a str,
     pub(super) user_agent: &'a str,
+    /// JSON to post.
+    pub(super) body: Option<&'a str>,
 }
 
 /// A connection that can carry one exchange at a time. Dropping it closes it.
 #[derive(Debug)]
 pub(super) struct HttpConnection {
-    sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Full<Bytes>>,
     driver: AbortHandle,
 }
 
@@ -45,8 +47,18 @@ impl Drop for HttpConnection {
 impl HttpConnection {
     /// Connects; within a `LocalSet`.
     pub(super) async fn open(guard: &Guard, address: SocketAddr, meter: &Meter) -> Result<Self, Cause> {
+        Self::open_from(guard, address, None, meter).await
+    }
+
+    /// Connects from this local address, or from the system's choice.
+    pub(super) async fn open_from(
+        guard: &Guard,
+        address: SocketAddr,
+        source: Option<IpAddr>,
+        meter: &Meter,
+    ) -> Result<Self, Cause> {
         meter.start();
-        let stream = guard.connect(address).await?;
+        let stream = guard.connect_from(address, source).await?;
         let (sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(|error| http_cause(&error))?;
         let driver = tokio::task::spawn_local(async move {
@@ -62,8 +74,8 @@ impl HttpConnection {
     }
 
     /// Fetches a page and forgets its body.
-    pub(super) async fn drain(&mut self, get: Get<'_>, meter: &Meter) -> Result<(), Cause> {
-        let response = self.send(get, meter).await?;
+    pub(super) async fn drain(&mut self, ask: Ask<'_>, meter: &Meter) -> Result<(), Cause> {
+        let response = self.send(ask, meter).await?;
         let status = response.status();
         read(response, meter, MAX_DRAINED, |_| ()).await?;
         check(status)
@@ -72,22 +84,28 @@ impl HttpConnection {
     /// Fetches a body of at most `limit` bytes.
     pub(super) async fn fetch(
         &mut self,
-        get: Get<'_>,
+        ask: Ask<'_>,
         meter: &Meter,
         limit: usize,
     ) -> Result<Vec<u8>, Cause> {
-        let response = self.send(get, meter).await?;
+        let response = self.send(ask, meter).await?;
         let status = response.status();
         let mut body = Vec::new();
         read(response, meter, limit, |data| body.extend_from_slice(data)).await?;
         check(status).map(|()| body)
     }
 
-    async fn send(&mut self, get: Get<'_>, meter: &Meter) -> Result<Response<Incoming>, Cause> {
-        let request = Request::get(get.path)
-            .header(HOST, get.host)
-            .header(USER_AGENT, get.user_agent)
-            .body(Empty::new())
+    async fn send(&mut self, ask: Ask<'_>, meter: &Meter) -> Result<Response<Incoming>, Cause> {
+        let request = match ask.body {
+            None => Request::get(ask.path),
+            Some(_) => Request::post(ask.path).header(CONTENT_TYPE, "application/json"),
+        };
+        let body = ask.body.unwrap_or_default().to_owned();
+        meter.sent(body.len());
+        let request = request
+            .header(HOST, ask.host)
+            .header(USER_AGENT, ask.user_agent)
+            .body(Full::from(body))
             // A path that no URI can hold is a profile's mistake, not the target's.
             .map_err(|_| Cause::Local)?;
         self.sender.ready().await.map_err(|error| http_cause(&error))?;
@@ -149,7 +167,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    const GET: Get<'_> = Get { host: "h", path: "/p?q=1", user_agent: "agent/1" };
+    const GET: Ask<'_> = Ask { host: "h", path: "/p?q=1", user_agent: "agent/1", body: None };
 
     /// Answers every request on one connection with these bytes in turn, then closes it; returns what it was asked.
     async fn exchange<T>(
@@ -214,6 +232,24 @@ mod tests {
         assert_eq!(one(&["HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"]).await, Err(Cause::Closed));
         assert_eq!(one(&[""]).await, Err(Cause::Closed));
         assert_eq!(one(&["SMTP ready\r\n\r\n"]).await, Err(Cause::Malformed));
+    }
+
+    #[tokio::test]
+    async fn what_is_posted_is_json_and_counted() {
+        let answer = &["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"];
+        let call = Ask { path: "/rpc", body: Some(r#"{"id":1}"#), ..GET };
+        let (bytes, asked) = exchange(answer, async |guard, address, meter| {
+            HttpConnection::open(guard, address, meter).await.unwrap().drain(call, meter).await.unwrap();
+            meter.outcome(None).bytes_out
+        })
+        .await;
+        assert_eq!(bytes, 8);
+        assert!(
+            asked.starts_with("POST /rpc HTTP/1.1\r\n") && asked.ends_with("\r\n\r\n{\"id\":1}"),
+            "{asked}"
+        );
+        assert!(asked.contains("content-type: application/json\r\n"), "{asked}");
+        assert!(asked.contains("content-length: 8\r\n"), "{asked}");
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! From an operation to the protocol that performs it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -12,13 +12,14 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::SplitMix64;
 
 use crate::journey::{Cause, Operation, Peer, Reply, Visitor};
+use crate::plan::AnnounceEvent;
 use crate::profile::{Client, ContentItem, HttpEndpoint, Target};
 use crate::scenario::Scenario;
 
-use super::announce::{Announcer, ConnectionId};
+use super::announce::{Announcer, Asker, Contact};
 use super::dht::{Dht, OwnNode, Search};
 use super::dns::{Stub, Wanted};
-use super::http::{Get, HttpConnection};
+use super::http::{Ask, HttpConnection};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
 use super::peer::{Introduction, PeerConnection};
@@ -51,7 +52,7 @@ pub(super) struct Shared {
 pub(super) struct Connections {
     page: RefCell<Option<HttpConnection>>,
     peer: RefCell<Option<(PeerConnection, Bucket)>>,
-    tracker: Cell<Option<ConnectionId>>,
+    tracker: Contact,
     node: OwnNode,
 }
 
@@ -105,24 +106,26 @@ impl Shared {
                 connections.page.take();
                 let mut connection = self.connect(&self.target.index.server, meter).await?;
                 connection.drain(get(&self.target.index.server, &path, client), meter).await?;
-                connections.page.replace(Some(connection).filter(|_| self.has_asset(0)));
+                connections.page.replace(Some(connection).filter(|_| !visitor.cached && self.has_asset(0)));
                 Ok(Reply::Done)
             }
             Operation::Asset(n) => self.asset(n, client, connections, meter).await,
             Operation::Side(n) => {
-                let path = &self.scenario.side.get(usize::from(n)).ok_or(Cause::Local)?.path;
-                let mut connection = self.connect(&self.target.index.server, meter).await?;
-                connection.drain(get(&self.target.index.server, path, client), meter).await?;
+                let side = self.scenario.side.get(usize::from(n)).ok_or(Cause::Local)?;
+                let server = &self.target.index.server;
+                let ask = Ask { body: side.body.as_deref(), ..get(server, &side.path, client) };
+                self.connect(server, meter).await?.drain(ask, meter).await?;
                 Ok(Reply::Done)
             }
             Operation::Torrent => self.torrent(item, client, meter).await,
-            Operation::Announce { event, left, downloaded } => {
+            Operation::Announce { event, left, downloaded, numwant } => {
                 let Identity { peer_id, key, port, .. } = self.identity(visitor, client);
-                let (info_hash, numwant) = (item.info_hash, client.numwant);
+                let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
+                let (info_hash, numwant) = (item.info_hash, numwant.unwrap_or(usual));
                 let announce =
                     Announce { info_hash, peer_id, downloaded, left, uploaded: 0, event, key, numwant, port };
-                let tracker = &connections.tracker;
-                let peers = self.announcer.announce(visitor.seed, &announce, tracker, meter).await?;
+                let asker = Asker { seed: visitor.seed, source: visitor.source, client };
+                let peers = self.announcer.announce(asker, &announce, &connections.tracker, meter).await?;
                 self.admit(peers, meter)
             }
             Operation::Lookup { announce } => {
@@ -315,9 +318,15 @@ fn search<'a>(
     connections: &'a Connections,
 ) -> Search<'a> {
     let info_hash = item.info_hash;
-    Search { seed: visitor.seed, habits: &client.lookup, node: &connections.node, info_hash }
+    Search {
+        seed: visitor.seed,
+        source: visitor.source,
+        habits: &client.lookup,
+        node: &connections.node,
+        info_hash,
+    }
 }
 
-fn get<'a>(server: &'a HttpEndpoint, path: &'a str, client: &'a Client) -> Get<'a> {
-    Get { host: &server.host, path, user_agent: &client.user_agent }
+fn get<'a>(server: &'a HttpEndpoint, path: &'a str, client: &'a Client) -> Ask<'a> {
+    Ask { host: &server.host, path, user_agent: &client.user_agent, body: None }
 }

@@ -65,11 +65,11 @@ pub(super) fn own_network(worker: u32) -> [u8; 3] {
     [127, 16 + high % 128, low]
 }
 
-/// The address from which a visitor connects to `towards`: on IPv4 loopback the one that its datagrams come from, else the system's
+/// The address from which visitors with this source connect to `towards`: on IPv4 loopback the one that its datagrams come from, else the system's
 /// choice.
-pub(super) fn source(towards: SocketAddr, worker: u32, seed: u64) -> Option<IpAddr> {
+pub(super) fn source(towards: SocketAddr, worker: u32, visitor: u64) -> Option<IpAddr> {
     let addresses = local_addresses(towards, worker);
-    let n = seed.checked_rem(addresses.len() as u64)?;
+    let n = visitor.checked_rem(addresses.len() as u64)?;
     addresses.get(n as usize).copied().filter(|address| !address.is_unspecified())
 }
 
@@ -81,7 +81,11 @@ pub(super) type Identify = fn(&[u8]) -> Option<u32>;
 pub(super) struct Pool {
     ports: Vec<Rc<Port>>,
     readers: Vec<AbortHandle>,
+    strays: Strays,
 }
+
+/// Datagrams that nobody waited for, by what they were.
+type Strays = Rc<RefCell<Vec<(Oddity, u32)>>>;
 
 impl Drop for Pool {
     fn drop(&mut self) {
@@ -105,7 +109,7 @@ impl Pool {
                 local,
                 pending: RefCell::default(),
                 over: RefCell::default(),
-                strays: RefCell::default(),
+                strays: Rc::clone(&pool.strays),
                 serial: Cell::new(worker.wrapping_mul(0x9E37_79B9).wrapping_add(n as u32)),
             });
             let reader = tokio::task::spawn_local(Rc::clone(&port).read(clock, identify));
@@ -115,9 +119,14 @@ impl Pool {
         Ok(pool)
     }
 
-    /// The socket of the visitor with this seed.
-    pub(super) fn port(&self, seed: u64) -> Option<&Rc<Port>> {
-        let n = seed.checked_rem(self.ports.len() as u64)?;
+    /// The datagrams that nobody waited for, on any of the sockets, since this was last asked.
+    pub(super) fn strays(&self) -> Vec<(Oddity, u32)> {
+        self.strays.take()
+    }
+
+    /// The socket of the visitors with this source.
+    pub(super) fn port(&self, source: u64) -> Option<&Rc<Port>> {
+        let n = source.checked_rem(self.ports.len() as u64)?;
         self.ports.get(n as usize)
     }
 }
@@ -131,8 +140,7 @@ pub(super) struct Port {
     pending: RefCell<HashMap<u32, Pending>>,
     /// The latest requests that are over, and how many answers each still had to come.
     over: RefCell<VecDeque<(u32, SocketAddr, u32)>>,
-    /// Datagrams that nobody waited for.
-    strays: RefCell<Vec<(Oddity, u32)>>,
+    strays: Strays,
     serial: Cell<u32>,
 }
 
@@ -146,7 +154,7 @@ struct Pending {
 }
 
 impl Port {
-    /// The datagrams that nobody waited for, since this was last asked.
+    /// The datagrams on this worker's sockets that nobody waited for, since this was last asked.
     pub(super) fn strays(&self) -> Vec<(Oddity, u32)> {
         self.strays.take()
     }
@@ -306,7 +314,7 @@ mod tests {
             server.send_to(&buffer[..5], from).await.unwrap();
             let answer = inbox.pop().await;
             assert_eq!((answer.transaction, answer.data[4]), (ticket.transaction, 99));
-            assert_eq!(port.strays(), [(Oddity::OtherSource, 1), (Oddity::Broken, 1), (Oddity::Unasked, 1)]);
+            assert_eq!(pool.strays(), [(Oddity::OtherSource, 1), (Oddity::Broken, 1), (Oddity::Unasked, 1)]);
             drop(ticket);
             assert!(port.pending.borrow().is_empty());
         });
@@ -339,7 +347,7 @@ mod tests {
             while port.strays.borrow().len() < 2 || port.strays.borrow()[1].1 < 2 {
                 tokio::task::yield_now().await;
             }
-            assert_eq!(port.strays(), [(Oddity::Late, 1), (Oddity::Duplicate, 2)]);
+            assert_eq!(pool.strays(), [(Oddity::Late, 1), (Oddity::Duplicate, 2)]);
             assert!(inbox.try_pop().is_some() && inbox.try_pop().is_some() && inbox.try_pop().is_none());
         });
         tokio::time::timeout(Duration::from_secs(10), run).await.unwrap();

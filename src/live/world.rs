@@ -36,6 +36,8 @@ pub struct LiveConfig {
     pub clock: Clock,
     /// Number of the worker: keeps the transaction ids and loopback addresses of workers apart.
     pub worker: u32,
+    /// Workers of the run.
+    pub workers: u32,
 }
 
 /// The live world of one worker: real sockets, the real clock.
@@ -69,8 +71,8 @@ impl LiveWorld {
     /// # Errors
     /// The system's, where it gives no socket or timer.
     pub fn new(config: LiveConfig) -> io::Result<Self> {
-        let LiveConfig { target, scenario, guard, clock, worker } = config;
-        let announcer = Announcer::open(&guard, clock, target.tracker, worker, RETRANSMIT)?;
+        let LiveConfig { target, scenario, guard, clock, worker, workers } = config;
+        let announcer = Announcer::open(&guard, clock, &target, (worker, workers), RETRANSMIT)?;
         let dht = Dht::open(&guard, clock, &target, worker)?;
         let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
         let stub = Stub::new(Arc::clone(&guard), clock, resolvers, worker, StubTimes::USUAL);

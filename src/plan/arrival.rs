@@ -3,10 +3,13 @@
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use crate::demand::stream::{CLUSTERS, key};
 use crate::unit::Tick;
 
 /// A stage of the funnel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Web page and its assets.
@@ -50,6 +53,19 @@ pub enum Origin {
     Side(u8),
     /// Abuse, by its index in the scenario.
     Abuse(u8),
+    /// A line of a log that is replayed.
+    Logged(Logged),
+}
+
+/// What a logged announce says beside its event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Logged {
+    /// Peers that it asks for; -1 leaves it to the tracker (BEP 15).
+    pub numwant: i32,
+    /// Bytes left to fetch; what the visitor knows where the log does not say.
+    pub left: Option<u64>,
+    /// Bytes fetched, likewise.
+    pub downloaded: Option<u64>,
 }
 
 /// Whether a visitor, or its neighbourhood, was seen before (Jung et al., WWW 2002: a flash crowd comes from clusters of addresses seen
@@ -81,13 +97,32 @@ pub struct Arrival {
     pub access: u8,
     /// Rank of the content that it is after, 0 the most popular.
     pub content: u16,
+    /// Whether its browser still has the page's assets.
+    pub cached: bool,
+    /// Whether peers can connect to it; behind a NAT it can only connect to them.
+    pub reachable: bool,
     /// Seed of its own stream, for whatever is drawn later (peer id, choices among peers).
     pub seed: u64,
     /// What it intends to do, in order of time. Never empty. A visitor who entered before the window has only its later steps.
     pub steps: SmallVec<[PlannedStep; 7]>,
 }
 
+/// Address clusters of each region that were seen before [assumed]: a provider's customers share a few networks.
+const OLD_CLUSTERS: u64 = 1024;
+
 impl Arrival {
+    /// What its source address follows from. Visitors of a cluster that was seen before share it, and there are only so many of these in
+    /// a region; who comes from a new one has one of its own.
+    #[must_use]
+    pub fn source(&self) -> u64 {
+        match self.cohort {
+            Cohort::NewCluster => self.seed,
+            Cohort::Returning | Cohort::OldCluster => {
+                key(u64::from(self.region), &[CLUSTERS, self.seed % OLD_CLUSTERS])
+            }
+        }
+    }
+
     /// When its first step is due.
     #[must_use]
     pub fn due(&self) -> Tick {

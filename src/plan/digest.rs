@@ -12,11 +12,12 @@ const ARRIVALS: u64 = 4096;
 /// SHA-256 over what a plan is made of, every number little-endian:
 ///
 /// ```text
-/// header    "squall plan 2\n" · length u64 (run ns) · tick u64 (ns) · seed u64
+/// header    "squall plan 3\n" · length u64 (run ns) · tick u64 (ns) · seed u64
 /// sampler   shares, alias tables of the mixes and of the content, delays: f64 each
 /// tick      arrivals of each cell, u64 each, in order of numbering
-/// arrival   index u64 · origin u8 (0 visit, 1 population, 2 side, 3 abuse) · number u8 (of side or abuse, else 0) ·
-///           cohort u8 (0 returning, 1 old cluster, 2 new cluster) · region u8 · client u8 · access u8 · content u16 · seed u64 ·
+/// arrival   index u64 · origin u8 (0 visit, 1 population, 2 side, 3 abuse, 4 logged) · number u8 (of side or abuse, else 0) ·
+///           cohort u8 (0 returning, 1 old cluster, 2 new cluster) · region u8 · client u8 · access u8 · cached u8 · reachable u8 ·
+///           content u16 · seed u64 ·
 ///           number of steps u8 · steps
 /// step      at u64 (run ns) · what u8 (0 visit, 1 torrent, 2 magnet, 3 announce, 4 lookup, 5 transfer) ·
 ///           detail u32 (announce: 0 started, 1 interval, 2 completed, 3 stopped; transfer: bits of `until`; else 0)
@@ -32,7 +33,7 @@ pub(super) struct Digest {
 
 impl Digest {
     pub(super) fn new(plan: &Parts) -> Self {
-        let mut digest = Self { hash: Sha256::new_with_prefix("squall plan 2\n"), record: Vec::new() };
+        let mut digest = Self { hash: Sha256::new_with_prefix("squall plan 3\n"), record: Vec::new() };
         let mut put = |bytes: &[u8]| digest.hash.update(bytes);
         for number in [plan.length, plan.tick, plan.seed] {
             put(&number.to_le_bytes());
@@ -69,6 +70,8 @@ impl Digest {
             Origin::Population => [1, 0],
             Origin::Side(side) => [2, side],
             Origin::Abuse(abuse) => [3, abuse],
+            // A replay has a fingerprint of its own.
+            Origin::Logged(_) => [4, 0],
         });
         put(&[match arrival.cohort {
             Cohort::Returning => 0,
@@ -76,6 +79,7 @@ impl Digest {
             Cohort::NewCluster => 2,
         }]);
         put(&[arrival.region, arrival.client, arrival.access]);
+        put(&[u8::from(arrival.cached), u8::from(arrival.reachable)]);
         put(&arrival.content.to_le_bytes());
         put(&arrival.seed.to_le_bytes());
         put(&[arrival.steps.len() as u8]);

@@ -61,11 +61,14 @@ pub(super) struct Sampler {
     key: u64,
     returning: f64,
     old_clusters: f64,
+    cached: f64,
     abuse: Vec<(What, f64)>,
     clients: Choice,
     dht: Vec<bool>,
     dht_share: f64,
     access: Choice,
+    /// Of each access line.
+    unreachable: Vec<f64>,
     content: Choice,
     metadata_share: f64,
     magnet_share: f64,
@@ -88,12 +91,14 @@ impl Sampler {
             key: key(seed, &[ARRIVALS]),
             returning: scenario.audience.returning,
             old_clusters: scenario.audience.old_clusters,
+            cached: scenario.funnel.cached,
             abuse: scenario.abuse.iter().map(|abuse| (asks(abuse.what), abuse.old_clusters)).collect(),
             clients: Choice::new(clients.iter().map(|(_, share)| *share)),
             dht: clients.iter().map(|(client, _)| client.dht).collect(),
             dht_share: clients.iter().filter(|(client, _)| client.dht).map(|(_, share)| share).sum::<f64>()
                 / all,
             access: Choice::new(scenario.access.members.iter().map(|(_, share)| *share)),
+            unreachable: scenario.access.members.iter().map(|(line, _)| line.unreachable).collect(),
             content: Choice::zipf(&scenario.content),
             metadata_share: demand.metadata_share,
             magnet_share: scenario.funnel.magnet_share,
@@ -121,6 +126,7 @@ impl Sampler {
         let (client, access) = (self.clients.pick(client), self.access.pick(access));
         let content = self.content.pick(random.random());
         let (cohort, asks) = halves(random.random());
+        let reach: f64 = random.random();
         let announce = |event| one(due, What::Announce(event));
         let steps = match entry {
             Entry::Population => announce(AnnounceEvent::Interval),
@@ -141,6 +147,9 @@ impl Sampler {
             client: narrow(client),
             access: narrow(access),
             content: u16::try_from(content).unwrap_or(u16::MAX),
+            // Those who return are the lowest part of the cohorts, and of them this.
+            cached: entry.origin() == Origin::Visit && cohort < self.returning * self.cached,
+            reachable: self.unreachable.get(access).is_none_or(|share| reach >= *share),
             seed,
             steps,
         }
@@ -221,6 +230,7 @@ impl Sampler {
         let shares = [
             self.returning,
             self.old_clusters,
+            self.cached,
             self.metadata_share,
             self.magnet_share,
             self.start_share,
@@ -233,6 +243,7 @@ impl Sampler {
             [&self.to_metadata, &self.to_start, &self.seeding].map(|d| [d.at_normal(0.0), d.at_normal(1.0)]);
         let abuse = self.abuse.iter().map(|(_, old)| *old);
         let numbers = shares.into_iter().chain(tables.into_iter().flat_map(Choice::numbers));
+        let numbers = numbers.chain(self.unreachable.iter().copied());
         for number in numbers.chain(dht).chain(delays.into_iter().flatten()).chain(abuse) {
             put(&number.to_bits().to_le_bytes());
         }

@@ -1,4 +1,4 @@
-//! The plan: a lazy, seeded stream of arrivals.
+//! The plan: a lazy, seeded stream of arrivals; or a log that is replayed ([`replay`]), behind the same seam ([`Schedule`]).
 //!
 //! Self-excitation is drawn first, as a path of attention at full audience ([`Demand::drawn`]): the same whatever the cut. Given that
 //! path all arrivals are Poisson. The run clock is cut into ticks. In every tick the number of arrivals of each origin and region is Poisson, drawn from a stream of
@@ -13,19 +13,24 @@
 
 mod arrival;
 mod choice;
+mod crowd;
 mod curves;
 mod digest;
 mod draw;
 mod explain;
 mod overview;
+pub mod replay;
+mod schedule;
 mod shard;
 #[cfg(test)]
 mod tests;
 
-pub use arrival::{AnnounceEvent, Arrival, Cohort, Origin, PlannedStep, Stage, What};
+pub use arrival::{AnnounceEvent, Arrival, Cohort, Logged, Origin, PlannedStep, Stage, What};
+pub use crowd::Crowd;
 pub use curves::{Curves, Row, StageSummary};
 pub use explain::{Effect, Explanation};
 pub use overview::{Overview, SignalMark};
+pub use schedule::{Arrivals, Schedule};
 pub use shard::Shard;
 
 use std::sync::Arc;
@@ -156,7 +161,7 @@ fn cells(scenario: &Scenario, demand: &Demand) -> Vec<Cell> {
         if !scenario.exoduses.is_empty() {
             add(Entry::Leave, None);
         }
-        (0..=u8::MAX).take(demand.sides()).for_each(|side| add(Entry::Side(side), None));
+        (0..=u8::MAX).take(flow.sides.len()).for_each(|side| add(Entry::Side(side), None));
         for (number, abuse) in (0..=u8::MAX).zip(&scenario.abuse) {
             if abuse.regions.is_empty() || abuse.regions.contains(&region) {
                 add(Entry::Abuse(number), None);
@@ -227,7 +232,9 @@ impl Parts {
             Entry::Metadata => flow.metadata.at(middle) * slice.weight,
             Entry::Start => flow.starts.at(middle) * slice.weight,
             Entry::Stop => flow.stops.at(middle) * slice.weight,
-            Entry::Side(side) => demand.side(usize::from(side), region, middle) * slice.weight,
+            Entry::Side(side) => {
+                flow.sides.get(usize::from(side)).map_or(0.0, |side| side.at(middle)) * slice.weight
+            }
             Entry::Population => slice.thinned(flow.swarm.reannounces(slice.from, slice.until)),
             Entry::Restart => slice.thinned(flow.swarm.restarts(slice.from, slice.until)),
             Entry::Leave => slice.thinned(flow.swarm.leaves(slice.from, slice.until)),

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,9 +42,9 @@ fn the_golden_digests() {
     assert_eq!(
         [quick(1).digest(), quick(2).digest(), window.digest()],
         [
-            "58e7922e484b65cf01a0450d5023606bb9acde9228cc5e5ba6e81959a0b404f3",
-            "bf96140ff9d59163c59eca9dfc5ec4c28c532a3932bd8985d26352a81e12429d",
-            "d18935e7eb5b1157e7f4e0133b8bd6694e5ac0c66246e10427a2e3e85a2383f6"
+            "e10fc735976eaf6a0477f212145061801ebb468e4badda7ab7da7ffaf6b3f580",
+            "1fe10c826bb537ec7fe5043ef9725a58ec3d54d104ccf84a0529d5702d8069ad",
+            "13c799c6f7858840ec0a2bd964f0a512f3bc91e17338cc34e830c7f32dab0da0"
         ]
     );
 }
@@ -154,7 +155,8 @@ fn visits_are_a_poisson_process_with_the_demands_rate() {
 fn visitors_are_mixed_as_the_scenario_says() {
     let plan = plan(cut(0, 24 * HOUR, 1440.0, 4.0), 9);
     let visits: Vec<Arrival> =
-        plan.arrivals().filter(|arrival| arrival.steps[0].what == What::Visit).collect();
+        plan.arrivals().filter(|it| it.steps[0].what == What::Visit && it.origin == Origin::Visit).collect();
+    let crowd = plan.crowd();
     let share = |of: &dyn Fn(&Arrival) -> bool| {
         visits.iter().filter(|arrival| of(arrival)).count() as f64 / visits.len() as f64
     };
@@ -164,10 +166,30 @@ fn visitors_are_mixed_as_the_scenario_says() {
         ("access", share(&|arrival| arrival.access == 1), 0.6),
         ("top rank", share(&|arrival| arrival.content == 0), 1.0 / zipf),
         ("tenth rank", share(&|arrival| arrival.content == 9), 10_f64.powf(-0.9) / zipf),
+        ("returning", share(&|arrival| arrival.cohort == Cohort::Returning), crowd.returning),
+        ("old clusters", share(&|arrival| arrival.cohort != Cohort::NewCluster), crowd.old_clusters),
+        ("cached", share(&|arrival| arrival.cached), crowd.cached),
+        ("reachable", share(&|arrival| arrival.reachable), crowd.reachable),
     ] {
         let error = (wanted * (1.0 - wanted) / visits.len() as f64).sqrt();
         assert!((found - wanted).abs() < 4.0 * error, "{what}: {found}, not {wanted}");
     }
+}
+
+#[test]
+fn only_who_returns_has_assets_and_old_clusters_share_their_addresses() {
+    let visits: Vec<Arrival> = plan(cut(0, 24 * HOUR, 1440.0, 10.0), 17).arrivals().collect();
+    assert!(visits.iter().all(|arrival| !arrival.cached || arrival.cohort == Cohort::Returning));
+    assert!(visits.iter().all(|arrival| !arrival.cached || arrival.origin == Origin::Visit));
+    let sources = |of: fn(&&Arrival) -> bool| -> (usize, usize) {
+        let sources: Vec<u64> = visits.iter().filter(of).map(Arrival::source).collect();
+        (sources.len(), sources.into_iter().collect::<HashSet<u64>>().len())
+    };
+    let (visitors, addresses) = sources(|arrival| arrival.cohort == Cohort::NewCluster);
+    assert_eq!(visitors, addresses);
+    // Two regions.
+    let (visitors, addresses) = sources(|arrival| arrival.cohort != Cohort::NewCluster);
+    assert!(visitors > 8 * addresses && (1800..=2048).contains(&addresses), "{addresses} of {visitors}");
 }
 
 #[test]
@@ -192,7 +214,7 @@ fn a_visitor_does_what_its_client_and_its_patience_allow() {
             Origin::Population => {
                 assert!(does(What::Announce(AnnounceEvent::Interval)) && arrival.steps.len() == 1);
             }
-            Origin::Abuse(_) => panic!("nobody is abusive here"),
+            Origin::Abuse(_) | Origin::Logged(_) => panic!("nobody is abusive here, and no log is replayed"),
             Origin::Side(side) => assert!(side == 0 && does(What::Visit) && arrival.steps.len() == 1),
         }
     }
@@ -208,11 +230,13 @@ fn the_overview_counts_what_was_drawn_and_explains_it() {
     let overview = plan.overview(24);
     assert_eq!(overview.arrivals, plan.arrivals().count() as u64);
     let (drawn, stages) = (counts(&plan, 1)[0], &overview.curves.stages);
-    // Nothing follows a lag at the index: its steps are the plan's own. The others are another draw.
-    assert_eq!(stages[0].total as f64, drawn[0]);
+    let glance = plan.curves(24).stages;
+    assert_eq!(glance[0].total as f64, drawn[0], "nothing follows a lag at the index");
     for (i, stage) in stages.iter().enumerate() {
-        let z = (stage.total as f64 - drawn[i]) / (2.0 * DISPERSION[i] * drawn[i]).sqrt();
-        assert!(z.abs() < 4.5, "{}: {} against {}", stage.stage.name(), stage.total, drawn[i]);
+        assert_eq!(stage.total as f64, drawn[i], "{}", stage.stage.name());
+        // At a glance it is another draw of the same distribution.
+        let z = (glance[i].total as f64 - drawn[i]) / (2.0 * DISPERSION[i] * drawn[i]).sqrt();
+        assert!(z.abs() < 4.5, "{}: {} against {}", stage.stage.name(), glance[i].total, drawn[i]);
         let sum = |of: fn(&Row) -> &[f64; 5]| -> f64 {
             overview.curves.rows.iter().map(|row| of(row)[i]).sum::<f64>() * overview.run_seconds / 24.0
         };
@@ -261,11 +285,13 @@ fn the_digest_sees_whatever_makes_an_arrival_another_one() {
         Plan::new(Arc::new(scenario), VariantName::Baseline, 1).digest()
     };
     let plain = with(|_| {});
-    let changes: [fn(&mut Scenario); 6] = [
+    let changes: [fn(&mut Scenario); 8] = [
         |it| it.funnel.magnet_share = 0.41,
         |it| it.content.zipf = 0.91,
         |it| it.audience.returning = 0.31,
         |it| it.clients.members[1].0.dht = true,
+        |it| it.funnel.cached = 0.51,
+        |it| it.access.members[0].0.unreachable = 0.65,
         |it| it.cut.scale = 1.01,
         |it| it.signals[0].confidence = 0.99,
     ];

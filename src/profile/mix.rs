@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::problem::{Reported, Table};
 use crate::unit::Share;
 
+use super::TrackerHabits;
+
 /// A weighted choice. Shares are normalised to 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mix<T> {
@@ -44,8 +46,10 @@ pub struct Client {
     pub peer_id_prefix: [u8; 8],
     /// HTTP user agent.
     pub user_agent: String,
-    /// Peers asked for in an announce; -1 leaves it to the tracker (BEP 15).
+    /// Peers asked for in an announce; -1 leaves it to the tracker (BEP 15). Whoever leaves asks for none, as libtorrent and Transmission do.
     pub numwant: i32,
+    /// How it speaks to trackers.
+    pub tracker: TrackerHabits,
     /// Whether it uses the DHT beside trackers.
     pub dht: bool,
     /// How its DHT node searches.
@@ -86,4 +90,6 @@ pub struct Access {
     pub down: f64,
     /// Bytes per second from the visitor.
     pub up: f64,
+    /// Share of its visitors whom no peer can reach from outside (NAT, firewall).
+    pub unreachable: f64,
 }

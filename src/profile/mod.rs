@@ -4,6 +4,7 @@ mod envelope;
 mod mix;
 mod read;
 mod target;
+mod tracker;
 mod values;
 
 pub use envelope::{Envelope, LayerEnvelope, Slo};
@@ -11,11 +12,14 @@ pub(crate) use mix::normalised;
 pub use mix::{Access, Client, DhtHabits, Mix};
 pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_keys};
 pub use target::{Authorization, ContentItem, DhtNodes, Dns, HttpEndpoint, Index, Process, Target};
+pub use tracker::{Tracker, TrackerHabits, TrackerKind};
 
 use serde::{Deserialize, Serialize};
 
 /// A part of the target that can saturate on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layer {
     /// Resolvers.

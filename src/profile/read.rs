@@ -1,5 +1,9 @@
 //! Reading profile files.
 
+mod dht;
+mod dns;
+mod tracker;
+
 use std::path::Path;
 
 use crate::problem::{
@@ -7,9 +11,6 @@ use crate::problem::{
     Reported, SourceFile, Table, Text, UrlPath, describe, read,
 };
 use crate::unit::{Rate, Share};
-
-mod dht;
-mod dns;
 
 use super::mix::normalised;
 use super::values::{
@@ -89,6 +90,7 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
         let peer_id = table.required::<PeerIdPrefix>("peer_id", "Start of its peer ids.");
         let user_agent = table.required::<Header>("user_agent", "Its `User-Agent`.");
         let numwant = table.or("numwant", "Peers that it asks a tracker for.", Numwant(-1));
+        let tracker = tracker::habits(table);
         let dht = table.or("dht", "Whether it uses the DHT beside trackers.", true);
         let lookup =
             table.table_of_defaults("lookup", "How its DHT node searches; libtorrent's ways.", dht::habits);
@@ -99,6 +101,7 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
             peer_id_prefix: peer_id?.0,
             user_agent: user_agent?.0.0,
             numwant: numwant?.0,
+            tracker: tracker?,
             dht: dht?,
             lookup: lookup?,
         };
@@ -114,9 +117,14 @@ fn access(table: &mut Table<'_>) -> Result<Mix<Access>, Reported> {
         let share = table.required::<Share>("share", "Share of the visitors; shares add up to 100%.");
         let down = table.required::<Bandwidth>("down", "Towards the visitor.");
         let up = table.required::<Bandwidth>("up", "From the visitor.");
+        let unreachable = table.or(
+            "unreachable",
+            "Visitors behind a NAT or firewall that lets no peer in (Halkes & Pouwelse 2010: 64% of all).",
+            Share(0.64),
+        );
         let name = name?.0.0;
         names.claim(table, "name", &name)?;
-        Ok((Access { name, down: down?.0.0, up: up?.0.0 }, share?.0))
+        Ok((Access { name, down: down?.0.0, up: up?.0.0, unreachable: unreachable?.0 }, share?.0))
     });
     Ok(Mix { members: normalised(table, "access", members?)? })
 }
@@ -125,14 +133,17 @@ fn target(table: &mut Table<'_>) -> Result<Target, Reported> {
     let name = table.required::<Name>("name", "Name in reports.");
     let index = table.table("index", "Web pages.", index);
     let metadata = table.table("metadata", "The server of the `.torrent` files.", endpoint);
-    let tracker = table.table("tracker", "The UDP tracker.", |table| {
-        table.required::<Address>("address", "Where it listens.")
-    });
+    let trackers = table.filled_tables("tracker", "A tracker.", tracker::tracker);
     let dht = table.table("dht", "The DHT.", dht::nodes);
     let dns =
         table.optional_table("dns", "The visitors' resolvers; without it no name is resolved.", dns::dns);
     let swarm = table.optional_table("swarm", "Who answers in the visitors' stead.", |table| {
-        table.required::<Port>("stand_in_port", "Port that visitors announce as their own.")
+        let port = table.required::<Port>("stand_in_port", "Port that visitors announce as their own.");
+        let peers = table.list::<Address>(
+            "peers",
+            "The target's own peers, where nobody but they and the visitors is in its swarms: other peers are wrong then.",
+        );
+        Ok((port?.0, peers?.into_iter().map(|peer| peer.into_inner().0).collect()))
     });
     let mut names = Names::default();
     let mut hashes = Names::default();
@@ -148,6 +159,10 @@ fn target(table: &mut Table<'_>) -> Result<Target, Reported> {
     let envelope = Envelope::read(table);
     let authorization =
         table.optional_table("authorization", "Leave to load addresses outside loopback.", authorization);
+    let (stand_in_port, own_peers) = match swarm? {
+        Some((port, peers)) => (Some(port), peers),
+        None => (None, Vec::new()),
+    };
     let (index, metadata, dns) = (index?, metadata?, dns?);
     if dns.is_some() {
         dns::names(table, [&index.server, &metadata])?;
@@ -157,11 +172,12 @@ fn target(table: &mut Table<'_>) -> Result<Target, Reported> {
         name: name?.0.0,
         index,
         metadata,
-        tracker: tracker?.0,
+        trackers: trackers?,
         dht,
         dht_nodes,
         dns,
-        stand_in_port: swarm?.map(|port| port.0),
+        stand_in_port,
+        own_peers,
         content: content?,
         envelope: envelope?,
         processes: processes?,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::{Envelope, Layer};
+use super::{Envelope, Layer, Tracker};
 
 /// The fleet under load: where its layers answer, what they hold and what they promise.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,8 +15,8 @@ pub struct Target {
     pub index: Index,
     /// `.torrent` files.
     pub metadata: HttpEndpoint,
-    /// UDP tracker.
-    pub tracker: SocketAddr,
+    /// Trackers. Never empty.
+    pub trackers: Vec<Tracker>,
     /// Nodes that a DHT lookup starts from.
     pub dht: Vec<SocketAddr>,
     /// What those nodes and the others of their network promise.
@@ -26,6 +26,9 @@ pub struct Target {
     /// Port that visitors announce as their own. Visitors do not upload yet, so a testbed names its seedbox here: it answers in their stead.
     /// Without it visitors announce a port of their own on which nothing listens.
     pub stand_in_port: Option<u16>,
+    /// The target's own peers. Where they are named, the swarms are theirs and the visitors' alone: anybody else whom a tracker names is a
+    /// stranger. Empty where that is not known.
+    pub own_peers: Vec<SocketAddr>,
     /// What can be fetched. Item r stands for rank r of the scenario's catalogue; a shorter list is used modulo its length. Never empty.
     pub content: Vec<ContentItem>,
     /// What each layer promises.

@@ -11,7 +11,7 @@ use crate::journey::{Cause, Kind, Oddity};
 use super::latency::Distribution;
 
 /// How many failed, by cause.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(from = "BTreeMap<Cause, u64>", into = "BTreeMap<Cause, u64>")]
 pub struct Failures([u64; Cause::ALL.len()]);
 
@@ -55,7 +55,7 @@ impl AddAssign<&Self> for Failures {
 }
 
 /// What became of journeys, or of the operations of one kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
     /// Became due.

@@ -126,6 +126,7 @@ pub(crate) fn manifest(workers: usize) -> Manifest {
         cut: Cut { speed: 500.0, scale: 1.0, from: Duration::ZERO, until: Duration::from_secs(30_000) },
         seed: 7,
         plan_digest: "00ff".to_owned(),
+        replay: None,
         planned: BTreeMap::new(),
         workers,
         world: WorldName::Model,

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 
 use crate::fit::{
-    Account, Against, Comparison, Control, Coverage, Estimate, Series, Shock, Split, Uplift, WEEKDAYS,
+    Account, Against, Comparison, Control, Coverage, Doubt, Estimate, Lag, Series, Shock, Split, Uplift,
+    WEEKDAYS,
 };
 
 use super::quantity::{percent, three_digits};
@@ -16,12 +17,14 @@ const LISTED: usize = 10;
 #[must_use]
 pub fn text(name: &str, series: &Series, account: &Account) -> String {
     let sections = [
-        measured(name, series),
-        normal(series, account),
-        shocks(series, account),
+        verdict(account),
         scenario(series, account),
         coverage(&account.coverage),
         uplifts(&account.uplifts),
+        lag(account),
+        measured(name, series),
+        normal(series, account),
+        shocks(series, account),
     ];
     sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n")
 }
@@ -59,9 +62,10 @@ fn normal(series: &Series, account: &Account) -> String {
     text += &format!("  {}\n", days.collect::<Vec<_>>().join("  "));
     let fanos =
         branching.measured.iter().map(|(window, f)| format!("{} {}", span(*window), three_digits(*f)));
-    text += &format!("  Fano factor by window: {}\n", fanos.collect::<Vec<_>>().join("  "));
+    text +=
+        &format!("  dispersion of second differences by window: {}\n", fanos.collect::<Vec<_>>().join("  "));
     text + &format!(
-        "  branching ratio {}, mean delay {} s (drifts of the level count as self-excitation: an upper bound)\n",
+        "  branching ratio {}, mean delay {} s (noise that grows with the level counts as well: an upper bound)\n",
         interval(branching.ratio),
         interval(branching.delay)
     )
@@ -90,33 +94,86 @@ fn shocks(series: &Series, account: &Account) -> String {
     table(&columns, &rows) + &more(largest.len())
 }
 
+/// What to do with the scenario, and everything that speaks against it.
+fn verdict(account: &Account) -> String {
+    let scenario = &account.scenario;
+    let peak = scenario.peak;
+    let mut text = if account.doubts.is_empty() {
+        "✓ USABLE: nothing speaks against the fitted scenario\n".to_owned()
+    } else {
+        format!("! USE WITH CARE: {} doubt(s) about the fitted scenario\n", account.doubts.len())
+    };
+    text += &format!(
+        "  peak: measured {:.0} a bin, scenario {:.0} (70 % band {:.0} to {:.0}); band learnt from {} event(s)\n",
+        peak.count, peak.mean, peak.band.low, peak.band.high, account.events,
+    );
+    let doubts = account.doubts.iter().map(|doubt| format!("  ! {}\n", self::doubt(doubt)));
+    text + &doubts.collect::<String>()
+}
+
+fn doubt(doubt: &Doubt) -> String {
+    match doubt {
+        Doubt::OneEvent => {
+            "one event only: the band is all that was seen of it, the next may be quite different".to_owned()
+        }
+        Doubt::FewEvents(events) => format!("{events} events only: how much they differ is hardly known"),
+        Doubt::Band(split) => {
+            format!("the 70 % band does not hold 60 to 80 % of what was held out ({})", self::split(*split))
+        }
+        Doubt::NoBetterThanNormal(split) => {
+            format!("a normal day predicts what was held out as well ({})", self::split(*split))
+        }
+        Doubt::NoBetterThanPersistence(split) => {
+            format!("the last hour predicts what was held out as well ({})", self::split(*split))
+        }
+        Doubt::Peak => {
+            "the scenario misses the peak: outside its band and off by more than a quarter".to_owned()
+        }
+        Doubt::Control(at, Control::Fell) => {
+            format!("the control fell with the event of {}: something else moved as well", moment(*at))
+        }
+        Doubt::Control(at, _) => format!(
+            "the control rose with the event of {}: the event is not the only cause of the rise",
+            moment(*at)
+        ),
+        Doubt::NotUnusual(at) => {
+            format!("the event of {} brought no more than some week without it", moment(*at))
+        }
+    }
+}
+
+const fn split(split: Split) -> &'static str {
+    match split {
+        Split::Hours => "random hours in turn",
+        Split::Halves => "every second hour, then the others",
+        Split::Later => "later than 6 h after the peak",
+    }
+}
+
 fn scenario(series: &Series, account: &Account) -> String {
-    let event = &account.scenario.event;
-    let shape = &event.attention;
+    let scenario = &account.scenario;
+    let event = &scenario.event;
     let mut text = format!(
-        "scenario of {} to {}\n  base {} per bin, rise {}, relaxation (1 + t/{})^-{:.1}\n",
+        "scenario of {} to {} (intervals of 95 %)\n  base {} per bin, relaxation (1 + t/c)^-{:.1}\n",
         moment(series.second(event.window.from)),
         moment(series.second(event.window.until)),
         interval(event.base),
-        span(shape.rise.as_secs_f64()),
-        span(shape.relax.as_secs_f64()),
-        1.0 + shape.theta,
+        1.0 + event.attention.theta,
     );
     for wave in &event.waves {
         let at = moment(series.second(event.window.from) + wave.at as i64);
-        text += &format!("  shock at {at}, strength {}\n", interval(wave.strength));
-    }
-    text += &format!(
-        "  70 % band of its simulation: holds {} of the bins that it was fitted on\n",
-        percent(account.inside)
-    );
-    if let Some((count, band)) = account.peak {
         text += &format!(
-            "  its fullest bin has {count:.0}; the simulation has {:.0} there (15 % {:.0}, 85 % {:.0})\n",
-            band.middle, band.low, band.high
+            "  shock at {at}, strength {}, rise {}, c {}\n",
+            interval(wave.strength),
+            span(wave.rise.as_secs_f64()),
+            span(wave.relax.as_secs_f64()),
         );
     }
-    text
+    text + &format!(
+        "  its 70 % band holds {} of its bins; chance and self-excitation alone, as `squall plan --bands` draws them, {}\n",
+        percent(scenario.inside),
+        percent(scenario.inside_alone),
+    )
 }
 
 fn coverage(coverage: &[Coverage]) -> String {
@@ -128,32 +185,70 @@ fn coverage(coverage: &[Coverage]) -> String {
         "events",
         "bins",
         "in 70 % band",
-        "branching alone",
         "pinball",
-        "normal day's",
+        "/ normal day's",
+        "/ last hour's",
         "60-80 %",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for found in coverage {
-        let name = match found.split {
-            Split::Between => "every second hour or bin",
-            Split::Later => "what comes after the peak",
-        };
+        let inside = found.inside;
         rows.push(vec![
-            name.to_owned(),
+            split(found.split).to_owned(),
             found.events.to_string(),
             found.points.to_string(),
-            percent(found.inside),
-            percent(found.inside_alone),
+            format!("{} ({:.0} to {:.0})", percent(inside.value), 100.0 * inside.low, 100.0 * inside.high),
             format!("{:.3}", found.pinball),
-            format!("{:.3}", found.pinball_calm),
-            if (0.6..=0.8).contains(&found.inside) { "yes" } else { "no" }.to_owned(),
+            interval(found.against_normal),
+            interval(found.against_persistence),
+            if found.honest() { "yes" } else { "no" }.to_owned(),
         ]);
     }
-    let right = [Align::Right; 7];
-    let columns: Vec<Align> = std::iter::once(Align::Left).chain(right).collect();
-    "bands on bins that were not fitted (pinball loss over the mean count)\n".to_owned()
+    let columns: Vec<Align> = std::iter::once(Align::Left).chain([Align::Right; 7]).collect();
+    let taught = coverage.iter().map(|found| found.taught).max().unwrap_or(0);
+    let first = if taught > 0 {
+        format!(
+            "  the first {taught} events are not judged later than 6 h: they teach how far such forecasts go wrong\n"
+        )
+    } else {
+        String::new()
+    };
+    "bands on bins that were not fitted (pinball loss over the mean count, and over that of simpler predictions: below 1 is better)\n"
+        .to_owned()
         + &table(&columns, &rows)
+        + &first
+}
+
+fn lag(account: &Account) -> String {
+    match &account.lag {
+        None => String::new(),
+        Some(Err(why)) => format!("lag behind the other series\n  not looked for: {why}\n"),
+        Some(Ok(found)) => lagged(found),
+    }
+}
+
+fn lagged(found: &Lag) -> String {
+    let minutes = |estimate: Estimate| {
+        let [value, low, high] = [estimate.value, estimate.low, estimate.high].map(span);
+        format!("{value} ({low} to {high})")
+    };
+    let head = if found.found() {
+        format!("it lags {} behind the other series\n", minutes(found.lag))
+    } else {
+        let why = if !found.significant() {
+            "the correlation is what chance brings"
+        } else if found.correlation <= found.reverse {
+            "the other series follows this one rather than leads it"
+        } else {
+            "too few events show the same"
+        };
+        format!("no lag found behind the other series: {why}; the best was {}\n", minutes(found.lag))
+    };
+    format!(
+        "{head}  correlation {:.3} after whitening; 95 of 100 circular shifts stay below {:.3}; the other way round {:.3}\n  \
+         {} of {} events show this lag; a lag is no cause: both may follow a third\n",
+        found.correlation, found.chance, found.reverse, found.agreeing, found.events,
+    )
 }
 
 fn uplifts(all: &[Against]) -> String {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::profile::{Access, Client, DhtHabits, Mix};
 
 use super::{
-    Attention, Audience, Catalogue, Channel, ContentClass, Cut, Funnel, Kernel, Lag, Region, Scenario,
-    SideTraffic, Signal, SignalKind, Transition, Variant, Variants,
+    Attention, Audience, Catalogue, Channel, ContentClass, Cut, Engagement, Funnel, Kernel, Lag, Region,
+    Scenario, SideRate, SideTraffic, Signal, SignalKind, Transition, Variant, Variants,
 };
 
 const fn minutes(minutes: u64) -> Duration {
@@ -30,6 +30,7 @@ pub fn sample() -> Scenario {
         start: jiff::Timestamp::UNIX_EPOCH,
         duration: minutes(1440),
         signals: vec![listing],
+        feed_faults: Vec::new(),
         confounders: Vec::new(),
         abuse: Vec::new(),
         restarts: Vec::new(),
@@ -52,9 +53,8 @@ pub fn sample() -> Scenario {
         side: vec![SideTraffic {
             name: "status".into(),
             path: "/status".into(),
-            base: 4.0,
-            follows: Channel::Concern,
-            gain: 1.0,
+            body: None,
+            rate: SideRate::Attention { follows: Channel::Concern, base: 4.0, gain: 1.0 },
         }],
         clients: Mix { members: vec![(client("qBittorrent", true), 0.7), (client("plain", false), 0.3)] },
         access: Mix { members: vec![(line("dsl", 20.0, 2.0), 0.4), (line("fibre", 500.0, 300.0), 0.6)] },
@@ -77,11 +77,17 @@ pub fn signal(name: &str) -> Signal {
         at: minutes(360),
         lag: Duration::ZERO,
         ramp: Duration::ZERO,
+        rise: None,
+        relax: None,
         price: 0.0,
         market: 0.0,
         volume: 1.0,
         mentions: 1.0,
+        posts: Engagement::Original,
         sentiment: 0.0,
+        searches: 1.0,
+        wallets: 1.0,
+        outage: false,
         strength: None,
         go_live: None,
         confidence: 1.0,
@@ -115,6 +121,7 @@ pub fn attention() -> Attention {
 fn funnel() -> Funnel {
     Funnel {
         assets: 4,
+        cached: 0.5,
         metadata: Transition { conversion: 0.5, lag: lag(2, 10) },
         magnet_share: 0.4,
         start: Transition { conversion: 0.6, lag: lag(1, 5) },
@@ -143,11 +150,12 @@ fn client(name: &str, dht: bool) -> Client {
         peer_id_prefix: *b"-qB4520-",
         user_agent: format!("{name}/1.0"),
         numwant: 50,
+        tracker: crate::profile::TrackerHabits::default(),
         dht,
         lookup: DhtHabits::default(),
     }
 }
 
 fn line(name: &str, down: f64, up: f64) -> Access {
-    Access { name: name.into(), down: down * 125_000.0, up: up * 125_000.0 }
+    Access { name: name.into(), down: down * 125_000.0, up: up * 125_000.0, unreachable: 0.64 }
 }

@@ -5,20 +5,19 @@ use std::time::Duration;
 use toml::Spanned;
 
 mod event;
+mod side;
 mod signal;
 
-use crate::problem::{
-    Moment, Name, Names, OneOf, PositiveDuration, PositiveRate, Reported, Table, Text, UrlPath,
-};
+use crate::problem::{Moment, Name, Names, OneOf, PositiveDuration, PositiveRate, Reported, Table, Text};
 use crate::profile::{normalised, parse_access, parse_clients};
-use crate::unit::{Factor, Quantity, Rate, Share, UtcOffset};
+use crate::unit::{Factor, Quantity, Share, UtcOffset};
 
 use super::Cut;
 use super::cut::Window;
 use super::load::Profiles;
 use super::types::{
-    Attention, Audience, Catalogue, Channel, ContentClass, Funnel, Kernel, Lag, Region, Scenario,
-    SideTraffic, Transition, Variant, Variants,
+    Attention, Audience, Catalogue, ContentClass, Funnel, Kernel, Lag, Region, Scenario, Transition, Variant,
+    Variants,
 };
 use super::values::{Beta, Branching, Exponent, Few, Hour, Items, RegionName, Size, Strength};
 
@@ -46,6 +45,7 @@ pub(super) fn scenario(table: &mut Table<'_>, profiles: &mut Profiles<'_>) -> Re
         false => regions.into_iter().collect(),
     };
     let signals = signal::signals(table, duration, &regions);
+    let feed_faults = signal::feed_faults(table, duration);
     let confounders = event::confounders(table, duration, &regions);
     let abuse = event::abuse(table, duration, &regions);
     let restarts = event::incidents(
@@ -58,7 +58,7 @@ pub(super) fn scenario(table: &mut Table<'_>, profiles: &mut Profiles<'_>) -> Re
     let attention = table.table_of_defaults("attention", "How signals move attention.", attention);
     let funnel = table.table_of_defaults("funnel", "How visitors go from stage to stage.", funnel);
     let content = catalogue(table);
-    let side = side(table);
+    let side = side::side(table);
     let variants = table.table_of_defaults("variants", "The three forecasts.", variants);
     let (start, duration) = (start?.0, duration?);
     if start.checked_add(duration).is_err() {
@@ -75,6 +75,7 @@ pub(super) fn scenario(table: &mut Table<'_>, profiles: &mut Profiles<'_>) -> Re
         start,
         duration,
         signals,
+        feed_faults: feed_faults?,
         confounders: confounders?,
         abuse: abuse?,
         restarts: restarts?,
@@ -256,6 +257,11 @@ fn attention(table: &mut Table<'_>) -> Result<Attention, Reported> {
 
 fn funnel(table: &mut Table<'_>) -> Result<Funnel, Reported> {
     let assets = table.or("assets", "Assets fetched with a page (assumed).", Few(6));
+    let cached = table.or(
+        "cached",
+        "Returning visitors whose browser still has the assets: they fetch the page alone (assumed).",
+        Share(0.6),
+    );
     // 40% of 50%: 10,000 visits give 2,000 client starts.
     let metadata = table.table_of_defaults("metadata", "Visits that ask for metadata (assumed).", |table| {
         transition(table, Share(0.4), (30 * SECOND, 5 * MINUTE))
@@ -299,6 +305,7 @@ fn funnel(table: &mut Table<'_>) -> Result<Funnel, Reported> {
     );
     Ok(Funnel {
         assets: assets?.0,
+        cached: cached?.0,
         metadata: metadata?,
         magnet_share: magnet_share?.0,
         start: start?,
@@ -351,25 +358,6 @@ fn catalogue(table: &mut Table<'_>) -> Result<Catalogue, Reported> {
         return Err(table.wrong("content", format!("{items} items are too many"), Some(hint)));
     }
     Ok(Catalogue { classes, zipf: zipf?.0 })
-}
-
-fn side(table: &mut Table<'_>) -> Result<Vec<SideTraffic>, Reported> {
-    let mut unique = Names::default();
-    let side = table.tables("side", "Traffic on the index layer beside the funnel.", |table| {
-        let name = table.required::<Name>("name", "Name in files and reports.");
-        let path = table.required::<UrlPath>("path", "Path that is fetched.");
-        let base = table.required::<Rate>("base", "Requests on a normal day.");
-        let follows = table.required::<OneOf<Channel>>("follows", "The attention that makes it grow.");
-        let gain = table.or("gain", "Growth per unit of excess of that attention.", Strength(1.0));
-        let name = name?.0.0;
-        unique.claim(table, "name", &name)?;
-        Ok(SideTraffic { name, path: path?.0.0, base: base?.0, follows: follows?.0, gain: gain?.0 })
-    })?;
-    if side.len() > 256 {
-        let hint = "at most 256 are told apart".to_owned();
-        return Err(table.wrong("side", format!("{} times `side` is too many", side.len()), Some(hint)));
-    }
-    Ok(side)
 }
 
 fn variants(table: &mut Table<'_>) -> Result<Variants, Reported> {

@@ -19,6 +19,8 @@ pub struct Scenario {
     pub duration: Duration,
     /// What the market and the media do, in order of time.
     pub signals: Vec<Signal>,
+    /// What is wrong with their feed; moves only what is seen of them.
+    pub feed_faults: Vec<FeedFault>,
     /// What moves demand without being a signal.
     pub confounders: Vec<Confounder>,
     /// Load that no visitor makes.
@@ -62,6 +64,10 @@ pub struct Signal {
     pub lag: Duration,
     /// Time over which its effect builds up before it shows (endogenous); zero for an effect from outside.
     pub ramp: Duration,
+    /// Time to the peak of its effect; the attention's where `None`.
+    pub rise: Option<Duration>,
+    /// Time constant of its relaxation; the attention's where `None`.
+    pub relax: Option<Duration>,
     /// Relative price change, +0.18 for +18 %.
     pub price: f64,
     /// Relative change of the whole market.
@@ -70,8 +76,16 @@ pub struct Signal {
     pub volume: f64,
     /// Mentions per hour as a multiple of normal; 1 where not given.
     pub mentions: f64,
+    /// What the mentions are.
+    pub posts: Engagement,
     /// Mood of the mentions, -1 (worry) ..= 1 (enthusiasm).
     pub sentiment: f64,
+    /// Searches as a multiple of normal; 1 where not given. Evidence alone: moves nothing.
+    pub searches: f64,
+    /// Inflow of wallets as a multiple of normal; 1 where not given. Evidence alone: moves nothing.
+    pub wallets: f64,
+    /// An exchange cannot be reached. Evidence alone: moves nothing.
+    pub outage: bool,
     /// Strength on interest; worked out from what it says where `None`.
     pub strength: Option<f64>,
     /// An exchange listing: scenario time at which trading starts.
@@ -97,6 +111,63 @@ pub enum SignalKind {
     Organic,
     /// The market moves.
     Market,
+}
+
+/// What somebody does who mentions something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engagement {
+    /// Writes.
+    Original,
+    /// Passes on.
+    Repost,
+    /// Answers.
+    Comment,
+    /// Approves.
+    Like,
+}
+
+/// What a signal's feed measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Metric {
+    /// Relative price change.
+    Price,
+    /// Relative change of the whole market.
+    Market,
+    /// Trading volume, as a multiple of normal.
+    Volume,
+    /// Mentions per hour, as a multiple of normal.
+    Mentions,
+    /// Mood of the mentions, -1..=1.
+    Sentiment,
+    /// Searches, as a multiple of normal.
+    Searches,
+    /// Inflow of wallets, as a multiple of normal.
+    Wallets,
+    /// An exchange announces a listing: 1.
+    Listing,
+    /// Trading of a listing starts: 1.
+    Trading,
+    /// An exchange cannot be reached: 1.
+    Outage,
+}
+
+/// Something that is wrong with the feed of signals, not with the market.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeedFault {
+    /// Name in files and reports.
+    pub name: String,
+    /// Scenario time of its beginning.
+    pub from: Duration,
+    /// Scenario time of its end, later than `from`.
+    pub until: Duration,
+    /// What it concerns; everything where empty.
+    pub metrics: Vec<Metric>,
+    /// How much later what happens is seen.
+    pub delay: Duration,
+    /// Share of the observations that never arrive, 0..=1.
+    pub loss: f64,
+    /// Standard deviation of the error that values get, relative to them.
+    pub noise: f64,
 }
 
 /// The effect of a signal come again: a second listing, a weekly recap, a repost.
@@ -266,6 +337,8 @@ pub enum Kernel {
 pub struct Funnel {
     /// Assets fetched with a page.
     pub assets: u32,
+    /// Returning visitors whose browser still has them: they fetch the page alone.
+    pub cached: f64,
     /// Visits that ask for metadata.
     pub metadata: Transition,
     /// Metadata requests that are magnet links.
@@ -333,14 +406,48 @@ pub struct ContentClass {
 pub struct SideTraffic {
     /// Name in files and reports.
     pub name: String,
-    /// Path that is fetched.
+    /// Path that is asked for.
     pub path: String,
-    /// Requests per second on a normal day.
-    pub base: f64,
-    /// What makes it grow.
-    pub follows: Channel,
-    /// Growth per unit of excess of that channel.
-    pub gain: f64,
+    /// JSON that is posted there; `None` for a page that is fetched.
+    pub body: Option<String>,
+    /// How often.
+    pub rate: SideRate,
+}
+
+/// How often side traffic comes.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SideRate {
+    /// With a kind of attention, whoever visits.
+    Attention {
+        /// What makes it grow.
+        follows: Channel,
+        /// Requests per second on a normal day.
+        base: f64,
+        /// Growth per unit of excess of that channel.
+        gain: f64,
+    },
+    /// With what visitors do in the funnel.
+    Funnel {
+        /// What it comes with.
+        follows: Event,
+        /// Requests for each of these events.
+        each: f64,
+        /// Time from the event to the request; zero for together.
+        lag: Lag,
+    },
+}
+
+/// Something that visitors do in the funnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// They visit.
+    Visit,
+    /// They ask for metadata.
+    Metadata,
+    /// Their client starts.
+    Start,
+    /// Their client stops.
+    Stop,
 }
 
 /// A kind of attention.
@@ -386,7 +493,16 @@ pub struct Variant {
 
 /// Which forecast is driven.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    clap::ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum VariantName {

@@ -1,12 +1,38 @@
 //! What single keys of scenarios hold.
 
-use super::{AbuseKind, Channel, ConfounderKind, Kernel, SignalKind};
+use super::{AbuseKind, Channel, ConfounderKind, Engagement, Event, Kernel, Metric, SignalKind};
 use crate::problem::{Choice, OneOf, Shown, Text, bounded, shown};
 use crate::unit::{ByteSize, Change, Factor, Quantity};
 
-impl Choice for Channel {
-    const NAMES: &'static [(&'static str, Self)] =
-        &[("interest", Self::Interest), ("concern", Self::Concern)];
+/// What side traffic follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follows {
+    /// A kind of attention.
+    Attention(Channel),
+    /// An event of the funnel.
+    Funnel(Event),
+}
+
+impl Choice for Follows {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("interest", Self::Attention(Channel::Interest)),
+        ("concern", Self::Attention(Channel::Concern)),
+        ("visits", Self::Funnel(Event::Visit)),
+        ("metadata", Self::Funnel(Event::Metadata)),
+        ("starts", Self::Funnel(Event::Start)),
+        ("stops", Self::Funnel(Event::Stop)),
+    ];
+}
+
+/// How an HTTP request is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Post,
+}
+
+impl Choice for Method {
+    const NAMES: &'static [(&'static str, Self)] = &[("GET", Self::Get), ("POST", Self::Post)];
 }
 
 impl Choice for SignalKind {
@@ -16,6 +42,51 @@ impl Choice for SignalKind {
         ("organic", Self::Organic),
         ("market", Self::Market),
     ];
+}
+
+impl Choice for Engagement {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("original", Self::Original),
+        ("repost", Self::Repost),
+        ("comment", Self::Comment),
+        ("like", Self::Like),
+    ];
+}
+
+impl Choice for Metric {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("price", Self::Price),
+        ("market", Self::Market),
+        ("volume", Self::Volume),
+        ("mentions", Self::Mentions),
+        ("sentiment", Self::Sentiment),
+        ("searches", Self::Searches),
+        ("wallets", Self::Wallets),
+        ("listing", Self::Listing),
+        ("trading", Self::Trading),
+        ("outage", Self::Outage),
+    ];
+}
+
+impl Metric {
+    /// The name used in files and feeds.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        name_of(self)
+    }
+}
+
+impl SignalKind {
+    /// The name used in files and feeds.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        name_of(self)
+    }
+}
+
+/// The name that files use.
+fn name_of<C: Choice + PartialEq>(member: C) -> &'static str {
+    C::NAMES.iter().find(|(_, other)| *other == member).map_or("", |(name, _)| *name)
 }
 
 impl Choice for ConfounderKind {
@@ -46,8 +117,7 @@ impl Choice for Kernel {
 
 impl<C: Choice + PartialEq> Shown for OneOf<C> {
     fn shown(&self) -> String {
-        let name = C::NAMES.iter().find(|(_, member)| *member == self.0).map_or("", |(name, _)| *name);
-        format!("\"{name}\"")
+        format!("\"{}\"", name_of(self.0))
     }
 }
 
@@ -70,6 +140,11 @@ bounded! {
     pub(super) Branching(f64): "a branching ratio from 0 up to, but not, 1", "0.3", |it| (0.0..1.0).contains(it);
     /// A local time of day, in hours.
     pub(super) Hour(f64): "an hour of the day from 0 up to, but not, 24", "20 or 20.5", |it| (0.0..24.0).contains(it);
+    /// Requests that come with one event.
+    pub(super) Each(f64): "a number above 0 and at most 100", "0.3 or 2", |it| *it > 0.0 && *it <= 100.0;
+    /// A document that is sent.
+    pub(super) Json(Text): "a JSON document on one line", "'{\"jsonrpc\":\"2.0\",\"method\":\"getBalance\",\"id\":1}'",
+        |it| serde_json::from_str::<serde::de::IgnoredAny>(&it.0).is_ok();
     /// Things of which a page or a visitor has a few.
     pub(super) Few(u32): "a whole number from 0 to 100", "3", |it| *it <= 100;
     /// Items of a content class.

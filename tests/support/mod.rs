@@ -13,11 +13,12 @@ use squall::journey::{Operation, Outcome, Peer, Reply, Visitor};
 use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
 use squall::profile::{
-    Access, Client, ContentItem, DhtHabits, DhtNodes, Envelope, HttpEndpoint, Index, Mix, Target,
+    Access, Client, ContentItem, DhtHabits, DhtNodes, Envelope, HttpEndpoint, Index, Mix, Target, Tracker,
+    TrackerHabits,
 };
 use squall::scenario::{
-    Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideTraffic, Transition,
-    Variant, Variants,
+    Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideRate, SideTraffic,
+    Transition, Variant, Variants,
 };
 use squall::unit::Tick;
 
@@ -35,6 +36,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         peer_id_prefix: *b"-SQ0001-",
         user_agent: "squall-test/1".to_owned(),
         numwant: 50,
+        tracker: TrackerHabits::default(),
         dht: true,
         lookup: DhtHabits::default(),
     };
@@ -45,6 +47,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         duration: day,
         signals: Vec::new(),
         confounders: Vec::new(),
+        feed_faults: Vec::new(),
         abuse: Vec::new(),
         restarts: Vec::new(),
         exoduses: Vec::new(),
@@ -67,6 +70,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         },
         funnel: Funnel {
             assets: 1,
+            cached: 0.0,
             metadata: transition.clone(),
             magnet_share: 0.0,
             start: transition,
@@ -83,12 +87,13 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         side: vec![SideTraffic {
             name: "status".to_owned(),
             path: "/status".to_owned(),
-            base: 0.0,
-            follows: Channel::Concern,
-            gain: 0.0,
+            body: Some(r#"{"jsonrpc":"2.0","method":"getHealth","id":1}"#.to_owned()),
+            rate: SideRate::Attention { follows: Channel::Concern, base: 0.0, gain: 0.0 },
         }],
         clients: Mix { members: vec![(client, 1.0)] },
-        access: Mix { members: vec![(Access { name: "fast".to_owned(), down: 1e9, up: 1e9 }, 1.0)] },
+        access: Mix {
+            members: vec![(Access { name: "fast".to_owned(), down: 1e9, up: 1e9, unreachable: 0.0 }, 1.0)],
+        },
         variants: Variants { conservative: variant, baseline: variant, breakout: variant },
         cut: Cut { speed: 1.0, scale: 1.0, from: Duration::ZERO, until: day },
     }
@@ -105,11 +110,12 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
             assets: vec!["/a.css".to_owned()],
         },
         metadata: server,
-        tracker: address,
+        trackers: vec![Tracker::udp(address)],
         dht: vec![address],
         dht_nodes: DhtNodes::default(),
         dns: None,
         stand_in_port: None,
+        own_peers: Vec::new(),
         content: vec![ContentItem {
             name: "a release".to_owned(),
             info_hash,
@@ -123,7 +129,16 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
 
 /// A visitor of the test scenario.
 pub(crate) fn visitor(seed: u64) -> Visitor {
-    Visitor { seed, client: 0, access: 0, region: 0, content: 0 }
+    Visitor {
+        seed,
+        source: seed,
+        client: 0,
+        access: 0,
+        region: 0,
+        content: 0,
+        cached: false,
+        reachable: true,
+    }
 }
 
 /// A world against this target; only inside [`local`].
@@ -131,11 +146,12 @@ pub(crate) fn world(target: Target, patience: Duration) -> LiveWorld {
     world_of(target, scenario(patience))
 }
 
-/// A world of this scenario; only inside [`local`].
+/// A world of this scenario's visitors against this target; only inside [`local`].
 pub(crate) fn world_of(target: Target, scenario: Scenario) -> LiveWorld {
     let guard = Arc::new(Guard::new(&target).unwrap());
     let (target, scenario) = (Arc::new(target), Arc::new(scenario));
-    LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 1 }).unwrap()
+    LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 1, workers: 1 })
+        .unwrap()
 }
 
 /// Runs a test as a worker runs: one thread, one runtime, a `LocalSet`.

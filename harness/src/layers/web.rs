@@ -6,13 +6,14 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use anyhow::Context;
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{Never, pages, ready};
@@ -56,7 +57,8 @@ impl IntoResponse for Document {
     }
 }
 
-/// `/content/{name}`, `/assets/{name}`, and a small page on every other path: which paths get side traffic is the scenario's business.
+/// `/content/{name}`, `/assets/{name}`, and on every other path a small page, or an answer to what is posted there: which paths get side
+/// traffic is the scenario's business.
 pub(super) fn index(assignment: &IndexAssignment) -> anyhow::Result<Never> {
     let contents = assignment.items.iter().map(|item| {
         let page = pages::landing(item, &assignment.items, assignment.tracker);
@@ -70,7 +72,7 @@ pub(super) fn index(assignment: &IndexAssignment) -> anyhow::Result<Never> {
     let router = Router::new()
         .route("/content/{name}", get(document).with_state(Arc::new(contents.collect())))
         .route("/assets/{name}", get(document).with_state(Arc::new(assets.collect())))
-        .fallback(move || async { side });
+        .fallback(get(move || async { side }).post(call));
     serve(router)
 }
 
@@ -83,6 +85,14 @@ pub(super) fn metadata(assignment: MetadataAssignment) -> anyhow::Result<Never> 
         files.insert(format!("{}.torrent", torrent.name), file);
     }
     serve(Router::new().route("/torrents/{name}", get(document).with_state(Arc::new(files))))
+}
+
+/// Answers a call as JSON-RPC 2.0 does (a wallet, an RPC gateway), and any other JSON (a login, a search) with what it was sent.
+async fn call(Json(sent): Json<Value>) -> Json<Value> {
+    Json(match sent.get("jsonrpc") {
+        Some(version) => json!({ "jsonrpc": version, "id": sent["id"], "result": { "ok": true } }),
+        None => json!({ "ok": true, "sent": sent }),
+    })
 }
 
 async fn document(State(shelf): State<Shelf>, Path(name): Path<String>) -> Result<Document, StatusCode> {

@@ -146,10 +146,15 @@ fn rescaled_times_are_a_unit_poisson_process_and_poisson_times_are_not() {
 fn intensities_are_the_published_ones() {
     let exponential = |t: f64| 0.9 * Memory::exponential(1.0).at(t);
     assert!((exponential(3.0) + exponential(2.0) - 0.166_610_1).abs() < 5e-7);
-    // As θ·c^θ·(t + c)^−(1+θ), divided by the c^θ that the oracle's kernel leaves out: K·(t + c)^−2.
-    let memory = Memory::power_law(1.0, 2.0, 1000.0, 16);
-    let power = |t: f64| 0.9 * memory.at(t) / 2.0;
-    assert!((power(3.0) + power(2.0) - 0.092_25).abs() < 1e-3, "{}", power(3.0) + power(2.0));
+    // Of θ·c^θ·(t + c)^−(1+θ) the oracle's kernel leaves c^θ out.
+    let (theta, c) = (1.0, 2.0);
+    let intensity = |density: &dyn Fn(f64) -> f64| 0.9 * (density(3.0) + density(2.0)) / c;
+    let exact = intensity(&|t| theta * c * (t + c).powi(-2));
+    assert!((exact - 0.092_25).abs() < 1e-9, "{exact}");
+    // Memory that lasts a thousand times as long as what is looked at, and the step of 20 terms between 1 s and 7 days.
+    let memory = Memory::power_law(theta, c, 1e4, 20);
+    let sum = intensity(&|t| memory.at(t));
+    assert!((sum - exact).abs() < 1e-4, "{sum}");
 }
 
 /// Log-log slopes of the response to a shock with the kernel's own shape (θ = 0.4, c = 1), away from the crossover.
@@ -170,6 +175,8 @@ fn responses_relax_with_the_exponents_of_the_renewal_equation() {
         (0.9, 1e3, 1e4, 1.18),
         (0.99, 10.0, 100.0, 0.59),
         (0.99, 1e3, 1e4, 0.72),
+        (1.0, 10.0, 100.0, 0.57),
+        (1.0, 1e3, 1e4, 0.60),
     ] {
         let response = response(&shock, Cascade::new(&memory, n, step));
         let found = slope(&response, early, late);

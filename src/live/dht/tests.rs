@@ -91,7 +91,7 @@ fn open_at(target: &Target) -> Dht {
 async fn search(dht: &Dht, node: &OwnNode, tokens: bool) -> (Result<Vec<Peer>, Cause>, Outcome) {
     let meter = Meter::new(dht.clock);
     let habits = habits();
-    let search = Search { seed: 1, habits: &habits, node, info_hash: INFO_HASH };
+    let search = Search { seed: 1, source: 1, habits: &habits, node, info_hash: INFO_HASH };
     let result = dht.search(search, tokens, &meter).await;
     (result, meter.outcome(None))
 }
@@ -99,7 +99,7 @@ async fn search(dht: &Dht, node: &OwnNode, tokens: bool) -> (Result<Vec<Peer>, C
 async fn announce(dht: &Dht, node: &OwnNode) -> (Result<(), Cause>, Outcome) {
     let meter = Meter::new(dht.clock);
     let habits = habits();
-    let search = Search { seed: 1, habits: &habits, node, info_hash: INFO_HASH };
+    let search = Search { seed: 1, source: 1, habits: &habits, node, info_hash: INFO_HASH };
     let result = dht.announce(search, 6881, &meter).await;
     (result, meter.outcome(None))
 }
@@ -162,7 +162,8 @@ async fn a_fresh_node_pings_and_looks_itself_up_where_its_client_does() {
         search(&dht, &OwnNode::default(), false).await.0.unwrap();
         seen.borrow_mut().clear();
         let habits = DhtHabits { fresh: 1.0, pings: true, ..habits() };
-        let search = Search { seed: 3, habits: &habits, node: &OwnNode::default(), info_hash: INFO_HASH };
+        let search =
+            Search { seed: 3, source: 3, habits: &habits, node: &OwnNode::default(), info_hash: INFO_HASH };
         dht.search(search, false, &Meter::new(dht.clock)).await.unwrap();
         let names: Vec<_> = seen.borrow().iter().map(|query| krpc_name(query)).collect();
         assert_eq!(names, ["ping", "find_node", "get_peers"]);
@@ -356,7 +357,13 @@ async fn a_crawl_samples_and_an_interval_beyond_the_standard_is_wrong() {
             let seen = node(only, 0, Say::Answer(answer)).await;
             let dht = open(address);
             let (meter, habits) = (Meter::new(dht.clock), habits());
-            let search = Search { seed: 1, habits: &habits, node: &OwnNode::default(), info_hash: INFO_HASH };
+            let search = Search {
+                seed: 1,
+                source: 1,
+                habits: &habits,
+                node: &OwnNode::default(),
+                info_hash: INFO_HASH,
+            };
             assert_eq!(dht.crawl(search, &meter).await, result);
             let samples = |query: &Vec<u8>| query.windows(17).any(|it| it == b"sample_infohashes");
             assert!(result.is_err() || samples(seen.borrow().last().unwrap()));
@@ -399,7 +406,8 @@ async fn patience_that_ends_a_lookup_records_its_queries() {
         let dht = open(address);
         let meter = Meter::new(dht.clock);
         let habits = habits();
-        let search = Search { seed: 1, habits: &habits, node: &OwnNode::default(), info_hash: INFO_HASH };
+        let search =
+            Search { seed: 1, source: 1, habits: &habits, node: &OwnNode::default(), info_hash: INFO_HASH };
         let cut = tokio::time::timeout(Duration::from_millis(10), dht.search(search, false, &meter)).await;
         assert!(cut.is_err());
         assert_eq!(meter.outcome(None).parts[0].result, Err(Cause::Timeout));

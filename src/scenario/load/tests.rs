@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::scenario::{
     Abuse, AbuseKind, Attention, Audience, Catalogue, Channel, Confounder, ConfounderKind, ContentClass, Cut,
-    Echo, Funnel, Incident, Kernel, Lag, Region, SideTraffic, Signal, SignalKind, Transition, Variant,
-    Variants, sample,
+    Echo, Engagement, Event, FeedFault, Funnel, Incident, Kernel, Lag, Metric, Region, SideRate, SideTraffic,
+    Signal, SignalKind, Transition, Variant, Variants, sample,
 };
 
 const SMALLEST: &str = r#"
@@ -57,7 +57,11 @@ source = "a feed"
 lag = "2m"
 ramp = "1h"
 market = "-12%"
+posts = "repost"
 sentiment = "-40%"
+searches = "2x"
+wallets = "3x"
+outage = true
 strength = 3.5
 quality = "80%"
 
@@ -68,6 +72,15 @@ strength = 0.25
 [[signal]]
 name = "listing"
 listing = { announce = "1h", go_live = "2h" }
+
+[[feed_fault]]
+name = "slow"
+from = "1h"
+until = "2h"
+metrics = ["volume", "mentions"]
+delay = "15m"
+loss = "30%"
+noise = "20%"
 
 [[confounder]]
 name = "campaign"
@@ -116,6 +129,7 @@ kernel = "power-law"
 
 [funnel]
 assets = 3
+cached = "70%"
 metadata = { conversion = "41%", lag = { median = "1m", p90 = "2m" } }
 magnet_share = "42%"
 start = { conversion = "43%", lag = { median = "3m", p90 = "4m" } }
@@ -137,6 +151,15 @@ path = "/support"
 base = "1/s"
 follows = "concern"
 gain = 2.5
+
+[[side]]
+name = "wallet"
+path = "/rpc"
+method = "POST"
+body = '{"method":"getBalance"}'
+follows = "starts"
+each = 0.5
+lag = { median = "2m", p90 = "3m" }
 
 [variants.conservative]
 attention = "0.1x"
@@ -200,11 +223,17 @@ fn every_key_means_what_it_says() {
         at: minutes(180),
         lag: minutes(2),
         ramp: minutes(60),
+        rise: None,
+        relax: None,
         price: -0.18,
         market: -0.12,
         volume: 3.2,
         mentions: 4.0,
+        posts: Engagement::Repost,
         sentiment: -0.4,
+        searches: 2.0,
+        wallets: 3.0,
+        outage: true,
         strength: Some(3.5),
         go_live: None,
         confidence: 0.9,
@@ -213,6 +242,16 @@ fn every_key_means_what_it_says() {
         regions: vec![1, 0],
     };
     assert_eq!(scenario.signals, [listing, surge], "in order of time");
+    let fault = FeedFault {
+        name: "slow".to_owned(),
+        from: minutes(60),
+        until: minutes(120),
+        metrics: vec![Metric::Volume, Metric::Mentions],
+        delay: minutes(15),
+        loss: 0.3,
+        noise: 0.2,
+    };
+    assert_eq!(scenario.feed_faults, [fault]);
     let campaign = Confounder {
         name: "campaign".to_owned(),
         what: ConfounderKind::ExchangeCampaign,
@@ -259,6 +298,7 @@ fn every_key_means_what_it_says() {
     assert_eq!(scenario.attention, attention);
     let funnel = Funnel {
         assets: 3,
+        cached: 0.7,
         metadata: Transition { conversion: 0.41, lag: lag(1, 2) },
         magnet_share: 0.42,
         start: Transition { conversion: 0.43, lag: lag(3, 4) },
@@ -277,11 +317,16 @@ fn every_key_means_what_it_says() {
     let side = SideTraffic {
         name: "support".to_owned(),
         path: "/support".to_owned(),
-        base: 1.0,
-        follows: Channel::Concern,
-        gain: 2.5,
+        body: None,
+        rate: SideRate::Attention { follows: Channel::Concern, base: 1.0, gain: 2.5 },
     };
-    assert_eq!(scenario.side, [side]);
+    let wallet = SideTraffic {
+        name: "wallet".to_owned(),
+        path: "/rpc".to_owned(),
+        body: Some(r#"{"method":"getBalance"}"#.to_owned()),
+        rate: SideRate::Funnel { follows: Event::Start, each: 0.5, lag: lag(2, 3) },
+    };
+    assert_eq!(scenario.side, [side, wallet]);
     let variants = Variants {
         conservative: Variant { attention: 0.1, conversion: 0.2 },
         baseline: Variant { attention: 1.1, conversion: 1.2 },
@@ -356,4 +401,31 @@ fn problems_of_the_scenario_and_of_its_profiles_are_reported_together() {
             "/mixes/access.toml:2:8"
         ]
     );
+}
+
+#[test]
+fn side_traffic_says_how_often_in_the_words_of_what_it_follows() {
+    let told = |keys: &str| {
+        let side = format!("{SMALLEST}\n[[side]]\nname = \"it\"\npath = \"/it\"\n{keys}\n");
+        parsed(&side).0.unwrap_err().render(false)
+    };
+    for (keys, said) in [
+        ("follows = \"interest\"", "`base` is missing"),
+        ("follows = \"visits\"", "`each` is missing"),
+        ("follows = \"visits\"\neach = 0", "above 0"),
+        (
+            "follows = \"visits\"\neach = 1\nbase = \"1/s\"",
+            "`base` has no meaning where it follows the funnel",
+        ),
+        (
+            "follows = \"concern\"\nbase = \"1/s\"\neach = 1",
+            "`each` has no meaning where it follows attention",
+        ),
+        ("follows = \"visits\"\neach = 1\nbody = '{}'", "a \"GET\" has no body"),
+        ("follows = \"visits\"\neach = 1\nmethod = \"POST\"", "`body` is missing"),
+        ("follows = \"visits\"\neach = 1\nmethod = \"POST\"\nbody = '{'", "a JSON document"),
+    ] {
+        let problems = told(keys);
+        assert!(problems.contains(said), "{keys}: {said:?} is not in\n{problems}");
+    }
 }

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::problem::{Name, Names, OneOf, PositiveDuration, Reported, Table, Text};
-use crate::scenario::types::{Echo, Signal, SignalKind};
+use crate::scenario::types::{Echo, Engagement, FeedFault, Metric, Signal, SignalKind};
 use crate::scenario::values::{Mood, PositiveFactor, Strength};
 use crate::unit::{Change, Factor, Quantity, Share};
 
 use super::{reach, within};
 
 /// Keys that make a signal say something.
-const SAYS: [&str; 6] = ["price", "market", "volume", "mentions", "listing", "strength"];
+const SAYS: [&str; 9] =
+    ["price", "market", "volume", "mentions", "listing", "strength", "searches", "wallets", "outage"];
 
 pub(super) fn signals(
     table: &mut Table<'_>,
@@ -34,14 +35,33 @@ pub(super) fn signals(
              (Crane & Sornette 2008).",
             Duration::ZERO,
         );
+        let rise =
+            table.optional::<PositiveDuration>("rise", "Time to the peak of its effect, instead of `attention.rise`.");
+        let relax = table.optional::<PositiveDuration>(
+            "relax",
+            "Time constant of its relaxation, instead of `attention.relax`.",
+        );
         let price = table.or("price", "Price change.", Change(0.0));
         let market = table.or("market", "Price change of the whole market: a common factor.", Change(0.0));
         let volume = table.or("volume", "Trading volume.", PositiveFactor(Factor(1.0)));
         let mentions = table.or("mentions", "Mentions per hour.", PositiveFactor(Factor(1.0)));
+        let posts = table.or("posts", "What the mentions are: the intensity score weighs them by it.", OneOf(Engagement::Original));
         let sentiment = table.or(
             "sentiment",
             "Mood of the mentions: their effect on interest grows by it; below 0 the part that is lost becomes concern.",
             Mood(Change(0.0)),
+        );
+        let searches =
+            table.or("searches", "Searches: evidence for the tiers alone, it moves nothing.", PositiveFactor(Factor(1.0)));
+        let wallets = table.or(
+            "wallets",
+            "Inflow of wallets: evidence for the tiers alone, it moves nothing.",
+            PositiveFactor(Factor(1.0)),
+        );
+        let outage = table.or(
+            "outage",
+            "An exchange cannot be reached: evidence for the tiers alone, it moves nothing.",
+            false,
         );
         let strength = table.optional::<Strength>(
             "strength",
@@ -76,11 +96,17 @@ pub(super) fn signals(
             at,
             lag,
             ramp,
+            rise: rise?.map(|rise| rise.0),
+            relax: relax?.map(|relax| relax.0),
             price: price?.0,
             market: market?.0,
             volume: volume?.0.0,
             mentions: mentions?.0.0,
+            posts: posts?.0,
             sentiment: sentiment?.0.0,
+            searches: searches?.0.0,
+            wallets: wallets?.0.0,
+            outage: outage?,
             strength: strength?.map(|strength| strength.0),
             go_live,
             confidence: confidence?.0,
@@ -91,6 +117,32 @@ pub(super) fn signals(
     })?;
     signals.sort_by_key(|signal| signal.at);
     Ok(signals)
+}
+
+pub(super) fn feed_faults(
+    table: &mut Table<'_>,
+    duration: Result<Duration, Reported>,
+) -> Result<Vec<FeedFault>, Reported> {
+    let mut unique = Names::default();
+    let doc = "What is wrong with the feed of signals: it moves what is seen of them (`squall signals`), and no load.";
+    table.tables("feed_fault", doc, |table| {
+        let name = table.required::<Name>("name", "Name in reports.");
+        let from = table.required::<Duration>("from", "Scenario time of its beginning.");
+        let until = table.required::<Duration>("until", "Scenario time of its end.");
+        let metrics = table.list::<OneOf<Metric>>("metrics", "What it concerns; everything where left out.");
+        let delay = table.or("delay", "How much later it is seen.", Duration::ZERO);
+        let loss = table.or("loss", "Observations that never arrive.", Share(0.0));
+        let noise =
+            table.or("noise", "Standard deviation of the error of values, relative to them.", Share(0.0));
+        let (name, from, until) = (name?.0.0, from?, until?);
+        unique.claim(table, "name", &name)?;
+        within(table, "from", from, duration)?;
+        if until <= from {
+            return Err(table.wrong("until", "`until` must be later than `from`".to_owned(), None));
+        }
+        let metrics = metrics?.into_iter().map(|metric| metric.into_inner().0).collect();
+        Ok(FeedFault { name, from, until, metrics, delay: delay?, loss: loss?.0, noise: noise?.0 })
+    })
 }
 
 /// When a signal shows, and when trading starts if it is a listing.
