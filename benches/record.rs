@@ -32,6 +32,7 @@ fn observe(criterion: &mut Criterion) {
                 bytes_out: 120,
                 foreign: 0,
                 retransmits: 0,
+                oddities: Vec::new(),
                 attempt: 0,
                 region: (number % 4) as u8,
                 client: (number % 4) as u8,

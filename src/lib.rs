@@ -16,7 +16,7 @@
 //! | 2 | [`profile`] | shared parts: client and access mixes, targets, envelopes |
 //! | 3 | [`scenario`] | what a scenario file means, valid by construction |
 //! | 4 | [`demand`] | signals → attention → rates of visits, starts, population; their feed and its tiers |
-//! | 5 | [`plan`] | a lazy, seeded, shardable stream of arrivals |
+//! | 5 | [`plan`] | a lazy, seeded, shardable stream of arrivals, drawn or replayed from a log |
 //! | 6 | [`journey`] | one visitor as a pure state machine |
 //! | 7 | [`drive`] | the worker loop, open loop, generic over the world |
 //! | 8 | [`live`] | sockets and the clock |
@@ -34,7 +34,7 @@
 //! *Scenario time* is a `Duration` since the scenario's start. *Run time* is a [`unit::Tick`] since the run began; [`scenario::Cut`] maps
 //! one to the other. *Wall time* exists only in [`live`] and in `commands`, where a recording gets its date. Under compression the rates
 //! per second of run time at scenario time t stay what they are in real time; lags between stages shrink with the scenario's clock,
-//! what happens inside a stage does not. Re-announces come from the modelled population ([`plan::Origin::Population`]), not from the
+//! what happens inside a stage does not: how long a DHT node is good, a token taken or a name kept is run time, as the target counts it. Re-announces come from the modelled population ([`plan::Origin::Population`]), not from the
 //! visitors that the run happens to drive.
 //!
 //! # When an operation is due
@@ -51,8 +51,12 @@
 //! * Cascades take the path that the seed draws at full audience, whatever the cut; given that path, arrivals are Poisson.
 //! * Arrival k draws only from its own stream (seed, k): the union of any number of shards is the unsharded plan, event for event.
 //! * Every socket is opened in `live::guard`, which refuses any address outside loopback and the authorised networks.
+//! * A log that is replayed ([`plan::replay`]) is driven line for line: arrival k is its k-th announce in order of time, whichever shard
+//!   drives it, and what is left out is counted by line and reason.
 //! * A journey has at most one operation under way per stage.
 //! * The memory of a run does not grow with its length while it is driven. Judging it afterwards holds all its seconds, about 40 KB each.
+//! * A worker holds what trackers answer against what it knows of its own visitors; it calls wrong only what no correct tracker could
+//!   answer, whatever the other workers did meanwhile.
 //!
 //! # Absences
 //!
@@ -63,7 +67,9 @@
 //! * Visitors do not upload to each other yet; the testbed's seedbox answers at the port that they announce, on every address of
 //!   loopback. Only on loopback do visitors have several addresses (32 for each worker, picked by [`plan::Arrival::source`]); elsewhere they
 //!   share the machine's. Whether a visitor can be reached behind its NAT is drawn and carried along; nobody tries yet.
-//! * No host names in target profiles yet: resolving one would send a packet before the guard has spoken.
+//! * The addresses of a target are literal: resolving one would send a packet before the guard has spoken. Where its profile names resolvers,
+//!   visitors resolve the names of its servers as part of their visit, and connect to the literal address whatever the answer was.
+//! * Visitors' DHT nodes ask and do not answer (BEP 43): nobody's routing table names them.
 //!
 //! # Where this differs from the first sketch
 //!

@@ -36,6 +36,17 @@ fn wrong_input_is_exit_code_2_with_the_way_out() {
     assert_refused(&["run", "profiles/access.toml"], &["kind", "scenario"]);
     assert_refused(&["report", "src"], &["manifest.json"]);
     assert_refused(&["simulate", DAY, "--model", DAY], &["kind", "model"]);
+    assert_refused(&["plan", DAY, "--plot", "curves.png"], &["curves.png", "curves.svg", "rsvg-convert"]);
+    assert_refused(&["run", DAY, "--replay", "gone.log"], &["gone.log", "No such file"]);
+    assert_refused(
+        &["simulate", DAY, "--replay", "README.md"],
+        &["README.md has no announce", "line 1: not a line"],
+    );
+    assert_refused(
+        &["plan", DAY, "--replay", "gone.log", "--bands", "3"],
+        &["--replay", "cannot be used with"],
+    );
+    assert_refused(&["run", DAY, "--replay", "gone.log", "--scale", "2"], &["--replay", "--scale"]);
     assert_refused(&[], &["Usage"]);
 }
 

@@ -18,7 +18,11 @@ use support::{PATIENCE, local, peers, perform, target, visitor, world};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
-const ANNOUNCE: Operation = Operation::Announce { event: AnnounceEvent::Started, left: 1, downloaded: 0 };
+const ANNOUNCE: Operation =
+    Operation::Announce { event: AnnounceEvent::Started, left: 1, downloaded: 0, numwant: None };
+
+/// An interval that a tracker can ask for.
+const HALF_AN_HOUR: &[u8] = &[0, 0, 7, 8];
 
 /// An HTTP server that answers by path; the log holds the request lines of each connection.
 async fn http(answer: fn(&str) -> Option<String>) -> (SocketAddr, Rc<RefCell<Vec<Vec<String>>>>) {
@@ -61,7 +65,7 @@ async fn tracker(compact: &'static [u8]) -> SocketAddr {
             let id = &buffer[12..16];
             let answer = match length {
                 16 => [&[0; 4], id, &[1; 8]].concat(),
-                _ => [&[0, 0, 0, 1], id, &[0; 12], compact].concat(),
+                _ => [&[0, 0, 0, 1], id, HALF_AN_HOUR, &[0, 0, 1, 0, 0, 0, 1, 0], compact].concat(),
             };
             socket.send_to(&answer, from).await.unwrap();
         }
@@ -184,12 +188,12 @@ fn foreign_peers_are_counted_and_never_contacted() {
         assert_eq!((outcome.foreign, outcome.bytes_out), (2, 16 + 98));
         assert_eq!(peers(outcome), ["127.0.0.1:6881".parse().unwrap()], "no foreigner, no port 0");
 
-        mine.tracker = tracker(b"\xc0\0\x02\x01\x1a\xe1").await;
+        mine.trackers[0].address = tracker(b"\xc0\0\x02\x01\x1a\xe1").await;
         let mut world_of_foreigners = world(mine.clone(), PATIENCE);
         let outcome = perform(&mut world_of_foreigners, 1, ANNOUNCE).await;
         assert_eq!((outcome.foreign, outcome.result), (1, Err(Cause::Foreign)));
 
-        mine.tracker = tracker(b"").await;
+        mine.trackers[0].address = tracker(b"").await;
         assert_eq!(peers(perform(&mut world(mine, PATIENCE), 1, ANNOUNCE).await), []);
 
         let foreign = vec!["192.0.2.1:6881".parse().unwrap()];
@@ -216,7 +220,7 @@ fn visitors_connect_for_themselves_from_their_own_address() {
                 let id = &buffer[12..16];
                 let answer = match length {
                     16 => [&[0; 4], id, &[1; 8]].concat(),
-                    _ => [&[0, 0, 0, 1], id, &[0; 12]].concat(),
+                    _ => [&[0, 0, 0, 1], id, HALF_AN_HOUR, &[0, 0, 1, 0, 0, 0, 1, 0]].concat(),
                 };
                 socket.send_to(&answer, from).await.unwrap();
             }
@@ -296,10 +300,14 @@ fn a_lookup_that_only_searches_fails_without_peers() {
         let mut world = world(target(address, [0; 20]), PATIENCE);
         let outcome = perform(&mut world, 1, Operation::Lookup { announce: false }).await;
         assert_eq!(outcome.result, Err(Cause::NoPeers));
+        let nobody = perform(&mut world, 2, Operation::AnnouncePeer).await;
+        assert_eq!(nobody.result, Err(Cause::NoPeers), "no lookup came before it");
         let outcome = perform(&mut world, 1, Operation::Lookup { announce: true }).await;
-        assert!(outcome.parts.iter().all(|part| part.kind == Kind::Query && part.result.is_ok()));
-        assert_eq!(outcome.parts.len(), 2, "get_peers and announce_peer");
+        assert_eq!(outcome.parts.len(), 1, "get_peers");
         assert_eq!(peers(outcome), []);
+        let outcome = perform(&mut world, 1, Operation::AnnouncePeer).await;
+        assert!(outcome.parts.iter().all(|part| part.kind == Kind::Query && part.result.is_ok()));
+        assert_eq!((outcome.result, outcome.parts.len()), (Ok(Reply::Done), 1));
     });
 }
 

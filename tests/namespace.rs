@@ -77,8 +77,8 @@ fn inside() {
 fn an_outside_target_is_refused(dir: &Path, profile: &str) {
     let mut table: toml::Table = profile.parse().unwrap();
     for layer in ["index", "metadata", "tracker"] {
-        let original = table[layer]["address"].clone();
-        table[layer]["address"] = format!("{OUTSIDE}:8080").into();
+        let original = address_of(&mut table, layer).clone();
+        *address_of(&mut table, layer) = format!("{OUTSIDE}:8080").into();
         let path = dir.join(format!("outside-{layer}.toml"));
         fs::write(&path, table.to_string()).unwrap();
         let before = sent();
@@ -87,14 +87,21 @@ fn an_outside_target_is_refused(dir: &Path, profile: &str) {
         assert!(stderr(&output).contains(OUTSIDE), "{}", stderr(&output));
         // The testbed's own nodes talk over loopback all the time; what matters is that nobody asked for a route.
         assert_eq!(sent().1, before.1, "something tried to leave");
-        table[layer]["address"] = original;
+        *address_of(&mut table, layer) = original;
     }
+}
+
+/// The address of a layer; of the tracker, the first one's.
+fn address_of<'t>(table: &'t mut toml::Table, layer: &str) -> &'t mut toml::Value {
+    let layer = &mut table[layer];
+    let layer = if layer.is_array() { &mut layer[0] } else { layer };
+    &mut layer["address"]
 }
 
 fn outside_peers_are_counted_and_left_alone(dir: &Path, profile: &str) {
     let liar = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut table: toml::Table = profile.parse().unwrap();
-    table["tracker"]["address"] = liar.local_addr().unwrap().to_string().into();
+    *address_of(&mut table, "tracker") = liar.local_addr().unwrap().to_string().into();
     std::thread::spawn(move || lie(&liar));
     let (path, out) = (dir.join("liar.toml"), dir.join("run"));
     fs::write(&path, table.to_string()).unwrap();

@@ -1,4 +1,4 @@
-//! Piece transfer, `ut_metadata` and the `.torrent` reader against libtorrent; lookups and `announce_peer` against its DHT nodes.
+//! Piece transfer, `ut_metadata` and the `.torrent` reader against libtorrent.
 
 // Clippy knows tests by their attribute, and helpers have none.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use squall::journey::{Cause, Operation, Reply};
 use support::daemon::{Daemon, hash, libtorrent_installed, python};
-use support::{PATIENCE, local, peers, perform, target, world};
+use support::{PATIENCE, local, perform, target, world};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -85,30 +85,5 @@ fn a_torrent_is_fetched_from_libtorrent() {
             Err(Cause::Closed),
             "libtorrent hangs up on a torrent that it does not have"
         );
-    });
-}
-
-#[test]
-fn announced_peers_are_found_in_libtorrents_dht() {
-    if !libtorrent_installed() {
-        return;
-    }
-    let mut daemon = Daemon::start(python("dht.py").arg("12"));
-    let nodes: Vec<SocketAddr> = daemon.line().split(' ').map(loopback).collect();
-    assert_eq!(nodes.len(), 12);
-    local(async {
-        let mut mine = target(nodes[0], [0x3c; 20]);
-        mine.stand_in_port = Some(4_711);
-        let mut first = world(mine.clone(), PATIENCE);
-        let nobody = perform(&mut first, 1, Operation::Lookup { announce: false }).await;
-        assert_eq!(nobody.result, Err(Cause::NoPeers));
-        let outcome = perform(&mut first, 1, Operation::Lookup { announce: true }).await;
-        let accepted = outcome.parts.iter().filter(|part| part.result.is_ok()).count();
-        assert!(accepted > 8, "lookup and announces: {:?}", outcome.parts);
-        peers(outcome);
-        // Another worker, which begins elsewhere and remembers nothing.
-        mine.dht = vec![nodes[11]];
-        let outcome = perform(&mut world(mine, PATIENCE), 2, Operation::Lookup { announce: false }).await;
-        assert_eq!(peers(outcome), ["127.16.1.2:4711".parse().unwrap()], "the address of visitor 1");
     });
 }

@@ -1,4 +1,4 @@
-//! The UDP announcer against opentracker.
+//! Announces and scrapes against opentracker, over UDP and HTTP.
 
 // Clippy knows tests by their attribute, and helpers have none.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -10,10 +10,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use squall::journey::{Cause, Operation};
+use squall::journey::{Cause, Kind, Oddity, Operation};
 use squall::plan::AnnounceEvent;
+use squall::profile::{Tracker, TrackerKind};
 use support::daemon::{Daemon, free_port, installed};
-use support::{PATIENCE, local, peers, perform, target, world};
+use support::{PATIENCE, local, peers, perform, scenario, target, world, world_of};
 
 const KNOWN: [u8; 20] = [0x5a; 20];
 
@@ -56,7 +57,35 @@ fn await_tracker(address: SocketAddr) {
 }
 
 fn announce(event: AnnounceEvent, left: u64) -> Operation {
-    Operation::Announce { event, left, downloaded: 0 }
+    Operation::Announce { event, left, downloaded: 0, numwant: None }
+}
+
+/// Visitors come, finish and leave; the tracker's numbers are held against them by the world itself.
+async fn a_life(address: SocketAddr, kind: TrackerKind) {
+    let mut mine = target(address, KNOWN);
+    let path = if kind == TrackerKind::Http { "/announce" } else { "" };
+    mine.trackers = vec![Tracker { kind, path: path.to_owned(), ..Tracker::udp(address) }];
+    let mut crowd = scenario(PATIENCE);
+    crowd.clients.members[0].0.tracker.scrape = 1.0;
+    let mut world = world_of(mine, crowd);
+    let mut step = async |visitor, event, left| {
+        let outcome = perform(&mut world, visitor, announce(event, left)).await;
+        // It names the asker as well.
+        assert!(outcome.oddities.iter().all(|(oddity, _)| *oddity == Oddity::Oneself), "{outcome:?}");
+        assert!(
+            outcome.parts.iter().all(|part| part.kind == Kind::Scrape && part.result.is_ok()),
+            "{outcome:?}"
+        );
+        peers(outcome)
+    };
+    step(11, AnnounceEvent::Started, 0).await;
+    assert_eq!(step(12, AnnounceEvent::Started, 9).await.len(), 2);
+    step(12, AnnounceEvent::Completed, 0).await;
+    step(11, AnnounceEvent::Stopped, 0).await;
+    assert_eq!(step(13, AnnounceEvent::Started, 9).await.len(), 2, "one has left");
+    for visitor in [12, 13] {
+        step(visitor, AnnounceEvent::Stopped, 0).await;
+    }
 }
 
 #[test]
@@ -73,6 +102,8 @@ fn announces_are_understood() {
         .unwrap();
     let (_daemon, address) = opentracker(directory.path());
     local(async {
+        a_life(address, TrackerKind::Udp).await;
+        a_life(address, TrackerKind::Http).await;
         let mut mine = target(address, KNOWN);
         let mut world_of_known = world(mine.clone(), PATIENCE);
         peers(perform(&mut world_of_known, 1, announce(AnnounceEvent::Started, 0)).await);

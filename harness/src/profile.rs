@@ -12,6 +12,9 @@ use crate::layers::asset_paths;
 /// Nodes that a DHT lookup may start from, of those that there are.
 const BOOTSTRAP: usize = 4;
 
+/// Nodes that mainline names in an answer, more than the 8 of BEP 5.
+const NODES_OF_AN_ANSWER: u32 = 20;
+
 /// A running fleet: where its layers answer and what they hold.
 #[derive(Debug)]
 pub(crate) struct Fleet {
@@ -32,7 +35,7 @@ struct Profile<'a> {
     name: &'static str,
     index: Index,
     metadata: Server,
-    tracker: Tracker,
+    tracker: [Tracker; 1],
     dht: Dht<'a>,
     swarm: Swarm,
     content: Vec<Content<'a>>,
@@ -62,11 +65,14 @@ struct Tracker {
 #[derive(Serialize)]
 struct Dht<'a> {
     bootstrap: &'a [SocketAddrV4],
+    k: u32,
 }
 
 #[derive(Serialize)]
 struct Swarm {
     stand_in_port: u16,
+    /// The tracker is new, so nobody else can be in its swarms.
+    peers: [SocketAddrV4; 1],
 }
 
 #[derive(Serialize)]
@@ -98,9 +104,9 @@ pub(crate) fn toml(fleet: &Fleet) -> Result<String, toml::ser::Error> {
             assets: asset_paths(),
         },
         metadata: Server { address: fleet.metadata, host: "metadata.testbed" },
-        tracker: Tracker { address: fleet.tracker },
-        dht: Dht { bootstrap: &fleet.dht[..fleet.dht.len().min(BOOTSTRAP)] },
-        swarm: Swarm { stand_in_port: fleet.seedbox.port() },
+        tracker: [Tracker { address: fleet.tracker }],
+        dht: Dht { bootstrap: &fleet.dht[..fleet.dht.len().min(BOOTSTRAP)], k: NODES_OF_AN_ANSWER },
+        swarm: Swarm { stand_in_port: fleet.seedbox.port(), peers: [fleet.seedbox] },
         content: fleet.content.iter().map(content).collect(),
         process: fleet
             .processes

@@ -32,14 +32,18 @@ pub const SCHEMA: &str = "urn:squall:summary:1";
 pub fn analyse(recording: &Recording) -> Summary {
     let resources = usage::usage(&recording.resources, recording.rows.len() as u64);
     let generator = validity::generator(recording, &resources);
-    let layers: Vec<_> = Layer::ALL.into_iter().map(|layer| layer_summary(recording, layer)).collect();
+    // What promises nothing and is asked nothing is not part of the target: most have no resolvers.
+    let is_there = |layer: &LayerSummary| layer.judgement.is_some() || layer.flow.counts.planned > 0;
+    let layers: Vec<_> =
+        Layer::ALL.into_iter().map(|layer| layer_summary(recording, layer)).filter(is_there).collect();
     let mut journeys = Counts::default();
     recording.rows.iter().for_each(|row| journeys += &row.journeys);
     let stage = |stage: Stage| StageSummary {
         stage,
         flow: flow::flow(recording, |kind| kind.stage() == stage && !kind.is_part()),
     };
-    let of_kinds = || recording.rows.iter().flat_map(|row| row.kinds.values());
+    let mut traffic = Traffic::default();
+    recording.rows.iter().flat_map(|row| row.kinds.values()).for_each(|row| traffic += &row.traffic);
     let kinds: Vec<_> = Kind::ALL.into_iter().filter_map(|kind| kind_summary(recording, kind)).collect();
     Summary {
         schema: SCHEMA,
@@ -59,7 +63,8 @@ pub fn analyse(recording: &Recording) -> Summary {
         self_check: self_check(&kinds),
         kinds,
         resources,
-        foreign_peers: of_kinds().map(|row| row.traffic.foreign).sum(),
+        foreign_peers: traffic.foreign,
+        oddities: traffic.oddities,
         breakdown: groups::named(&recording.breakdown, &recording.manifest),
     }
 }

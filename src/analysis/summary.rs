@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::journey::{Cause, Kind};
+use crate::journey::{Cause, Kind, Oddity};
 use crate::plan::Stage;
 use crate::profile::Layer;
 use crate::record::{Counts, Manifest, Tally};
@@ -13,10 +13,11 @@ use crate::record::{Counts, Manifest, Tally};
 use super::Verdict;
 
 /// All that is known about a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Summary {
     /// Names the format of the file.
     #[serde(rename = "$schema")]
+    #[schemars(extend("const" = super::SCHEMA))]
     pub schema: &'static str,
     /// What it comes to.
     pub verdict: Verdict,
@@ -51,6 +52,8 @@ pub struct Summary {
     pub resources: Vec<ResourceSummary>,
     /// Peers outside the allowed networks that answers named; none was contacted.
     pub foreign_peers: u64,
+    /// What was noticed about answers, and how often.
+    pub oddities: BTreeMap<Oddity, u64>,
     /// Self-check by Little's law; `None` where too little was in flight to tell.
     pub self_check: Option<SelfCheck>,
     /// Who the operations were for.
@@ -58,7 +61,7 @@ pub struct Summary {
 }
 
 /// Whether populations, rates and latencies of the recording belong together (Little's law).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct SelfCheck {
     /// The kind whose ratio is farthest from 1.
     pub worst: Kind,
@@ -69,7 +72,7 @@ pub struct SelfCheck {
 }
 
 /// Totals by the names of the visitor's properties, then stage.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Groups {
     /// By region.
     pub regions: BTreeMap<String, BTreeMap<Stage, Tally>>,
@@ -82,7 +85,7 @@ pub struct Groups {
 }
 
 /// Whether the generator kept up with its own plan.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Generator {
     /// Why the generator was the limit; empty for a valid run.
     pub faults: Vec<Fault>,
@@ -99,7 +102,7 @@ pub struct Generator {
 }
 
 /// A reason why the generator, not the target, was the limit. The figures of such a run are lower bounds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Fault {
     /// Too much could not be let go.
@@ -130,7 +133,7 @@ pub enum Fault {
 }
 
 /// Offered, achieved and good operations of a layer, stage or kind.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Flow {
     /// What became of its operations.
     pub counts: Counts,
@@ -151,7 +154,7 @@ pub struct Flow {
 }
 
 /// Quantiles of a latency; `None` where nothing ended.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Quantiles {
     /// Median.
     pub p50_seconds: Option<f64>,
@@ -164,7 +167,7 @@ pub struct Quantiles {
 }
 
 /// A layer against its promise.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct LayerSummary {
     /// Which.
     pub layer: Layer,
@@ -175,7 +178,7 @@ pub struct LayerSummary {
 }
 
 /// How a layer did against its promise.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Judgement {
     /// The finding.
     pub finding: Finding,
@@ -194,7 +197,7 @@ pub struct Judgement {
 }
 
 /// What became of a promise.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "is")]
 pub enum Finding {
     /// It was kept.
@@ -226,7 +229,7 @@ pub enum Finding {
 }
 
 /// How a promise was broken.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "by")]
 pub enum Breach {
     /// Too many operations were longer than the limit.
@@ -246,7 +249,7 @@ pub enum Breach {
 }
 
 /// A rate that a layer promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tier {
     /// Kept for ever.
@@ -273,7 +276,7 @@ impl Tier {
 }
 
 /// One stage.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct StageSummary {
     /// Which.
     pub stage: Stage,
@@ -282,7 +285,7 @@ pub struct StageSummary {
 }
 
 /// One kind of operation, or of part of an operation.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct KindSummary {
     /// Which.
     pub kind: Kind,
@@ -302,7 +305,7 @@ pub struct KindSummary {
 }
 
 /// What the processes of one layer used.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct ResourceSummary {
     /// The layer; `None` is the generator.
     pub layer: Option<Layer>,

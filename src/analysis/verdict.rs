@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// What a run comes to. Its exit code is part of the command line's interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Every layer kept its promise.

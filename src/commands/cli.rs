@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::problem::FileKind;
 use crate::scenario::VariantName;
 
 use super::exit::Exit;
+use super::schema::SchemaOf;
 
 /// Rehearse the storm before the market sends it.
 ///
@@ -37,7 +37,7 @@ pub(super) enum Verb {
     Signals(SignalsArgs),
     /// Check scenario and profile files; lists every problem.
     Check(CheckArgs),
-    /// Print the JSON Schema of a file format, for editors.
+    /// Print the JSON Schema of a format: files that people write, or the summary of a run.
     Schema(SchemaArgs),
     /// Turn a measured series into a scenario, and hold its events against the weeks before them.
     Fit(FitArgs),
@@ -73,6 +73,10 @@ pub(super) struct CutArgs {
     /// Slice of the scenario, such as 10h..22h [default: the file's].
     #[arg(long, value_name = "FROM..UNTIL", env = "SQUALL_WINDOW")]
     pub(super) window: Option<String>,
+    /// Access log of a tracker, in the combined form: its announces are the plan, and the scenario gives the rest (mixes, patience,
+    /// retries). In real time unless --speed says otherwise, which then raises the rates.
+    #[arg(long, value_name = "LOG", env = "SQUALL_REPLAY", conflicts_with_all = ["variant", "scale", "window"])]
+    pub(super) replay: Option<PathBuf>,
 }
 
 /// Where a rehearsal leaves its recording, and how it speaks.
@@ -123,17 +127,17 @@ pub(super) struct PlanArgs {
     pub(super) cut: CutArgs,
     #[command(flatten)]
     pub(super) view: ViewArgs,
-    /// Also draw the curves, with those of a normal day and the signals, into this SVG file.
-    #[arg(long, value_name = "FILE", env = "SQUALL_PLOT")]
+    /// Also draw the curves, with those of a normal day and the signals, into this SVG file (FILE.svg).
+    #[arg(long, value_name = "FILE", env = "SQUALL_PLOT", conflicts_with = "replay")]
     pub(super) plot: Option<PathBuf>,
     /// How the plan is printed.
     #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
     pub(super) output_format: PlanFormat,
 }
 
-/// What is shown of a plan, instead of its curves.
+/// What is shown of a plan, instead of its curves; a log that is replayed has neither chances nor forecasts.
 #[derive(Debug, Args)]
-#[group(multiple = false)]
+#[group(multiple = false, conflicts_with = "replay")]
 pub(super) struct ViewArgs {
     /// Totals and peaks over N seeds: 15, 50 and 85 %.
     #[arg(long, value_name = "N", env = "SQUALL_BANDS")]
@@ -172,7 +176,7 @@ pub(super) struct CheckArgs {
 pub(super) struct SchemaArgs {
     /// Which format.
     #[arg(value_enum)]
-    pub(super) of: FileKind,
+    pub(super) of: SchemaOf,
 }
 
 #[derive(Debug, Args)]

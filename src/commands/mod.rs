@@ -25,7 +25,7 @@ use clap::Parser;
 
 pub use check::{CheckResult, check};
 pub use exit::{Exit, Failure};
-pub use schema::schema;
+pub use schema::{SchemaOf, schema};
 
 use cli::{Cli, Verb};
 

@@ -1,14 +1,16 @@
 //! `squall plan`.
 
 use std::fs;
+use std::path::Path;
 
 use super::cli::{PlanArgs, PlanFormat, ViewArgs};
 use super::exit::{Exit, Failure};
-use super::rehearsal::prepare;
+use super::rehearsal::{check_end, prepare};
 use super::{Colors, print};
 use crate::analysis::forecast;
-use crate::plan::{Overview, Plan, Stage};
-use crate::report::{forecast as views, plan as format, plot};
+use crate::plan::replay::Replay;
+use crate::plan::{Overview, Plan, Schedule, Stage};
+use crate::report::{forecast as views, plan as format, plot, replay as log};
 
 /// Points of the curves: more than a terminal has columns, so that a chart never has to invent any.
 const BUCKETS: usize = 240;
@@ -18,8 +20,12 @@ const BUCKETS: usize = 240;
 /// # Errors
 /// [`Exit::Input`] with every problem of the files, [`Exit::Trouble`] where the plot cannot be written.
 pub(super) fn plan(args: &PlanArgs, colors: Colors) -> Result<Exit, Failure> {
-    let plan = prepare(&args.cut, colors)?.plan;
+    let plan = match prepare(&args.cut, colors)?.schedule {
+        Schedule::Drawn(plan) => plan,
+        Schedule::Replayed(replay) => return survey(&replay, args.output_format),
+    };
     if let Some(path) = &args.plot {
+        check_plot(path)?;
         fs::write(path, picture(&plan)).map_err(|error| Failure::trouble(path.display(), error))?;
     }
     let text = match (&args.view, args.output_format) {
@@ -58,6 +64,36 @@ pub(super) fn plan(args: &PlanArgs, colors: Colors) -> Result<Exit, Failure> {
     };
     print::out(&text?)?;
     Ok(Exit::Done)
+}
+
+/// Shows a log that is replayed.
+fn survey(replay: &Replay, form: PlanFormat) -> Result<Exit, Failure> {
+    let columns = if form == PlanFormat::Text { width().saturating_sub(12) } else { BUCKETS };
+    let survey = replay.survey(columns);
+    check_end(replay)?;
+    let text = match form {
+        PlanFormat::Text => Ok(log::text(&survey)),
+        PlanFormat::Json => views::json(&survey).map_err(trouble),
+        PlanFormat::Csv => log::csv(&survey).map_err(trouble),
+    };
+    print::out(&text?)?;
+    Ok(Exit::Done)
+}
+
+/// A picture is written in one format. PNG would take a rasteriser and fonts (`resvg` brings some forty crates), which every desktop has.
+///
+/// # Errors
+/// [`Exit::Input`] where the name asks for another format.
+fn check_plot(path: &Path) -> Result<(), Failure> {
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) {
+        return Ok(());
+    }
+    let (name, svg) = (path.display(), path.with_extension("svg"));
+    let message = format!(
+        "error: --plot writes SVG, and {name} does not end in .svg\n  hint: --plot {svg}; `rsvg-convert {svg} -o FILE.png` makes a PNG of it",
+        svg = svg.display()
+    );
+    Err(Failure::new(Exit::Input, message))
 }
 
 /// The plot: the plan over a normal day.

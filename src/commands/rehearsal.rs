@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use crate::analysis::{self, Summary};
 use crate::drive::{Limits, Stop, StopLevel};
-use crate::journey::{self, Kind, Peer, Rules};
-use crate::plan::{Plan, Stage};
+use crate::journey::{self, Kind, Names, Peer, Rules};
+use crate::plan::replay::Replay;
+use crate::plan::{Plan, Schedule, Stage};
 use crate::problem::{FileKind, SourceFile};
 use crate::profile::Envelope;
 use crate::record::{
     self, Host, Inbox, Manifest, RecordError, Recorder, Recording, SignalMark, Snapshot, WorldName,
 };
 use crate::report;
-use crate::scenario::{self, CutFlags, Scenario, VariantName};
+use crate::scenario::{self, Catalogue, ContentClass, Cut, CutFlags, Scenario, VariantName};
 
 use super::cli::{CutArgs, OutArgs, ReportFormat};
 use super::exit::{Exit, Failure};
@@ -27,33 +28,75 @@ use super::{Colors, print};
 /// A scenario that is ready to be driven.
 pub(super) struct Prepared {
     pub(super) scenario: Arc<Scenario>,
-    pub(super) plan: Plan,
+    pub(super) schedule: Schedule,
     /// Every file that was read.
     pub(super) files: Vec<SourceFile>,
     pub(super) variant: VariantName,
     pub(super) seed: u64,
 }
 
-/// Reads the scenario, cuts it as the flags say, plans it.
+/// Reads the scenario, cuts it as the flags say, plans it; or puts a log in the place of its plan.
 ///
 /// # Errors
 /// [`Exit::Input`] with every problem of the files.
 pub(super) fn prepare(args: &CutArgs, colors: Colors) -> Result<Prepared, Failure> {
     let loaded = scenario::load(&args.file).map_err(Failure::input(colors))?;
-    let mut scenario = loaded.scenario;
+    let (scenario, schedule) = match &args.replay {
+        None => drawn(args, loaded.scenario)?,
+        Some(log) => replayed(args, log, loaded.scenario)?,
+    };
+    Ok(Prepared { scenario, schedule, files: loaded.files, variant: args.variant, seed: args.seed })
+}
+
+fn drawn(args: &CutArgs, mut scenario: Scenario) -> Result<(Arc<Scenario>, Schedule), Failure> {
     let flags = CutFlags { speed: args.speed, scale: args.scale, window: args.window.clone() };
-    scenario.cut = scenario
-        .cut
-        .with(&flags, scenario.duration)
-        .map_err(|problem| Failure::new(Exit::Input, format!("error: {problem}")))?;
+    scenario.cut = scenario.cut.with(&flags, scenario.duration).map_err(wrong)?;
     let scenario = Arc::new(scenario);
     let plan = Plan::new(Arc::clone(&scenario), args.variant, args.seed);
-    Ok(Prepared { scenario, plan, files: loaded.files, variant: args.variant, seed: args.seed })
+    Ok((scenario, Schedule::Drawn(plan)))
+}
+
+fn replayed(args: &CutArgs, log: &Path, scenario: Scenario) -> Result<(Arc<Scenario>, Schedule), Failure> {
+    let replay = Replay::open(log, &scenario, args.seed).map_err(wrong)?;
+    if let Some(left_out) = replay.lines().left_out() {
+        print::note(&format!("warning: {}: {left_out}", log.display()));
+    }
+    let scenario = under(&replay, scenario);
+    let flags = CutFlags { speed: args.speed, ..CutFlags::default() };
+    let cut = scenario.cut.with(&flags, scenario.duration).map_err(wrong)?;
+    let replay = replay.at_speed(cut.speed);
+    Ok((Arc::new(Scenario { cut, ..scenario }), Schedule::Replayed(replay)))
+}
+
+fn wrong(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Exit::Input, format!("error: {error}"))
+}
+
+/// A scenario under a log: its visitors, with the log's moments and torrents. Whatever moves demand is in the log already.
+fn under(replay: &Replay, scenario: Scenario) -> Scenario {
+    /// Nobody fetches what a log names: the least that the testbed can hold.
+    const SIZE: u64 = 16 << 10;
+    let items = u32::try_from(replay.torrents()).unwrap_or(u32::MAX);
+    Scenario {
+        start: jiff::Timestamp::from_second(replay.start()).unwrap_or(scenario.start),
+        duration: replay.span(),
+        signals: Vec::new(),
+        confounders: Vec::new(),
+        abuse: Vec::new(),
+        restarts: Vec::new(),
+        exoduses: Vec::new(),
+        content: Catalogue {
+            classes: vec![ContentClass { name: "logged".to_owned(), items, size: SIZE }],
+            ..scenario.content
+        },
+        cut: Cut { speed: 1.0, scale: 1.0, from: Duration::ZERO, until: replay.span() },
+        ..scenario
+    }
 }
 
 impl Prepared {
     /// How journeys behave.
-    pub(super) fn rules(&self, isolated: bool, assets: u32, seeds: Vec<Peer>) -> Rules {
+    pub(super) fn rules(&self, isolated: bool, assets: u32, seeds: Vec<Peer>, names: Names) -> Rules {
         let funnel = &self.scenario.funnel;
         Rules {
             isolated,
@@ -62,13 +105,14 @@ impl Prepared {
             retry_after: funnel.retry_after,
             sizes: self.scenario.content.sizes().collect(),
             seeds,
+            names,
         }
     }
 
     /// What a worker may do. The drain is the visitors' patience, within bounds that keep a run of a minute a run of a minute.
     pub(super) fn limits(&self) -> Limits {
         let drain = self.scenario.funnel.patience.clamp(Duration::from_secs(1), Duration::from_secs(15));
-        Limits { drain, ..Limits::new(self.plan.length()) }
+        Limits { drain, ..Limits::new(self.schedule.length()) }
     }
 
     /// What the recording says of itself.
@@ -86,12 +130,17 @@ impl Prepared {
             variant: self.variant,
             cut: cut.clone(),
             seed: self.seed,
-            plan_digest: self.plan.digest(),
+            plan_digest: self.schedule.digest(),
+            replay: self.replay().map(|replay| record::Replayed {
+                log: replay.path().to_owned(),
+                announces: replay.lines().read,
+                unread: replay.lines().unread,
+            }),
             planned: self.intended(what.assets),
             workers: what.workers,
             world: what.world,
             isolated: what.isolated,
-            length: self.plan.length(),
+            length: self.schedule.length(),
             target: what.target.to_owned(),
             envelope: what.envelope.clone(),
             signals: signals.collect(),
@@ -106,7 +155,7 @@ impl Prepared {
     /// The operations that the plan intends; walks through all of it.
     fn intended(&self, assets: u32) -> BTreeMap<Kind, u64> {
         let mut planned = BTreeMap::new();
-        for arrival in &self.plan {
+        for arrival in self.schedule.shard(0, 1) {
             for (kind, operations) in journey::intended(&arrival, assets) {
                 *planned.entry(kind).or_default() += operations;
             }
@@ -121,17 +170,56 @@ impl Prepared {
         self.files.iter().map(|file| (name(file), file.text.clone())).collect()
     }
 
+    /// The log that is driven, if one is.
+    fn replay(&self) -> Option<&Replay> {
+        match &self.schedule {
+            Schedule::Drawn(_) => None,
+            Schedule::Replayed(replay) => Some(replay),
+        }
+    }
+
+    /// Whether the plan was driven to its end.
+    ///
+    /// # Errors
+    /// [`Exit::Trouble`] where a log could not be read on.
+    pub(super) fn check_end(&self) -> Result<(), Failure> {
+        self.replay().map_or(Ok(()), check_end)
+    }
+
     /// How much there is to drive, in words.
     pub(super) fn size(&self) -> String {
-        let (cut, points) = (&self.scenario.cut, 256);
-        let window = cut.until - cut.from;
-        let at = |i: u32| (cut.from + window * (2 * i + 1) / (2 * points)).as_secs_f64();
-        let rate = |t: f64| Stage::ALL.into_iter().map(|stage| self.plan.expected(stage, t)).sum::<f64>();
-        let length = cut.length().as_secs_f64();
-        let steps = (0..points).map(|i| rate(at(i))).sum::<f64>() / f64::from(points) * length;
-        let warning = if steps < 100.0 { ": too few to judge; raise --scale or widen --window" } else { "" };
-        format!("planning about {steps:.0} steps of visitors in {length:.0} s{warning}")
+        let length = self.schedule.length().as_secs_f64();
+        match &self.schedule {
+            Schedule::Drawn(plan) => {
+                let steps = expected(plan);
+                let warning =
+                    if steps < 100.0 { ": too few to judge; raise --scale or widen --window" } else { "" };
+                format!("planning about {steps:.0} steps of visitors in {length:.0} s{warning}")
+            }
+            Schedule::Replayed(replay) => format!(
+                "replaying {} announces of {} torrents in {length:.0} s",
+                replay.lines().read,
+                replay.torrents()
+            ),
+        }
     }
+}
+
+/// Whether every shard of a log came to its end.
+///
+/// # Errors
+/// [`Exit::Trouble`] where the log could not be read on.
+pub(super) fn check_end(replay: &Replay) -> Result<(), Failure> {
+    replay.trouble().map_or(Ok(()), |trouble| Err(Failure::trouble("replaying the log", trouble)))
+}
+
+/// About how many steps a plan has.
+fn expected(plan: &Plan) -> f64 {
+    let (cut, points) = (&plan.scenario().cut, 256);
+    let window = cut.until - cut.from;
+    let at = |i: u32| (cut.from + window * (2 * i + 1) / (2 * points)).as_secs_f64();
+    let rate = |t: f64| Stage::ALL.into_iter().map(|stage| plan.expected(stage, t)).sum::<f64>();
+    (0..points).map(|i| rate(at(i))).sum::<f64>() / f64::from(points) * cut.length().as_secs_f64()
 }
 
 /// What a recording was made of, beside the scenario.

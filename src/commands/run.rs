@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::analysis::Verdict;
 use crate::drive::{Limits, Stop, StopLevel, drive};
-use crate::journey::Rules;
+use crate::journey::{Names, Rules};
 use crate::live::{self, Clock, Guard, LiveConfig, LiveWorld, Refusal};
 use crate::plan::Arrival;
 use crate::problem::SourceFile;
@@ -67,6 +67,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     let interrupted = drive_live(args, &prepared, &target, &guard, recorder, workers, screen, &stop)
         .map_err(|error| Failure { message: format!("{}: {}", dir.display(), error.message), ..error })?;
     drop(fleet);
+    prepared.check_end()?;
     let (summary, text) = judge(&dir, args.out.output_format, colors.out)?;
     print::out(&text)?;
     match interrupted {
@@ -148,7 +149,7 @@ fn drive_live(
     let (observers, resources, inbox) = record::channel(workers);
     let recording = record_until_end(recorder, inbox, stop, move |second| screen.show(second))?;
 
-    let rules = prepared.rules(args.out.isolated, assets(prepared, target), seeds(target));
+    let rules = prepared.rules(args.out.isolated, assets(prepared, target), seeds(target), Names::of(target));
     let limits = Limits {
         ceiling: target.authorization.as_ref().map(|leave| leave.ceiling / workers as f64),
         in_flight: in_flight_limit(workers),
@@ -158,7 +159,7 @@ fn drive_live(
     // window takes a moment to begin.
     let shards: Vec<_> = (0..workers as u32)
         .map(|i| {
-            let mut shard = prepared.plan.shard(i, workers as u32).peekable();
+            let mut shard = prepared.schedule.shard(i, workers as u32).peekable();
             shard.peek();
             shard
         })
@@ -174,6 +175,7 @@ fn drive_live(
             guard: Arc::clone(guard),
             clock,
             worker: i as u32,
+            workers: workers as u32,
         };
         let (rules, limits, stop) = (rules.clone(), limits.clone(), stop.clone());
         threads.push(spawn(&format!("worker-{i}"), move || {
@@ -231,7 +233,8 @@ fn assets(prepared: &Prepared, target: &Target) -> u32 {
 
 /// The seeds that an isolated transfer may ask without having asked a tracker.
 fn seeds(target: &Target) -> Vec<SocketAddr> {
-    target.stand_in_port.map(|port| SocketAddr::new(target.tracker.ip(), port)).into_iter().collect()
+    let hosts = target.trackers.first().map(|tracker| tracker.address.ip());
+    target.stand_in_port.and_then(|port| Some(SocketAddr::new(hosts?, port))).into_iter().collect()
 }
 
 fn default_workers() -> usize {

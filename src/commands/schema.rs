@@ -1,18 +1,77 @@
-//! `squall schema KIND`: what an editor needs to complete and check files.
+//! `squall schema FORMAT`: what an editor needs to complete and check files, and a program to read them.
 
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+use schemars::generate::SchemaSettings;
+
+use crate::analysis::Summary;
 use crate::model::ModelTarget;
 use crate::problem::{self, FileKind};
 use crate::{profile, scenario};
 
-/// The JSON Schema (2020-12) of files of a kind. Ends with a newline.
+/// A format that has a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemaOf {
+    /// A file that people write.
+    File(FileKind),
+    /// `summary.json` of a run directory.
+    Summary,
+}
+
+impl SchemaOf {
+    /// The name that the command line and the files use.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File(kind) => kind.name(),
+            Self::Summary => "summary",
+        }
+    }
+}
+
+impl ValueEnum for SchemaOf {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::File(FileKind::Scenario),
+            Self::File(FileKind::Target),
+            Self::File(FileKind::Clients),
+            Self::File(FileKind::Access),
+            Self::File(FileKind::Model),
+            Self::Summary,
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::File(kind) => kind.to_possible_value(),
+            Self::Summary => {
+                Some(PossibleValue::new(self.name()).help("The verdict of a run, `summary.json`"))
+            }
+        }
+    }
+}
+
+/// The JSON Schema (2020-12) of a format. Ends with a newline.
 #[must_use]
-pub fn schema(of: FileKind) -> String {
-    let keys = match of {
+pub fn schema(of: SchemaOf) -> String {
+    let schema = match of {
+        SchemaOf::File(kind) => problem::schema(kind, &keys(kind)),
+        // Derived from the very types that are written.
+        SchemaOf::Summary => SchemaSettings::draft2020_12()
+            .for_serialize()
+            .into_generator()
+            .into_root_schema_for::<Summary>()
+            .to_value(),
+    };
+    format!("{schema:#}\n")
+}
+
+fn keys(kind: FileKind) -> Vec<problem::Description> {
+    match kind {
         FileKind::Scenario => scenario::keys(),
         FileKind::Target => profile::target_keys(),
         FileKind::Clients => profile::clients_keys(),
         FileKind::Access => profile::access_keys(),
         FileKind::Model => ModelTarget::keys(),
-    };
-    format!("{:#}\n", problem::schema(of, &keys))
+    }
 }

@@ -50,14 +50,20 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
     let interrupter = Interrupter::start(None, &stop)?;
     let recording = record_until_end(recorder, inbox, &stop, move |second| screen.show(second))?;
     let mut world = ModelWorld::new(&prepared.scenario, &target, args.cut.seed);
-    let rules = prepared.rules(args.out.isolated, prepared.scenario.funnel.assets, vec![ModelWorld::SEEDBOX]);
+    let rules = prepared.rules(
+        args.out.isolated,
+        prepared.scenario.funnel.assets,
+        vec![ModelWorld::SEEDBOX],
+        target.names(),
+    );
     let limits = prepared.limits();
-    complete(drive(prepared.plan.shard(0, 1), &mut world, &rules, &limits, &stop, &mut |event| {
+    complete(drive(prepared.schedule.shard(0, 1), &mut world, &rules, &limits, &stop, &mut |event| {
         observer.observe(event);
     }));
     observer.finish();
     let interrupted = interrupter.end()?;
     join(recording)?.map_err(|error| Failure::trouble("recording", error))?;
+    prepared.check_end()?;
     let (summary, text) = judge(&dir, args.out.output_format, colors.out)?;
     print::out(&text)?;
     Ok(if interrupted.is_some() { Exit::Interrupted } else { Exit::Judged(summary.verdict) })

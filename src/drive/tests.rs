@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use smallvec::smallvec;
 
 use super::*;
-use crate::journey::{Cause, Kind, Operation, Outcome, Reply, Rules, Visitor};
+use crate::journey::{Cause, Kind, Names, Operation, Outcome, Reply, Rules, Visitor};
 use crate::model::complete;
 use crate::plan::{Arrival, Cohort, Origin, PlannedStep, What};
 use crate::unit::Tick;
@@ -53,6 +53,7 @@ impl<F: FnMut(&Operation) -> Result<Reply, Cause>> World for Scripted<F> {
             bytes_out: 1,
             foreign: 0,
             retransmits: 0,
+            oddities: Vec::new(),
             parts: Vec::new(),
         };
         self.entries += 1;
@@ -101,6 +102,7 @@ fn rules() -> Rules {
         retry_after: Duration::from_millis(50),
         sizes: vec![1],
         seeds: vec![],
+        names: Names::default(),
     }
 }
 

@@ -337,6 +337,7 @@ impl Ticket {
             bytes_out: outcome.map_or(0, |outcome| outcome.bytes_out),
             foreign: outcome.map_or(0, |outcome| outcome.foreign),
             retransmits: outcome.map_or(0, |outcome| outcome.retransmits),
+            oddities: outcome.map_or_else(Vec::new, |outcome| outcome.oddities.clone()),
             attempt: self.attempt,
             region: self.visitor.region,
             client: self.visitor.client,

@@ -19,7 +19,6 @@ mod event;
 mod gauge;
 mod lag;
 mod pursuit;
-pub mod replay;
 mod season;
 mod series;
 mod shape;

@@ -10,7 +10,8 @@ pub(super) const fn fetched(cached: bool, assets: u32) -> u32 {
 }
 
 /// The operations that an arrival asks for if all of them succeed, first tries alone: kinds with their number, in order of its steps. A
-/// page has this many `assets`. Pieces are left out: how many there are, only the target knows.
+/// page has this many `assets`. Pieces are left out, and names to resolve: how many there are, and how long a name is kept, only the target
+/// knows.
 pub fn intended(arrival: &Arrival, assets: u32) -> impl Iterator<Item = (Kind, u64)> + '_ {
     let assets = fetched(arrival.cached, assets);
     let of_step = move |what| match (what, arrival.origin) {
@@ -19,7 +20,8 @@ pub fn intended(arrival: &Arrival, assets: u32) -> impl Iterator<Item = (Kind, u
         (What::Torrent, _) => [Some((Kind::Torrent, 1)), None],
         (What::Magnet, _) => [Some((Kind::Lookup, 1)), Some((Kind::PeerMetadata, 1))],
         (What::Announce(_), _) => [Some((Kind::Announce, 1)), None],
-        (What::Lookup, _) => [Some((Kind::Lookup, 1)), None],
+        (What::Lookup, _) => [Some((Kind::Lookup, 1)), Some((Kind::AnnouncePeer, 1))],
+        (What::Crawl, _) => [Some((Kind::Crawl, 1)), None],
         (What::Transfer { .. }, _) => [Some((Kind::Handshake, 1)), None],
     };
     arrival

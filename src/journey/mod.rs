@@ -11,6 +11,7 @@
 //! planned moment whatever became of the others, so that each layer meets its planned rate.
 
 mod intent;
+mod oddity;
 mod operation;
 mod stage;
 mod stages;
@@ -19,6 +20,7 @@ mod tests;
 mod way;
 
 pub use intent::intended;
-pub use operation::{Cause, Kind, Operation, Outcome, Part, Peer, Reply, Visitor};
-pub use stage::Rules;
+pub use oddity::Oddity;
+pub use operation::{Cause, Kind, Operation, Outcome, Part, Peer, Reply, Service, Visitor};
+pub use stage::{Names, Rules};
 pub use way::{Action, Journey};

@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{AnnounceEvent, Stage};
-use crate::profile::Layer;
+use crate::profile::{HttpEndpoint, Layer, Target};
 use crate::scenario::Funnel;
 use crate::unit::Tick;
+
+use super::Oddity;
 
 /// Who asks: everything about a visitor that shapes a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +36,34 @@ pub struct Visitor {
 /// A peer's address.
 pub type Peer = SocketAddr;
 
+/// A server that visitors know by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The web pages.
+    Index,
+    /// The `.torrent` files.
+    Metadata,
+}
+
+impl Service {
+    /// Every service.
+    pub const ALL: [Self; 2] = [Self::Index, Self::Metadata];
+
+    /// Where it is.
+    #[must_use]
+    pub const fn endpoint(self, target: &Target) -> &HttpEndpoint {
+        match self {
+            Self::Index => &target.index.server,
+            Self::Metadata => &target.metadata,
+        }
+    }
+}
+
 /// One thing that a journey asks of the target.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
+    /// The addresses of a server, of a resolver (RFC 1035). Replies [`Reply::Resolved`].
+    Resolve(Service),
     /// The landing page of the visitor's content, on a new connection that is kept for its assets.
     Page,
     /// The n-th asset of the page, on the kept connection.
@@ -50,7 +77,7 @@ pub enum Operation {
         /// Candidates; the world tries some of them in turn.
         peers: Vec<Peer>,
     },
-    /// An announce (BEP 15). Replies [`Reply::Peers`].
+    /// An announce over the tracker protocol that the visitor's client and the target share. Replies [`Reply::Peers`].
     Announce {
         /// Its event.
         event: AnnounceEvent,
@@ -58,12 +85,18 @@ pub enum Operation {
         left: u64,
         /// Bytes fetched.
         downloaded: u64,
+        /// Peers that it asks for, where that is not the client's choice; -1 leaves it to the tracker.
+        numwant: Option<i32>,
     },
     /// An iterative `get_peers` lookup (BEP 5). Replies [`Reply::Peers`].
     Lookup {
-        /// Follow it with `announce_peer` to the closest nodes that gave tokens.
+        /// Whether [`Operation::AnnouncePeer`] follows: then it needs tokens, and peers only as far as there are any.
         announce: bool,
     },
+    /// `announce_peer` to the closest nodes of the journey's last lookup, with the tokens that they gave (BEP 5).
+    AnnouncePeer,
+    /// `sample_infohashes` on the way to an id of the visitor's own choice (BEP 51): what an indexer does again and again.
+    Crawl,
     /// Connect to one of these peers: TCP, handshake, extension handshake, bitfield, unchoke. Replies [`Reply::Handshake`]. The
     /// connection is kept until the journey is released.
     Handshake {
@@ -82,9 +115,13 @@ pub enum Operation {
 }
 
 /// What is recorded under one name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
+    /// A name that was resolved. Counted under the visit, for which nearly all are.
+    Resolve,
     /// A landing page.
     Page,
     /// An asset of a page.
@@ -97,9 +134,15 @@ pub enum Kind {
     PeerMetadata,
     /// A tracker announce.
     Announce,
+    /// The scrape that precedes an announce: a part, not an operation of its own.
+    Scrape,
     /// A DHT lookup.
     Lookup,
-    /// One KRPC query of a lookup: a part, not an operation of its own.
+    /// The `announce_peer` queries after a lookup.
+    AnnouncePeer,
+    /// A walk that gathers info-hashes from the DHT.
+    Crawl,
+    /// One KRPC query: a part, not an operation of its own.
     Query,
     /// A peer connection up to the unchoke.
     Handshake,
@@ -109,14 +152,18 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in funnel order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
+        Self::Resolve,
         Self::Page,
         Self::Asset,
         Self::Side,
         Self::Torrent,
         Self::PeerMetadata,
         Self::Announce,
+        Self::Scrape,
         Self::Lookup,
+        Self::AnnouncePeer,
+        Self::Crawl,
         Self::Query,
         Self::Handshake,
         Self::Piece,
@@ -126,13 +173,17 @@ impl Kind {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Resolve => "resolve",
             Self::Page => "page",
             Self::Asset => "asset",
             Self::Side => "side",
             Self::Torrent => "torrent",
             Self::PeerMetadata => "peer-metadata",
             Self::Announce => "announce",
+            Self::Scrape => "scrape",
             Self::Lookup => "lookup",
+            Self::AnnouncePeer => "announce-peer",
+            Self::Crawl => "crawl",
             Self::Query => "query",
             Self::Handshake => "handshake",
             Self::Piece => "piece",
@@ -143,10 +194,10 @@ impl Kind {
     #[must_use]
     pub const fn stage(self) -> Stage {
         match self {
-            Self::Page | Self::Asset | Self::Side => Stage::Index,
+            Self::Resolve | Self::Page | Self::Asset | Self::Side => Stage::Index,
             Self::Torrent | Self::PeerMetadata => Stage::Metadata,
-            Self::Announce => Stage::Announce,
-            Self::Lookup | Self::Query => Stage::Dht,
+            Self::Announce | Self::Scrape => Stage::Announce,
+            Self::Lookup | Self::AnnouncePeer | Self::Crawl | Self::Query => Stage::Dht,
             Self::Handshake | Self::Piece => Stage::Pieces,
         }
     }
@@ -155,10 +206,11 @@ impl Kind {
     #[must_use]
     pub const fn layer(self) -> Layer {
         match self {
+            Self::Resolve => Layer::Dns,
             Self::Page | Self::Asset | Self::Side => Layer::Index,
             Self::Torrent => Layer::Metadata,
-            Self::Announce => Layer::Tracker,
-            Self::Lookup | Self::Query => Layer::Dht,
+            Self::Announce | Self::Scrape => Layer::Tracker,
+            Self::Lookup | Self::AnnouncePeer | Self::Crawl | Self::Query => Layer::Dht,
             Self::PeerMetadata | Self::Handshake | Self::Piece => Layer::Seedbox,
         }
     }
@@ -166,7 +218,7 @@ impl Kind {
     /// Whether it is only a part of an operation: it has a latency and a result, but no place in the ledger.
     #[must_use]
     pub const fn is_part(self) -> bool {
-        matches!(self, Self::Query)
+        matches!(self, Self::Scrape | Self::Query)
     }
 }
 
@@ -179,6 +231,15 @@ impl Operation {
             // and 45 s [assumed].
             Self::Announce { .. } => funnel.patience.max(Duration::from_secs(60)),
             _ => funnel.patience,
+        }
+    }
+
+    /// The server whose address it needs. Assets come over the connection of their page.
+    pub(super) const fn service(&self) -> Option<Service> {
+        match self {
+            Self::Page | Self::Side(_) => Some(Service::Index),
+            Self::Torrent => Some(Service::Metadata),
+            _ => None,
         }
     }
 
@@ -195,6 +256,7 @@ impl Operation {
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
+            Self::Resolve(_) => Kind::Resolve,
             Self::Page => Kind::Page,
             Self::Asset(_) => Kind::Asset,
             Self::Side(_) => Kind::Side,
@@ -202,6 +264,8 @@ impl Operation {
             Self::PeerMetadata { .. } => Kind::PeerMetadata,
             Self::Announce { .. } => Kind::Announce,
             Self::Lookup { .. } => Kind::Lookup,
+            Self::AnnouncePeer => Kind::AnnouncePeer,
+            Self::Crawl => Kind::Crawl,
             Self::Handshake { .. } => Kind::Handshake,
             Self::Piece { .. } => Kind::Piece,
         }
@@ -213,6 +277,11 @@ impl Operation {
 pub enum Reply {
     /// Nothing that the journey needs.
     Done,
+    /// The address of a server, which is the one that the target's profile names.
+    Resolved {
+        /// How long the answer may be kept.
+        ttl: Duration,
+    },
     /// The torrent's layout.
     Metadata {
         /// Number of pieces.
@@ -232,7 +301,9 @@ pub enum Reply {
 }
 
 /// Why an operation failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// No answer within the visitor's patience.
@@ -315,11 +386,13 @@ pub struct Outcome {
     pub foreign: u32,
     /// Datagrams or requests sent again by the protocol itself (BEP 15 retransmission).
     pub retransmits: u32,
+    /// What was noticed about answers, and how often.
+    pub oddities: Vec<(Oddity, u32)>,
     /// What the operation was made of.
     pub parts: Vec<Part>,
 }
 
-/// A part of an operation that is worth its own latency: one KRPC query of a lookup.
+/// A part of an operation that is worth its own latency: one KRPC query, the scrape before an announce.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Part {
     /// What it is.

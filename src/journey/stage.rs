@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::SplitMix64;
+
+use crate::profile::Target;
 use crate::unit::Tick;
 
-use super::{Cause, Operation, Outcome, Peer, Reply};
+use super::{Cause, Operation, Outcome, Peer, Reply, Service};
 
 /// How journeys behave, the same for all of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +25,33 @@ pub struct Rules {
     pub sizes: Vec<u64>,
     /// Seeds that are known beforehand: used where an isolated transfer has no tracker or DHT answer to go by.
     pub seeds: Vec<Peer>,
+    /// What is resolved before it is used.
+    pub names: Names,
+}
+
+/// Which servers visitors know by name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Names {
+    /// These; the addresses of the others are known.
+    pub services: Vec<Service>,
+    /// Share of the visitors whose machine or network has a name in its cache when they come [assumed].
+    pub cached: f64,
+}
+
+impl Names {
+    /// Those of a target that names resolvers; nothing is resolved for any other.
+    #[must_use]
+    pub fn of(target: &Target) -> Self {
+        let Some(dns) = &target.dns else { return Self::default() };
+        let named = |service: &Service| service.endpoint(target).name().is_some();
+        Self { services: Service::ALL.into_iter().filter(named).collect(), cached: dns.cached }
+    }
+
+    /// Whether a visitor resolves the name of `service`: its own seed says whether the name was cached when it came.
+    pub(super) fn resolves(&self, service: Service, seed: u64) -> bool {
+        let chance = || SplitMix64::seed_from_u64(seed ^ (0x6e61_6d65 + service as u64)).random::<f64>();
+        self.services.contains(&service) && chance() >= self.cached
+    }
 }
 
 /// What a step's machine wants next.
@@ -54,6 +85,10 @@ pub(super) struct Facts {
     pub(super) pieces: u32,
     /// Pieces that were fetched.
     pub(super) have: u32,
+    /// When its own lookup was over.
+    pub(super) searched: Option<Tick>,
+    /// Until when each service's address is known, in order of [`Service::ALL`].
+    pub(super) resolved: [Option<Tick>; Service::ALL.len()],
 }
 
 impl Facts {
@@ -74,7 +109,7 @@ impl Facts {
                 self.pieces = *pieces;
                 self.size = *size;
             }
-            Reply::Done => {}
+            Reply::Done | Reply::Resolved { .. } => {}
         }
     }
 

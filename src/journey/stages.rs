@@ -1,6 +1,6 @@
 //! The steps of a journey.
 
-use crate::plan::{AnnounceEvent, Origin, What};
+use crate::plan::{AnnounceEvent, Logged, Origin, What};
 use crate::unit::Tick;
 
 use super::stage::{Ending, Facts, Machine, Step};
@@ -12,6 +12,7 @@ pub(super) enum AnyMachine {
     Visit(Visit),
     Single(Single),
     Magnet(Magnet),
+    Search(Search),
     Announce(Announce),
     Transfer(Transfer),
 }
@@ -24,8 +25,10 @@ impl AnyMachine {
             (What::Visit, _) => Self::Visit(Visit { assets, fetched: 0 }),
             (What::Torrent, _) => Self::Single(Single(Operation::Torrent)),
             (What::Magnet, _) => Self::Magnet(Magnet { searched: false }),
-            (What::Lookup, _) => Self::Single(Single(Operation::Lookup { announce: true })),
-            (What::Announce(event), _) => Self::Announce(Announce(event)),
+            (What::Lookup, _) => Self::Search(Search),
+            (What::Crawl, _) => Self::Single(Single(Operation::Crawl)),
+            (What::Announce(event), Origin::Logged(logged)) => Self::Announce(Announce(event, Some(logged))),
+            (What::Announce(event), _) => Self::Announce(Announce(event, None)),
             (What::Transfer { until }, _) => Self::Transfer(Transfer { until, wanted: 0, last: 0 }),
         }
     }
@@ -37,6 +40,7 @@ impl Machine for AnyMachine {
             Self::Visit(machine) => machine.instead(failed, facts),
             Self::Single(machine) => machine.instead(failed, facts),
             Self::Magnet(machine) => machine.instead(failed, facts),
+            Self::Search(machine) => machine.instead(failed, facts),
             Self::Announce(machine) => machine.instead(failed, facts),
             Self::Transfer(machine) => machine.instead(failed, facts),
         }
@@ -47,6 +51,7 @@ impl Machine for AnyMachine {
             Self::Visit(stage) => stage.begin(due, facts),
             Self::Single(stage) => stage.begin(due, facts),
             Self::Magnet(stage) => stage.begin(due, facts),
+            Self::Search(stage) => stage.begin(due, facts),
             Self::Announce(stage) => stage.begin(due, facts),
             Self::Transfer(stage) => stage.begin(due, facts),
         }
@@ -57,6 +62,7 @@ impl Machine for AnyMachine {
             Self::Visit(stage) => stage.resume(outcome, facts),
             Self::Single(stage) => stage.resume(outcome, facts),
             Self::Magnet(stage) => stage.resume(outcome, facts),
+            Self::Search(stage) => stage.resume(outcome, facts),
             Self::Announce(stage) => stage.resume(outcome, facts),
             Self::Transfer(stage) => stage.resume(outcome, facts),
         }
@@ -124,18 +130,43 @@ impl Machine for Magnet {
     }
 }
 
-/// One announce.
+/// A lookup, then `announce_peer` to the nodes that it found. Peers are there to be used after the first.
 #[derive(Clone, Debug)]
-pub(super) struct Announce(AnnounceEvent);
+pub(super) struct Search;
+
+impl Machine for Search {
+    fn begin(&mut self, due: Tick, _: &mut Facts) -> Step {
+        Step::Do(Operation::Lookup { announce: true }, due)
+    }
+
+    fn resume(&mut self, outcome: &Outcome, facts: &mut Facts) -> Step {
+        if facts.searched.is_some() {
+            return Step::End(Ending::Done);
+        }
+        facts.searched = Some(outcome.ended);
+        Step::Do(Operation::AnnouncePeer, outcome.ended)
+    }
+}
+
+/// One announce; what a log has of it counts for more than what the visitor knows.
+#[derive(Clone, Debug)]
+pub(super) struct Announce(AnnounceEvent, Option<Logged>);
 
 impl Machine for Announce {
     fn begin(&mut self, due: Tick, facts: &mut Facts) -> Step {
+        let Self(event, logged) = *self;
         let downloaded = facts.downloaded();
-        let left = match self.0 {
+        let left = match event {
             AnnounceEvent::Completed => 0,
             _ => facts.size.saturating_sub(downloaded),
         };
-        Step::Do(Operation::Announce { event: self.0, left, downloaded }, due)
+        let operation = Operation::Announce {
+            event,
+            left: logged.and_then(|logged| logged.left).unwrap_or(left),
+            downloaded: logged.and_then(|logged| logged.downloaded).unwrap_or(downloaded),
+            numwant: logged.map(|logged| logged.numwant),
+        };
+        Step::Do(operation, due)
     }
 
     fn resume(&mut self, _: &Outcome, _: &mut Facts) -> Step {

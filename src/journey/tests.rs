@@ -17,6 +17,7 @@ fn rules() -> Rules {
         retry_after: Duration::from_millis(100),
         sizes: vec![4000],
         seeds: vec![peer(7)],
+        names: Names::default(),
     }
 }
 
@@ -61,12 +62,14 @@ fn outcome(ended: Tick, result: Result<Reply, Cause>) -> Outcome {
         bytes_out: 0,
         foreign: 0,
         retransmits: 0,
+        oddities: Vec::new(),
         parts: Vec::new(),
     }
 }
 
 fn answer(operation: &Operation) -> Result<Reply, Cause> {
     Ok(match operation {
+        Operation::Resolve(_) => Reply::Resolved { ttl: Duration::from_secs(1) },
         Operation::Torrent | Operation::PeerMetadata { .. } => Reply::Metadata { pieces: 4, size: 4000 },
         Operation::Handshake { .. } => Reply::Handshake { pieces: 4, size: 4000 },
         Operation::Announce { .. } | Operation::Lookup { .. } => Reply::Peers(vec![peer(1)]),
@@ -130,6 +133,7 @@ fn the_whole_funnel_in_order() {
             (100, Kind::Torrent),
             (200, Kind::Announce),
             (200, Kind::Lookup),
+            (210, Kind::AnnouncePeer),
             (210, Kind::Handshake),
             (220, Kind::Piece),
             (230, Kind::Piece),
@@ -151,7 +155,7 @@ fn the_whole_funnel_in_order() {
     let left: Vec<_> = done
         .iter()
         .filter_map(|(_, op)| match op {
-            Operation::Announce { event, left, downloaded } => Some((*event, *left, *downloaded)),
+            Operation::Announce { event, left, downloaded, .. } => Some((*event, *left, *downloaded)),
             _ => None,
         })
         .collect();
@@ -187,6 +191,52 @@ fn what_is_intended_is_what_is_asked_if_nothing_fails() {
 }
 
 #[test]
+fn names_are_resolved_before_they_are_used_and_kept_for_their_life() {
+    let named = |cached| Rules { names: Names { services: Service::ALL.to_vec(), cached }, ..rules() };
+    let arrival = arrival(&[(0, What::Visit), (100, What::Torrent)]);
+    let took = Duration::from_millis(10);
+    let visit = [Kind::Page, Kind::Asset, Kind::Asset];
+    let of = |rules: &Rules, answer: &mut dyn FnMut(&Operation) -> Result<Reply, Cause>| {
+        let (done, _) = play(&arrival, rules, took, |op, _| answer(op));
+        kinds(&done).into_iter().map(|(_, kind)| kind).collect::<Vec<_>>()
+    };
+    let each = of(&named(0.0), &mut |op| answer(op));
+    assert_eq!(each, [&[Kind::Resolve], &visit[..], &[Kind::Resolve, Kind::Torrent]].concat());
+    assert_eq!(of(&named(1.0), &mut |op| answer(op)), [&visit[..], &[Kind::Torrent]].concat(), "cached");
+
+    // A page that failed is tried again with the name that is known, and an answer without life with a new one.
+    let mut life = Duration::from_secs(1);
+    for expected in [
+        [Kind::Resolve, Kind::Page, Kind::Page].as_slice(),
+        &[Kind::Resolve, Kind::Page, Kind::Resolve, Kind::Page],
+    ] {
+        let mut failed = false;
+        let seen = of(&named(0.0), &mut |op| match op {
+            Operation::Resolve(_) => Ok(Reply::Resolved { ttl: life }),
+            Operation::Page if !std::mem::replace(&mut failed, true) => Err(Cause::Timeout),
+            op => answer(op),
+        });
+        assert_eq!(seen[..expected.len()], *expected);
+        life = Duration::ZERO;
+    }
+    // A name that cannot be resolved ends the visit like a page that does not come.
+    let fail =
+        |op: &Operation| if matches!(op, Operation::Resolve(_)) { Err(Cause::Timeout) } else { answer(op) };
+    assert_eq!(of(&named(0.0), &mut |op| fail(op)), [Kind::Resolve, Kind::Resolve], "one retry");
+}
+
+#[test]
+fn a_slow_announce_to_the_dht_keeps_nobody_from_its_peers() {
+    let arrival = arrival(&[(0, What::Lookup), (0, What::Transfer { until: 0.2 })]);
+    let (done, result) = play(&arrival, &rules(), Duration::from_millis(50), |op, _| match op {
+        Operation::AnnouncePeer => Err(Cause::Rejected),
+        op => answer(op),
+    });
+    assert!(kinds(&done).contains(&(50, Kind::Handshake)), "{done:?}");
+    assert_eq!(result, Err(Cause::Rejected));
+}
+
+#[test]
 fn a_slow_stage_delays_what_follows_from_it_and_nothing_else() {
     let (done, _) = play(&whole_funnel(), &rules(), Duration::from_millis(90), |op, _| answer(op));
     let done = kinds(&done);
@@ -215,7 +265,7 @@ fn a_retry_that_succeeds_is_no_failure() {
     let (done, end) = play(&whole_funnel(), &rules(), Duration::from_millis(1), flaky);
     assert_eq!(end, Ok(()));
     // Everything twice, and a new connection for each of the four pieces.
-    assert_eq!(done.len(), 2 * 13 + 4);
+    assert_eq!(done.len(), 2 * 14 + 4);
 }
 
 #[test]
@@ -289,7 +339,10 @@ fn an_aborted_transfer_never_completes_but_leaves() {
     assert_eq!(end, Ok(()));
     assert_eq!(done.iter().filter(|(_, op)| op.kind() == Kind::Piece).count(), 2);
     let last = &done.last().unwrap().1;
-    assert_eq!(*last, Operation::Announce { event: AnnounceEvent::Stopped, left: 2000, downloaded: 2000 });
+    assert_eq!(
+        *last,
+        Operation::Announce { event: AnnounceEvent::Stopped, left: 2000, downloaded: 2000, numwant: None }
+    );
 }
 
 #[test]

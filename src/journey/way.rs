@@ -8,7 +8,7 @@ use crate::unit::Tick;
 use super::intent::fetched;
 use super::stage::{Ending, Facts, Machine, Rules, Step};
 use super::stages::AnyMachine;
-use super::{Cause, Operation, Outcome, Peer, Visitor};
+use super::{Cause, Operation, Outcome, Peer, Reply, Service, Visitor};
 
 /// What a journey wants from its worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +56,8 @@ struct Underway {
     /// The operation that is under way or will be tried again.
     operation: Operation,
     attempt: u32,
+    /// What waits for a name to be resolved, and which try of it that is.
+    held: Option<(Operation, u32)>,
     /// Which try the operation after this one is: not the first where this one only prepares another try of it.
     after: u32,
     /// When it will be tried again; `None` while it is under way.
@@ -122,7 +124,7 @@ impl Journey {
     /// Begins whatever may begin by `now`, asks to be woken for the rest.
     pub fn advance(&mut self, now: Tick, rules: &Rules, actions: &mut Vec<Action>) {
         for i in 0..self.legs.len() {
-            self.retry(i, now, actions);
+            self.retry(i, now, rules, actions);
         }
         // The end of one leg can open or drop another, earlier or later in the list: as often as something changes.
         while (0..self.legs.len()).any(|i| self.try_begin(i, now, rules, actions)) {}
@@ -145,10 +147,19 @@ impl Journey {
         let Some(i) = self.underway(stage) else { return };
         let LegState::Underway(leg) = &mut self.legs[i].state else { return };
         match &outcome.result {
+            Ok(Reply::Resolved { ttl }) => {
+                let Some((operation, attempt)) = leg.held.take() else { return };
+                if let Some(service) = operation.service() {
+                    // The operation that asked needs it once at least, however short its life.
+                    self.facts.resolved[service as usize] = Some(outcome.ended + *ttl);
+                }
+                leg.attempt = attempt;
+                self.put(i, operation, outcome.ended, actions);
+            }
             Ok(reply) => {
                 self.facts.learn(reply);
                 let step = leg.machine.resume(outcome, &mut self.facts);
-                self.take(i, step, outcome.ended, actions);
+                self.take(i, step, outcome.ended, rules, actions);
             }
             Err(cause) if leg.attempt < rules.retries && may_pass(*cause) => {
                 let at = outcome.ended + rules.retry_after * 2u32.saturating_pow(leg.attempt);
@@ -180,12 +191,36 @@ impl Journey {
             .position(|leg| leg.what.stage() == stage && matches!(leg.state, LegState::Underway(_)))
     }
 
-    fn retry(&mut self, i: usize, now: Tick, actions: &mut Vec<Action>) {
-        let stage = self.legs[i].what.stage();
+    fn retry(&mut self, i: usize, now: Tick, rules: &Rules, actions: &mut Vec<Action>) {
         if let LegState::Underway(leg) = &mut self.legs[i].state
             && let Some(due) = leg.retry_at.take_if(|at| *at <= now)
         {
-            actions.push(Action::Do { stage, operation: leg.operation.clone(), due, attempt: leg.attempt });
+            let operation = leg.operation.clone();
+            self.ask(i, operation, due, rules, actions);
+        }
+    }
+
+    /// Asks for an operation of leg `i`, or first for the name that it needs.
+    fn ask(&mut self, i: usize, operation: Operation, due: Tick, rules: &Rules, actions: &mut Vec<Action>) {
+        let LegState::Underway(leg) = &mut self.legs[i].state else { return };
+        let known = |service: Service| {
+            self.facts.resolved[service as usize].is_some_and(|until| due < until)
+                || !rules.names.resolves(service, self.visitor.seed)
+        };
+        match operation.service().filter(|service| !known(*service)) {
+            Some(service) => {
+                leg.held = Some((operation, std::mem::take(&mut leg.attempt)));
+                self.put(i, Operation::Resolve(service), due, actions);
+            }
+            None => self.put(i, operation, due, actions),
+        }
+    }
+
+    fn put(&mut self, i: usize, operation: Operation, due: Tick, actions: &mut Vec<Action>) {
+        let stage = self.legs[i].what.stage();
+        if let LegState::Underway(leg) = &mut self.legs[i].state {
+            leg.operation = operation.clone();
+            actions.push(Action::Do { stage, operation, due, attempt: leg.attempt });
         }
     }
 
@@ -215,14 +250,15 @@ impl Journey {
                 );
                 match machine.begin(at, &mut self.facts) {
                     Step::Do(operation, due) => {
-                        actions.push(Action::Do { stage, operation: operation.clone(), due, attempt: 0 });
                         self.legs[i].state = LegState::Underway(Underway {
                             machine,
-                            operation,
+                            operation: operation.clone(),
                             attempt: 0,
+                            held: None,
                             after: 0,
                             retry_at: None,
                         });
+                        self.ask(i, operation, due, rules, actions);
                     }
                     Step::End(ending) => self.end(i, ending, at),
                 }
@@ -239,7 +275,7 @@ impl Journey {
             return Gate::Open(planned);
         }
         match self.legs[i].what {
-            What::Visit | What::Announce(AnnounceEvent::Interval) => Gate::Open(planned),
+            What::Visit | What::Crawl | What::Announce(AnnounceEvent::Interval) => Gate::Open(planned),
             What::Torrent | What::Magnet => self.after(planned, |what| what == What::Visit),
             What::Announce(AnnounceEvent::Started) | What::Lookup => {
                 self.after(planned, |what| matches!(what, What::Torrent | What::Magnet))
@@ -270,6 +306,13 @@ impl Journey {
         for leg in &self.legs {
             if matches!(leg.what, What::Announce(AnnounceEvent::Started) | What::Lookup) {
                 asked = true;
+                if leg.what == What::Lookup
+                    && let Some(at) = self.facts.searched
+                {
+                    // Its peers are there, whatever becomes of its `announce_peer`.
+                    answered = Some(answered.map_or(at, |other| other.min(at)));
+                    continue;
+                }
                 match leg.state {
                     LegState::Ended(Ending::Done, at) => {
                         answered = Some(answered.map_or(at, |other| other.min(at)))
@@ -301,14 +344,12 @@ impl Journey {
     }
 
     /// Does what a machine asked for.
-    fn take(&mut self, i: usize, step: Step, at: Tick, actions: &mut Vec<Action>) {
-        let stage = self.legs[i].what.stage();
+    fn take(&mut self, i: usize, step: Step, at: Tick, rules: &Rules, actions: &mut Vec<Action>) {
         match step {
             Step::Do(operation, due) => {
                 let LegState::Underway(leg) = &mut self.legs[i].state else { return };
-                leg.operation = operation.clone();
                 leg.attempt = std::mem::take(&mut leg.after);
-                actions.push(Action::Do { stage, operation, due, attempt: leg.attempt });
+                self.ask(i, operation, due, rules, actions);
             }
             Step::End(ending) => self.end(i, ending, at),
         }

@@ -1,123 +1,317 @@
-//! Announces: connection ids, retransmission and patience (BEP 15).
+//! Announces and scrapes: which tracker a visitor asks, what it keeps between two announces, and what the answers are worth.
 
-use std::cell::Cell;
+mod contact;
+mod udp;
+mod ws;
+
+use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::journey::{Cause, Peer};
-use crate::unit::Tick;
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::SplitMix64;
+use smallvec::SmallVec;
 
+use crate::journey::{Cause, Kind, Part, Peer};
+use crate::plan::AnnounceEvent;
+use crate::profile::{Client, Target, Tracker, TrackerKind};
+
+use super::http::{Ask, HttpConnection};
 use super::meter::Meter;
-use super::tracker::{self, Announce};
-use super::udp::{Inbox, Pool, Port, Ticket};
+use super::swarm::{Company, Key, SwarmId, Swarms};
+use super::tracker::{Announce, Answer, Counts, Refused, http, udp as datagram, ws as message};
+use super::udp::{own_network, source};
 use super::{Clock, Guard};
 
-/// How long a connection id is used (BEP 15: one minute; the tracker accepts it for two).
-const CONNECTION_LIFE: Duration = Duration::from_secs(60);
-/// Wait before the first retransmission; doubled with each (BEP 15).
-pub(super) const RETRANSMIT: Duration = Duration::from_secs(15);
-/// Retransmissions before an announce is given up (BEP 15); patience ends nearly all of them earlier.
-const MAX_RETRANSMITS: u32 = 8;
+use contact::Attempt;
+pub(super) use contact::Contact;
+use udp::UdpTracker;
+use ws::Socket;
 
-/// A worker's way to one tracker. Visitors share its sockets, and each connects for itself: a tracker sees as many connects as real
-/// clients send.
+/// Wait before the first retransmission of a UDP request; doubled with each (BEP 15).
+pub(super) const RETRANSMIT: Duration = Duration::from_secs(15);
+/// How long a client waits for a scrape before it announces all the same [assumed].
+const SCRAPE_PATIENCE: Duration = Duration::from_secs(15);
+/// Keeps a visitor's draws about trackers apart from its other draws.
+const STREAM: u64 = 0x7472_6163_6b65_7273;
+
+/// A worker's way to the trackers.
 #[derive(Debug)]
 pub(super) struct Announcer {
+    guard: Arc<Guard>,
     clock: Clock,
-    tracker: SocketAddr,
-    pool: Pool,
-    retransmit: Duration,
+    worker: u32,
+    trackers: Vec<Tracker>,
+    /// The sockets of those that speak UDP.
+    udp: Vec<Option<UdpTracker>>,
+    /// Of the target's content.
+    hashes: Vec<[u8; 20]>,
+    swarms: Rc<RefCell<Swarms>>,
 }
 
-/// A connection id that a visitor was given.
+/// Who asks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ConnectionId {
-    id: u64,
-    since: Tick,
+pub(super) struct Asker<'a> {
+    pub(super) seed: u64,
+    /// Where it asks from: see [`Visitor::source`](crate::journey::Visitor::source).
+    pub(super) source: u64,
+    pub(super) client: &'a Client,
+}
+
+impl Asker<'_> {
+    fn random(&self) -> SplitMix64 {
+        SplitMix64::seed_from_u64(self.seed ^ STREAM)
+    }
+
+    fn scrapes(&self) -> bool {
+        self.random().random::<f64>() < self.client.tracker.scrape
+    }
 }
 
 impl Announcer {
-    /// Opens the sockets; within a `LocalSet`. `retransmit` is the wait before the first retransmission.
+    /// Opens the sockets; within a `LocalSet`. `worker` is one of `workers`; `retransmit` is the wait before the first retransmission.
     pub(super) fn open(
         guard: &Arc<Guard>,
         clock: Clock,
-        tracker: SocketAddr,
-        worker: u32,
+        target: &Target,
+        (worker, workers): (u32, u32),
         retransmit: Duration,
     ) -> io::Result<Self> {
-        let pool = Pool::open(guard, clock, tracker, worker, tracker::transaction)?;
-        Ok(Self { clock, tracker, pool, retransmit })
+        let open = |tracker: &Tracker| match tracker.kind {
+            TrackerKind::Udp => UdpTracker::open(guard, clock, tracker.address, worker, retransmit).map(Some),
+            TrackerKind::Http | TrackerKind::Ws => Ok(None),
+        };
+        let company = Company {
+            own_peers: target.own_peers.clone(),
+            stand_in_port: target.stand_in_port,
+            own_network: own_network(worker),
+            workers,
+        };
+        Ok(Self {
+            guard: Arc::clone(guard),
+            clock,
+            worker,
+            trackers: target.trackers.clone(),
+            udp: target.trackers.iter().map(open).collect::<io::Result<_>>()?,
+            hashes: target.content.iter().map(|item| item.info_hash).collect(),
+            swarms: Rc::new(RefCell::new(Swarms::new(company))),
+        })
     }
 
-    /// Announces for a visitor with this source, and returns the peers as the tracker named them. Where its own `connection` id is too
-    /// old or missing, it connects first: that exchange is a part of the announce's service time.
+    /// Announces, and returns the peers as the tracker named them. Some clients scrape before they start: a part of the operation, whose
+    /// failure keeps nobody from announcing.
     ///
     /// # Errors
-    /// Whatever the tracker or the network did; [`Cause::Timeout`] after the last retransmission.
+    /// Whatever the tracker or the network did; [`Cause::Incorrect`] for an answer that cannot be right; [`Cause::Rejected`] without a
+    /// request where every tracker asked to be left alone; [`Cause::Local`] where the client speaks to none of them.
     pub(super) async fn announce(
         &self,
-        source: u64,
+        asker: Asker<'_>,
         announce: &Announce,
-        connection: &Cell<Option<ConnectionId>>,
+        contact: &Contact,
         meter: &Meter,
     ) -> Result<Vec<Peer>, Cause> {
-        let port = self.pool.port(source).ok_or(Cause::Local)?;
-        let inbox = Inbox::default();
-        let ticket = port.ticket(self.tracker, &inbox)?;
-        for n in 0..=MAX_RETRANSMITS {
-            if n > 0 {
-                meter.retransmitted();
-            }
-            let patience = self.retransmit * 2_u32.pow(n);
-            let Some(id) = self.connect(port, connection, patience, meter).await? else { continue };
-            let request = tracker::announce_request(id, ticket.transaction, announce);
-            if let Some(answer) = ask(&ticket, &inbox, &request, patience, meter).await? {
-                return tracker::peers(&answer, self.tracker.is_ipv6());
-            }
+        let n = self.choose(asker, contact)?;
+        let tracker = self.trackers.get(n).ok_or(Cause::Local)?;
+        if announce.event == AnnounceEvent::Started && asker.scrapes() {
+            self.scrape(n, tracker, asker, &announce.info_hash, contact, meter).await;
         }
-        Err(Cause::Timeout)
+        let own = self.own_address(n, tracker, asker, announce.port);
+        let key = match tracker.kind {
+            TrackerKind::Ws => Key::Id(announce.peer_id),
+            TrackerKind::Udp | TrackerKind::Http => Key::At(own),
+        };
+        let id: SwarmId = (tracker.address, announce.info_hash);
+        let attempt = Attempt::begin(&self.swarms, self.clock, contact, id, key, announce);
+        let answer = self.ask(n, tracker, asker, announce, contact, meter).await;
+        if let Some(udp) = self.udp.get(n).and_then(Option::as_ref) {
+            udp.strays().into_iter().for_each(|(oddity, times)| meter.odd(oddity, times));
+        }
+        match answer {
+            Ok(answer) => attempt.answered(own, answer, meter),
+            Err(refused) => Err(attempt.refused(refused)),
+        }
     }
 
-    /// A connection id young enough to be used, asking for one if need be; `None` where no answer came in time.
-    async fn connect(
+    async fn ask(
         &self,
-        port: &Rc<Port>,
-        connection: &Cell<Option<ConnectionId>>,
-        patience: Duration,
+        n: usize,
+        tracker: &Tracker,
+        asker: Asker<'_>,
+        announce: &Announce,
+        contact: &Contact,
         meter: &Meter,
-    ) -> Result<Option<u64>, Cause> {
-        if let Some(ConnectionId { id, since }) = connection.get()
-            && self.clock.now().since(since) < CONNECTION_LIFE
-        {
-            return Ok(Some(id));
+    ) -> Result<Answer, Refused> {
+        match tracker.kind {
+            TrackerKind::Udp => {
+                let udp = self.udp.get(n).and_then(Option::as_ref).ok_or(Cause::Local)?;
+                let request =
+                    |id, transaction| datagram::announce_request(id, transaction, announce, &tracker.path);
+                let answer = udp.ask(asker.source, &contact.connection, meter, request).await?;
+                Ok(datagram::answer(&answer, tracker.address.is_ipv6())?)
+            }
+            TrackerKind::Http => {
+                let path = http::announce_path(&tracker.path, &asker.client.tracker.query, announce);
+                http::answer(&self.get(tracker, asker, &path, meter).await?)
+            }
+            TrackerKind::Ws => {
+                let text = message::announce_message(announce);
+                let read = |text: &[u8]| message::answer(text, &announce.info_hash);
+                self.converse(tracker, asker, text, contact, meter, read).await
+            }
         }
-        // A ticket of its own: a late answer to an earlier connect must not be taken for one to the announce.
-        let inbox = Inbox::default();
-        let ticket = port.ticket(self.tracker, &inbox)?;
-        let request = tracker::connect_request(ticket.transaction);
-        let Some(answer) = ask(&ticket, &inbox, &request, patience, meter).await? else { return Ok(None) };
-        let id = tracker::connection_id(&answer)?;
-        connection.set(Some(ConnectionId { id, since: self.clock.now() }));
-        Ok(Some(id))
     }
-}
 
-async fn ask(
-    ticket: &Ticket,
-    inbox: &Inbox,
-    request: &[u8],
-    patience: Duration,
-    meter: &Meter,
-) -> Result<Option<Vec<u8>>, Cause> {
-    meter.start();
-    ticket.send(request).await?;
-    meter.sent(request.len());
-    let Ok(answer) = tokio::time::timeout(patience, inbox.pop()).await else { return Ok(None) };
-    meter.received(answer.data.len());
-    Ok(Some(answer.data))
+    /// Scrapes as a part of the operation under way.
+    async fn scrape(
+        &self,
+        n: usize,
+        tracker: &Tracker,
+        asker: Asker<'_>,
+        first: &[u8; 20],
+        contact: &Contact,
+        meter: &Meter,
+    ) {
+        let started = self.clock.now();
+        let hashes = self.scraped_hashes(asker, first);
+        let before: Vec<_> = {
+            let mut swarms = self.swarms.borrow_mut();
+            hashes.iter().map(|hash| swarms.ask((tracker.address, *hash), started)).collect()
+        };
+        let counts = self.counts(n, tracker, asker, &hashes, contact, meter);
+        let result = match tokio::time::timeout(SCRAPE_PATIENCE, counts).await {
+            Ok(result) => result.map_err(|refused| refused.cause),
+            Err(_) => Err(Cause::Timeout),
+        };
+        let result = result.and_then(|counts| {
+            let mut swarms = self.swarms.borrow_mut();
+            let swarm = |hash: &[u8; 20]| (tracker.address, *hash);
+            let odd = hashes.iter().zip(counts).zip(&before);
+            let odd: Vec<_> = odd
+                .flat_map(|((hash, counts), before)| swarms.judge_counts(swarm(hash), counts, before))
+                .collect();
+            odd.iter().for_each(|&oddity| meter.odd(oddity, 1));
+            if odd.is_empty() { Ok(()) } else { Err(Cause::Incorrect) }
+        });
+        let took = self.clock.now().since(started);
+        meter.part(Part { kind: Kind::Scrape, started, took, result });
+    }
+
+    async fn counts(
+        &self,
+        n: usize,
+        tracker: &Tracker,
+        asker: Asker<'_>,
+        hashes: &[[u8; 20]],
+        contact: &Contact,
+        meter: &Meter,
+    ) -> Result<Vec<Counts>, Refused> {
+        match tracker.kind {
+            TrackerKind::Udp => {
+                let udp = self.udp.get(n).and_then(Option::as_ref).ok_or(Cause::Local)?;
+                let request = |id, transaction| datagram::scrape_request(id, transaction, hashes);
+                let answer = udp.ask(asker.source, &contact.connection, meter, request).await?;
+                Ok(datagram::scraped(&answer, hashes.len())?)
+            }
+            TrackerKind::Http => {
+                let path = http::scrape_path(&tracker.path, hashes).ok_or(Cause::Local)?;
+                http::scraped(&self.get(tracker, asker, &path, meter).await?, hashes)
+            }
+            TrackerKind::Ws => {
+                let text = message::scrape_message(hashes);
+                let read = |text: &[u8]| message::scraped(text, hashes);
+                self.converse(tracker, asker, text, contact, meter, read).await
+            }
+        }
+    }
+
+    /// The visitor's own torrent, and those after it in the target's list, each once.
+    fn scraped_hashes(&self, asker: Asker<'_>, first: &[u8; 20]) -> Vec<[u8; 20]> {
+        let most = usize::from(asker.client.tracker.scrape_torrents).clamp(1, datagram::MAX_SCRAPED);
+        let at = self.hashes.iter().position(|hash| hash == first).unwrap_or(0);
+        self.hashes.iter().cycle().skip(at).take(most.min(self.hashes.len())).copied().collect()
+    }
+
+    /// One HTTP exchange, on a connection of its own: clients ask half an hour apart, and close.
+    async fn get(
+        &self,
+        tracker: &Tracker,
+        asker: Asker<'_>,
+        path: &str,
+        meter: &Meter,
+    ) -> Result<Vec<u8>, Cause> {
+        let ask = Ask { host: &tracker.host, path, user_agent: &asker.client.user_agent, body: None };
+        let source = source(tracker.address, self.worker, asker.source);
+        let mut connection = HttpConnection::open_from(&self.guard, tracker.address, source, meter).await?;
+        connection.fetch(ask, meter, http::MAX_ANSWER).await
+    }
+
+    /// One question on the visitor's WebSocket, which is kept.
+    async fn converse<T>(
+        &self,
+        tracker: &Tracker,
+        asker: Asker<'_>,
+        text: String,
+        contact: &Contact,
+        meter: &Meter,
+        read: impl Fn(&[u8]) -> Result<Option<T>, Refused>,
+    ) -> Result<T, Refused> {
+        let kept = contact.socket.take().filter(|socket| socket.tracker == tracker.address);
+        let mut socket = match kept {
+            Some(socket) => socket,
+            None => {
+                let source = source(tracker.address, self.worker, asker.source);
+                Socket::open(&self.guard, tracker, source, meter).await?
+            }
+        };
+        meter.start();
+        let answer = socket.ask(text, meter, read).await?;
+        contact.socket.replace(Some(socket));
+        Ok(answer)
+    }
+
+    /// The visitor's tracker: the first of its own order, or the next where that failed it (BEP 12: clients shuffle the trackers of a
+    /// tier, try them in turn and stay with one that answers).
+    fn choose(&self, asker: Asker<'_>, contact: &Contact) -> Result<usize, Cause> {
+        let order = self.order(asker);
+        let now = self.clock.now();
+        let (before, after) =
+            order.split_at(contact.failed.get().checked_rem(order.len()).ok_or(Cause::Local)?);
+        let mut turn = after.iter().chain(before).copied();
+        turn.find(|&n| !contact.is_barred(self.trackers[n].address, now)).ok_or(Cause::Rejected)
+    }
+
+    /// The trackers that the client speaks to, in the visitor's own order: each draw by weight among those that are left.
+    fn order(&self, asker: Asker<'_>) -> SmallVec<[usize; 4]> {
+        let mut random = asker.random();
+        random.random::<f64>();
+        let speaks = |tracker: &Tracker| asker.client.tracker.kinds.contains(&tracker.kind);
+        // Of exponential draws with these rates, the least is each one's with a probability in proportion to its rate.
+        let draws =
+            self.trackers.iter().map(|tracker| -libm::log(1.0 - random.random::<f64>()) / tracker.weight);
+        let mut order: SmallVec<[(f64, usize); 4]> =
+            draws.zip(0..).filter(|&(_, n)| self.trackers.get(n).is_some_and(speaks)).collect();
+        order.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        order.into_iter().map(|(_, n)| n).collect()
+    }
+
+    /// Where the tracker sees the visitor; with an unspecified address where only the system knows.
+    fn own_address(&self, n: usize, tracker: &Tracker, asker: Asker<'_>, port: u16) -> Peer {
+        let udp = self.udp.get(n).and_then(Option::as_ref).and_then(|udp| udp.port(asker.source));
+        let known = match udp {
+            Some(socket) => Some(socket.local),
+            None => source(tracker.address, self.worker, asker.source),
+        };
+        let unspecified: IpAddr = if tracker.address.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        SocketAddr::new(known.unwrap_or(unspecified), port)
+    }
 }
 
 #[cfg(test)]

@@ -175,12 +175,12 @@ mod tests {
             let (address, _) = host(9).await;
             let (mut target, _) = strange(address);
             target.authorization.as_mut().unwrap().networks.push("127.0.0.3/32".parse().unwrap());
-            target.tracker = "127.0.0.3:9".parse().unwrap();
+            target.trackers[0].address = "127.0.0.3:9".parse().unwrap();
             let free = vec!["127.0.0.1/32".parse().unwrap()];
             let guard = Guard::with_free(&target, free, jiff::Timestamp::now()).unwrap();
             let refusal = authorize(&target, &guard).await.unwrap_err();
             assert!(
-                matches!(refusal, Refusal::Unproven { address, .. } if address == target.tracker),
+                matches!(refusal, Refusal::Unproven { address, .. } if address == target.trackers[0].address),
                 "{refusal}"
             );
         })

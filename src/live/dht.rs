@@ -1,130 +1,330 @@
-//! DHT lookups of visitors (BEP 5): drives a [`Lookup`] over UDP.
+//! The DHT as visitors use it (BEP 5, 32, 42, 43): each is a node of its own, which asks and does not answer.
+//!
+//! A visitor's node keeps its routing table, and the tokens that it was given, from operation to operation ([`OwnNode`]). Where the
+//! target names nodes of both address families there are two networks, which every lookup searches at the same time (BEP 32).
 
-use std::cell::RefCell;
-use std::collections::{HashSet, VecDeque};
+mod flights;
+mod id;
+mod table;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::journey::{Cause, Kind, Part, Peer};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_xoshiro::SplitMix64;
+
+use crate::journey::{Cause, Oddity, Peer};
+use crate::profile::{DhtHabits, DhtNodes, Target};
 use crate::unit::Tick;
 
-use super::krpc::{self, Id, Node};
-use super::lookup::{K, Lookup, distance};
+use super::krpc::{self, Answer, Fault, Id, Node, Query, Want};
+use super::lookup::{Breadth, Lookup};
 use super::meter::Meter;
-use super::udp::{self, Inbox, Pool, Ticket};
+use super::udp::{Inbox, Pool, Port};
 use super::{Clock, Guard};
 
-/// Good nodes that a worker remembers, as the routing tables of its visitors' clients would.
-const MAX_REMEMBERED: usize = 256;
-/// How long a node is good after its last answer (BEP 5).
-const GOOD_FOR: Duration = Duration::from_secs(15 * 60);
+use flights::{Flights, Landing};
+use table::{Acquaintances, Table};
+
 /// Peers of one lookup; more are not of use to a visitor.
 const MAX_PEERS: usize = 1_000;
-
-/// How long a query is waited for (libtorrent).
-#[derive(Clone, Copy, Debug)]
-pub(super) struct QueryTimes {
-    /// Then others are asked in its stead.
-    pub(super) short: Duration,
-    /// Then it has failed.
-    pub(super) long: Duration,
-}
-
-impl QueryTimes {
-    /// Libtorrent's.
-    pub(super) const USUAL: Self = Self { short: Duration::from_secs(1), long: Duration::from_secs(15) };
-}
+/// With fewer nodes than this a lookup asks the bootstrap nodes too (libtorrent's `find_data`).
+const ENOUGH: usize = 3;
+/// Longest pause, in seconds, that a node may ask of those who sample it (BEP 51).
+const MAX_SAMPLE_INTERVAL: i64 = 21_600;
+/// How long nodes accept a token (BEP 5).
+const TOKEN_LIFE: Duration = Duration::from_secs(10 * 60);
 
 /// A worker's way into the DHT.
 #[derive(Debug)]
 pub(super) struct Dht {
     guard: Arc<Guard>,
     clock: Clock,
-    bootstrap: Vec<SocketAddr>,
-    pool: Pool,
-    good: RefCell<VecDeque<(Node, Tick)>>,
-    times: QueryTimes,
+    nodes: DhtNodes,
+    networks: Vec<Network>,
 }
 
-/// What a lookup is for.
+/// The DHT of one address family.
+#[derive(Debug)]
+struct Network {
+    bootstrap: Vec<SocketAddr>,
+    pool: Pool,
+    known: RefCell<Acquaintances>,
+    /// The worker's address as nodes see it (BEP 42), where it is not the socket's own.
+    seen_as: Cell<Option<IpAddr>>,
+}
+
+/// What a visitor's node keeps.
+#[derive(Debug, Default)]
+pub(super) struct OwnNode {
+    tables: [RefCell<Option<Table>>; 2],
+    holders: RefCell<Vec<Holder>>,
+}
+
+/// A node that takes announces.
+#[derive(Clone, Debug)]
+struct Holder {
+    network: usize,
+    address: SocketAddr,
+    token: Vec<u8>,
+    since: Tick,
+}
+
+/// Who searches for what.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Search {
+pub(super) struct Search<'a> {
+    /// Seed of the visitor: its node's id, its table.
+    pub(super) seed: u64,
     /// What the visitor's source address follows from.
     pub(super) source: u64,
-    /// Id of the visitor's own node.
-    pub(super) own: Id,
+    pub(super) habits: &'a DhtHabits,
+    pub(super) node: &'a OwnNode,
     pub(super) info_hash: Id,
-    /// Announce a peer on this port afterwards.
-    pub(super) announce: Option<u16>,
+}
+
+/// What a walk through the network is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Goal {
+    /// The nodes around an id.
+    Nodes,
+    /// Peers.
+    Peers,
+    /// Peers, and tokens to announce with.
+    Tokens,
+    /// Info-hashes that nodes hold.
+    Samples,
+}
+
+/// One visitor in one network.
+struct Walker<'a> {
+    dht: &'a Dht,
+    network: usize,
+    port: &'a Rc<Port>,
+    own: Id,
+    search: Search<'a>,
+    meter: &'a Meter,
+    inbox: Inbox,
+    /// Nodes of either family that the walk through the other network has heard of.
+    heard: &'a [RefCell<Vec<Node>>; 2],
 }
 
 impl Dht {
-    /// Opens the sockets; within a `LocalSet`. All bootstrap nodes are of one address family; nodes of the other are not asked.
-    pub(super) fn open(
-        guard: &Arc<Guard>,
-        clock: Clock,
-        bootstrap: Vec<SocketAddr>,
-        worker: u32,
-        times: QueryTimes,
-    ) -> io::Result<Self> {
-        let pool = match bootstrap.first() {
-            Some(&towards) => Pool::open(guard, clock, towards, worker, krpc::transaction)?,
-            None => Pool::default(),
-        };
-        Ok(Self { guard: Arc::clone(guard), clock, bootstrap, pool, good: RefCell::default(), times })
+    /// Opens the sockets; within a `LocalSet`.
+    pub(super) fn open(guard: &Arc<Guard>, clock: Clock, target: &Target, worker: u32) -> io::Result<Self> {
+        let mut networks = Vec::new();
+        for ipv6 in [false, true] {
+            let bootstrap: Vec<_> = target.dht.iter().copied().filter(|it| it.is_ipv6() == ipv6).collect();
+            if let Some(&towards) = bootstrap.first() {
+                let pool = Pool::open(guard, clock, towards, worker, krpc::transaction)?;
+                networks.push(Network {
+                    bootstrap,
+                    pool,
+                    known: RefCell::default(),
+                    seen_as: Cell::default(),
+                });
+            }
+        }
+        Ok(Self { guard: Arc::clone(guard), clock, nodes: target.dht_nodes, networks })
     }
 
-    /// Looks the info-hash up and, where asked, announces to the closest nodes. Returns every peer that was named.
+    /// Looks the info-hash up. Returns every peer that was named; with `tokens`, the visitor's node keeps what an announce needs.
     ///
     /// # Errors
-    /// [`Cause::NoPeers`] where there is no node to begin at; where no node answered, the cause of the last failure; the same
-    /// where nobody took the announce.
-    pub(super) async fn search(&self, search: Search, meter: &Meter) -> Result<Vec<Peer>, Cause> {
-        let port = self.pool.port(search.source).ok_or(Cause::NoPeers)?;
-        let inbox = Inbox::default();
-        let ask = |to, query: &dyn Fn(u32) -> Vec<u8>| {
-            let ticket = port.ticket(to, &inbox)?;
-            let datagram = query(ticket.transaction);
-            Ok::<_, Cause>((ticket, datagram))
+    /// [`Cause::NoPeers`] where there is no node to begin at; where no node gave a good answer, the cause of the last failure.
+    pub(super) async fn search(
+        &self,
+        search: Search<'_>,
+        tokens: bool,
+        meter: &Meter,
+    ) -> Result<Vec<Peer>, Cause> {
+        self.walk_all(search, if tokens { Goal::Tokens } else { Goal::Peers }, meter).await
+    }
+
+    /// Gathers info-hashes on the way to the place that `search` names.
+    ///
+    /// # Errors
+    /// As [`Dht::search`]. Nodes that do not know BEP 51 refuse, or answer as to `find_node`, which is how it falls back.
+    pub(super) async fn crawl(&self, search: Search<'_>, meter: &Meter) -> Result<(), Cause> {
+        let mut info_hash = [0; 20];
+        SplitMix64::seed_from_u64(search.seed ^ CRAWL_STREAM).fill_bytes(&mut info_hash);
+        self.walk_all(Search { info_hash, ..search }, Goal::Samples, meter).await.map(drop)
+    }
+
+    async fn walk_all(&self, search: Search<'_>, goal: Goal, meter: &Meter) -> Result<Vec<Peer>, Cause> {
+        search.node.holders.take();
+        let heard = <[RefCell<Vec<Node>>; 2]>::default();
+        let walk = async |network| {
+            let walker = self.walker(network, search, meter, &heard)?;
+            walker.search(goal).await
         };
-        let mut lookup = Lookup::new(search.info_hash, self.remembered(&search.info_hash), self.bootstrap());
-        let mut flights = Flights::new(self.clock, self.times, meter);
+        let found = match self.networks.len() {
+            0 => Err(Cause::NoPeers),
+            1 => walk(0).await,
+            _ => match tokio::join!(walk(0), walk(1)) {
+                (Ok(four), Ok(six)) => Ok([four, six].concat()),
+                (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
+                (Err(cause), Err(_)) => Err(cause),
+            },
+        };
+        let mut seen = HashSet::new();
+        found.map(|mut peers| {
+            peers.retain(|&peer| seen.insert(peer));
+            peers
+        })
+    }
+
+    /// Announces a peer on `port` to the nodes of the last lookup that gave tokens.
+    ///
+    /// # Errors
+    /// [`Cause::NoPeers`] where there is no such node, or its token is too old; where nobody took it, what the last one did.
+    pub(super) async fn announce(&self, search: Search<'_>, port: u16, meter: &Meter) -> Result<(), Cause> {
+        let now = self.clock.now();
+        let mut holders = search.node.holders.borrow().clone();
+        holders.retain(|holder| now.since(holder.since) < TOKEN_LIFE);
+        let heard = Default::default();
+        let inbox = Inbox::default();
+        let mut flights = Flights::new(self.clock, search.habits, meter);
+        for holder in &holders {
+            let walker = self.walker(holder.network, search, meter, &heard)?;
+            let query = Query::AnnouncePeer { info_hash: &search.info_hash, port, token: &holder.token };
+            let ticket = walker.port.ticket(holder.address, &inbox)?;
+            let datagram = query.encode(ticket.transaction, &walker.own);
+            flights.launch(ticket, &datagram).await?;
+        }
+        flights.acknowledged(&inbox, |_, _| ()).await
+    }
+
+    fn walker<'a>(
+        &'a self,
+        network: usize,
+        search: Search<'a>,
+        meter: &'a Meter,
+        heard: &'a [RefCell<Vec<Node>>; 2],
+    ) -> Result<Walker<'a>, Cause> {
+        let own = self.networks.get(network).ok_or(Cause::NoPeers)?;
+        let port = own.pool.port(search.source).ok_or(Cause::NoPeers)?;
+        let mut random = [0; 20];
+        SplitMix64::seed_from_u64(search.seed ^ NODE_STREAM).fill_bytes(&mut random);
+        let address = Some(port.local).filter(|local| !local.is_unspecified()).or(own.seen_as.get());
+        let id = address.map_or(random, |address| id::bind(address, random));
+        Ok(Walker { dht: self, network, port, own: id, search, meter, inbox: Inbox::default(), heard })
+    }
+}
+
+/// What keeps the draws of a visitor's node apart from the visitor's others.
+const NODE_STREAM: u64 = 0x6b72_7063;
+/// What keeps the place that it crawls towards apart.
+const CRAWL_STREAM: u64 = 0x6372_6177;
+
+impl Walker<'_> {
+    fn network(&self) -> &Network {
+        &self.dht.networks[self.network]
+    }
+
+    async fn search(&self, goal: Goal) -> Result<Vec<Peer>, Cause> {
+        let own_table = &self.search.node.tables[self.network];
+        let kept = own_table.take();
+        let mut table = match kept {
+            Some(table) => table,
+            None => self.first_table().await?,
+        };
+        let now = self.dht.clock.now();
+        let width = self.search.habits.width as usize;
+        let nearest = table.closest(&self.search.info_hash, width, now);
+        let bootstrap = if nearest.len() < ENOUGH { self.network().bootstrap.clone() } else { Vec::new() };
+        let mut lookup = Lookup::new(self.search.info_hash, self.breadth(), nearest, bootstrap);
+        let found = self.walk(&mut lookup, goal, &mut table).await;
+        own_table.replace(Some(table));
+        if goal == Goal::Tokens {
+            let since = self.dht.clock.now();
+            let holder = |(address, token): (_, &[u8])| Holder {
+                network: self.network,
+                address,
+                token: token.to_vec(),
+                since,
+            };
+            self.search.node.holders.borrow_mut().extend(lookup.holders().map(holder));
+        }
+        for (oddity, times) in self.port.strays() {
+            self.meter.odd(oddity, times);
+        }
+        found
+    }
+
+    /// The table that the visitor comes with. One that is fresh, or cannot be otherwise since the worker itself knows nobody yet, is filled
+    /// as a client fills it when it begins: with a lookup of its own id.
+    async fn first_table(&self) -> Result<Table, Cause> {
+        let Search { seed, habits, .. } = self.search;
+        let is_fresh = SplitMix64::seed_from_u64(seed ^ FRESH_STREAM).random::<f64>() < habits.fresh;
+        let now = self.dht.clock.now();
+        let mut table = Table::fresh(self.own);
+        if !is_fresh {
+            table = self.network().known.borrow().table(self.own, seed, now);
+        }
+        if !table.closest(&self.own, 1, now).is_empty() {
+            return Ok(table);
+        }
+        if habits.pings {
+            self.ping(&mut table).await?;
+        }
+        let bootstrap = self.network().bootstrap.iter().copied();
+        let mut lookup = Lookup::new(self.own, self.breadth(), [], bootstrap);
+        self.walk(&mut lookup, Goal::Nodes, &mut table).await?;
+        Ok(table)
+    }
+
+    async fn ping(&self, table: &mut Table) -> Result<(), Cause> {
+        let mut flights = Flights::new(self.dht.clock, self.search.habits, self.meter);
+        for &node in &self.network().bootstrap {
+            let ticket = self.port.ticket(node, &self.inbox)?;
+            let datagram = Query::Ping.encode(ticket.transaction, &self.own);
+            flights.launch(ticket, &datagram).await?;
+        }
+        let heard = |address, answer: &Answer| self.met(Node { id: answer.id, address }, table);
+        flights.acknowledged(&self.inbox, heard).await
+    }
+
+    /// Follows a lookup to its end. The peers that were named on the way.
+    async fn walk(&self, lookup: &mut Lookup, goal: Goal, table: &mut Table) -> Result<Vec<Peer>, Cause> {
+        let mut flights = Flights::new(self.dht.clock, self.search.habits, self.meter);
         let mut peers = Vec::new();
         let mut last = Cause::NoPeers;
         let mut answers = 0_u32;
         while !lookup.is_over() {
+            lookup.offer(self.heard[self.family()].take());
             while let Some(to) = lookup.next_query() {
-                let (ticket, datagram) = ask(to, &|id| krpc::get_peers(id, &search.own, &search.info_hash))?;
+                let ticket = self.port.ticket(to, &self.inbox)?;
+                let datagram = self.query(goal).encode(ticket.transaction, &self.own);
                 flights.launch(ticket, &datagram).await?;
             }
-            match flights.landing(&inbox).await {
+            match flights.landing(&self.inbox).await {
                 Landing::Slow(from) => lookup.slow(from),
                 Landing::Lost(from) => {
                     last = Cause::Timeout;
-                    self.forget(from);
+                    self.lost(from, table);
                     lookup.failed(from);
                 }
-                Landing::Answer(flight, answer) => {
+                Landing::Answer(flight, datagram) => {
                     let from = flight.ticket.peer;
-                    let result = krpc::read(&answer.data).and_then(|answer| {
-                        let honest = lookup.answered(from, answer.id, answer.token.clone());
-                        if honest { Ok(answer) } else { Err(Cause::Incorrect) }
-                    });
-                    flights.record(&flight, answer.at, result.as_ref().map(|_| ()).map_err(|&cause| cause));
+                    let result = self.read(&datagram.data, from, lookup, goal);
+                    flights.record(&flight, datagram.at, result.as_ref().map(|_| ()).map_err(|&cause| cause));
                     match result {
                         Ok(answer) => {
                             answers += 1;
-                            self.remember(Node { id: answer.id, address: from });
-                            lookup.offer(self.allowed(answer.nodes, meter));
-                            peers.extend(
-                                answer.peers.into_iter().take(MAX_PEERS - peers.len().min(MAX_PEERS)),
-                            );
+                            self.met(Node { id: answer.id, address: from }, table);
+                            lookup.answered(from, answer.id, answer.token);
+                            lookup.offer(self.usable(answer.nodes));
+                            let room = MAX_PEERS - peers.len().min(MAX_PEERS);
+                            peers.extend(answer.peers.into_iter().take(room));
                         }
                         Err(cause) => {
                             last = cause;
-                            self.forget(from);
+                            self.lost(from, table);
                             lookup.failed(from);
                         }
                     }
@@ -132,189 +332,98 @@ impl Dht {
             }
         }
         flights.give_up_slow();
-        if answers == 0 {
-            return Err(last);
+        if answers == 0 { Err(last) } else { Ok(peers) }
+    }
+
+    fn query(&self, goal: Goal) -> Query<'_> {
+        let want = if self.dht.networks.len() > 1 { Want::Both } else { Want::Same };
+        match goal {
+            Goal::Nodes => Query::FindNode { target: &self.own, want },
+            Goal::Samples => Query::SampleInfohashes { target: &self.search.info_hash, want },
+            Goal::Peers | Goal::Tokens => Query::GetPeers { info_hash: &self.search.info_hash, want },
         }
-        if let Some(own_port) = search.announce {
-            for (to, token) in lookup.holders() {
-                let query = |id| krpc::announce_peer(id, &search.own, &search.info_hash, own_port, token);
-                let (ticket, datagram) = ask(to, &query)?;
-                flights.launch(ticket, &datagram).await?;
+    }
+
+    fn breadth(&self) -> Breadth {
+        let DhtHabits { alpha, width, .. } = *self.search.habits;
+        Breadth { alpha: alpha as usize, width: width as usize }
+    }
+
+    /// 0 for IPv4, 1 for IPv6: whose nodes this network is made of.
+    fn family(&self) -> usize {
+        usize::from(self.network().bootstrap.iter().any(SocketAddr::is_ipv6))
+    }
+
+    /// Reads an answer and holds it against the question.
+    fn read(&self, datagram: &[u8], from: SocketAddr, lookup: &Lookup, goal: Goal) -> Result<Answer, Cause> {
+        let answer = krpc::read(datagram).map_err(|fault| {
+            if fault == Fault::Length {
+                self.meter.odd(Oddity::Length, 1);
             }
-            flights.acknowledged(&inbox).await?;
+            fault.cause()
+        })?;
+        if let Some(address) = answer.seen_as {
+            self.network().seen_as.set(Some(address));
         }
-        let mut seen = HashSet::new();
-        peers.retain(|&peer| seen.insert(peer));
-        Ok(peers)
-    }
-
-    /// The bootstrap nodes, as long as too few others are known.
-    fn bootstrap(&self) -> impl Iterator<Item = SocketAddr> {
-        let needed = self.good.borrow().len() < K;
-        self.bootstrap.iter().copied().filter(move |_| needed)
-    }
-
-    /// The nodes that may be contacted and can be; the others that may not are counted.
-    fn allowed(&self, nodes: Vec<Node>, meter: &Meter) -> impl Iterator<Item = Node> {
-        nodes.into_iter().filter(move |node| {
-            let allowed = self.guard.allows(node.address);
-            meter.foreign(u32::from(!allowed));
-            allowed && self.bootstrap.iter().any(|it| it.is_ipv4() == node.address.is_ipv4())
-        })
-    }
-
-    /// The closest good nodes.
-    fn remembered(&self, key: &Id) -> Vec<Node> {
-        let now = self.clock.now();
-        let mut good = self.good.borrow_mut();
-        good.retain(|(_, seen)| now.since(*seen) < GOOD_FOR);
-        let mut nodes: Vec<Node> = good.iter().map(|(node, _)| *node).collect();
-        nodes.sort_unstable_by_key(|node| distance(key, &node.id));
-        nodes.truncate(K);
-        nodes
-    }
-
-    fn remember(&self, node: Node) {
-        let now = self.clock.now();
-        let mut good = self.good.borrow_mut();
-        if let Some(known) = good.iter_mut().find(|(known, _)| known.address == node.address) {
-            *known = (node, now);
-            return;
+        let is_bound = self.dht.nodes.check_local_ids || !id::is_local(from.ip());
+        if is_bound && !id::allows(from.ip(), &answer.id) {
+            self.meter.odd(Oddity::InsecureId, 1);
         }
-        if good.len() >= MAX_REMEMBERED {
-            good.pop_front();
-        }
-        good.push_back((node, now));
-    }
-
-    fn forget(&self, address: SocketAddr) {
-        self.good.borrow_mut().retain(|(node, _)| node.address != address);
-    }
-}
-
-/// A query under way.
-#[derive(Debug)]
-struct Flight {
-    ticket: Ticket,
-    started: Tick,
-    slow: bool,
-}
-
-/// The queries of one lookup that are under way. Those that patience cuts off are recorded as timed out.
-struct Flights<'a> {
-    clock: Clock,
-    times: QueryTimes,
-    meter: &'a Meter,
-    list: Vec<Flight>,
-}
-
-enum Landing {
-    Answer(Flight, udp::Answer),
-    Slow(SocketAddr),
-    Lost(SocketAddr),
-}
-
-impl Drop for Flights<'_> {
-    fn drop(&mut self) {
-        let now = self.clock.now();
-        for flight in &self.list {
-            self.record(flight, now, Err(Cause::Timeout));
-        }
-    }
-}
-
-impl<'a> Flights<'a> {
-    fn new(clock: Clock, times: QueryTimes, meter: &'a Meter) -> Self {
-        Self { clock, times, meter, list: Vec::new() }
-    }
-
-    async fn launch(&mut self, ticket: Ticket, datagram: &[u8]) -> Result<(), Cause> {
-        self.meter.start();
-        let started = self.clock.now();
-        ticket.send(datagram).await?;
-        self.meter.sent(datagram.len());
-        self.list.push(Flight { ticket, started, slow: false });
-        Ok(())
-    }
-
-    /// The next thing that happens to a query.
-    async fn landing(&mut self, inbox: &Inbox) -> Landing {
-        loop {
-            // Without a query under way a lookup is over, so that there always is one to wait for.
-            let next = self.list.iter().map(|flight| self.deadline(flight)).min().unwrap_or(Tick::MAX);
-            let wait = next.since(self.clock.now());
-            match tokio::time::timeout(wait, inbox.pop()).await {
-                Ok(answer) => {
-                    self.meter.received(answer.data.len());
-                    let found = self.list.iter().position(|it| it.ticket.transaction == answer.transaction);
-                    if let Some(at) = found {
-                        return Landing::Answer(self.list.swap_remove(at), answer);
-                    }
-                }
-                Err(_) => {
-                    if let Some(landing) = self.overdue() {
-                        return landing;
-                    }
-                }
+        match self.wrong(&answer, lookup.known_id(from), goal) {
+            None => Ok(answer),
+            Some(oddity) => {
+                self.meter.odd(oddity, 1);
+                Err(Cause::Incorrect)
             }
         }
     }
 
-    fn deadline(&self, flight: &Flight) -> Tick {
-        flight.started + if flight.slow { self.times.long } else { self.times.short }
-    }
-
-    fn overdue(&mut self) -> Option<Landing> {
-        let now = self.clock.now();
-        let at = self.list.iter().position(|flight| self.deadline(flight) <= now)?;
-        let flight = self.list.get_mut(at)?;
-        if !flight.slow {
-            flight.slow = true;
-            return Some(Landing::Slow(flight.ticket.peer));
+    /// What is wrong with a well-formed answer, if anything is.
+    fn wrong(&self, answer: &Answer, known: Option<Id>, goal: Goal) -> Option<Oddity> {
+        let of = |ipv6: bool| answer.nodes.iter().filter(|node| node.address.is_ipv6() == ipv6).count();
+        let most = self.dht.nodes.k as usize;
+        if known.is_some_and(|known| known != answer.id) {
+            Some(Oddity::OtherId)
+        } else if of(false) > most || of(true) > most {
+            Some(Oddity::TooMany)
+        } else if answer.samples.is_some_and(|it| !(0..=MAX_SAMPLE_INTERVAL).contains(&it.interval)) {
+            Some(Oddity::Interval)
+        } else {
+            (goal == Goal::Tokens && answer.token.is_none()).then_some(Oddity::NoToken)
         }
-        let flight = self.list.swap_remove(at);
-        self.record(&flight, now, Err(Cause::Timeout));
-        Some(Landing::Lost(flight.ticket.peer))
     }
 
-    fn record(&self, flight: &Flight, at: Tick, result: Result<(), Cause>) {
-        let took = at.since(flight.started);
-        self.meter.part(Part { kind: Kind::Query, started: flight.started, took, result });
-    }
-
-    /// The lookup is over: slow queries have failed, the others do not matter any more.
-    fn give_up_slow(&mut self) {
-        let now = self.clock.now();
-        for flight in std::mem::take(&mut self.list) {
-            if flight.slow {
-                self.record(&flight, now, Err(Cause::Timeout));
+    /// The nodes that may be contacted in this network. Those of the other network are told to the walk there; the others are counted.
+    fn usable(&self, nodes: Vec<Node>) -> Vec<Node> {
+        let own = self.family();
+        let mut usable = Vec::new();
+        for node in nodes {
+            let family = usize::from(node.address.is_ipv6());
+            if !self.dht.guard.allows(node.address) {
+                self.meter.foreign(1);
+            } else if family == own {
+                usable.push(node);
+            } else if self.dht.networks.len() > 1 {
+                self.heard[family].borrow_mut().push(node);
             }
         }
+        usable
     }
 
-    /// Waits for the answers to announces, not longer than the short time-out for any: no client waits for stragglers here.
-    async fn acknowledged(&mut self, inbox: &Inbox) -> Result<(), Cause> {
-        let mut result = Err(Cause::Rejected);
-        while !self.list.is_empty() {
-            match self.landing(inbox).await {
-                Landing::Answer(flight, answer) => {
-                    let taken = krpc::read(&answer.data).map(|_| ());
-                    self.record(&flight, answer.at, taken);
-                    result = result.or(taken);
-                }
-                Landing::Slow(from) => {
-                    let now = self.clock.now();
-                    let late =
-                        self.list.extract_if(.., |flight| flight.ticket.peer == from).collect::<Vec<_>>();
-                    late.iter().for_each(|flight| self.record(flight, now, Err(Cause::Timeout)));
-                    result = result.or(Err(Cause::Timeout));
-                }
-                Landing::Lost(_) => {}
-            }
-        }
-        result
+    fn met(&self, node: Node, table: &mut Table) {
+        let now = self.dht.clock.now();
+        table.add(node, now);
+        self.network().known.borrow_mut().add(node, now);
+    }
+
+    fn lost(&self, address: SocketAddr, table: &mut Table) {
+        table.remove(address);
+        self.network().known.borrow_mut().remove(address);
     }
 }
+
+/// What keeps the draw of whether a node is fresh apart.
+const FRESH_STREAM: u64 = 0x6672_6573_68;
 
 #[cfg(test)]
 mod tests;

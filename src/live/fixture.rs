@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::profile::{Authorization, ContentItem, Envelope, HttpEndpoint, Index, Target};
+use crate::profile::{Authorization, ContentItem, DhtNodes, Envelope, HttpEndpoint, Index, Target, Tracker};
 
 /// A target all of whose layers answer at `address`.
 pub(super) fn target(address: SocketAddr) -> Target {
@@ -15,9 +15,12 @@ pub(super) fn target(address: SocketAddr) -> Target {
             assets: vec!["/style.css".to_owned()],
         },
         metadata: server,
-        tracker: address,
+        trackers: vec![Tracker::udp(address)],
         dht: vec![address],
+        dht_nodes: DhtNodes::default(),
+        dns: None,
         stand_in_port: None,
+        own_peers: Vec::new(),
         content: vec![ContentItem {
             name: "release".to_owned(),
             info_hash: [7; 20],

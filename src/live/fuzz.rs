@@ -3,25 +3,33 @@
 use sha1::{Digest, Sha1};
 
 use super::bencode;
+use super::dns;
 use super::krpc;
 use super::metainfo::Layout;
-use super::tracker;
+use super::tracker::{http, udp, ws};
 use super::wire::Frames;
 
 /// A decoder that takes any bytes.
 pub type Target = fn(&[u8]);
 
 /// Every decoder of the live world.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("bencode", |data| {
         let _ = bencode::first_value(data).and_then(|value| bencode::field(value, b"r"));
     }),
     ("krpc", |data| {
         let _ = (krpc::transaction(data), krpc::read(data));
     }),
+    ("dns", dns::read_any),
     ("udp-tracker", |data| {
-        let _ = (tracker::transaction(data), tracker::connection_id(data));
-        let _ = (tracker::peers(data, false), tracker::peers(data, true));
+        let _ = (udp::transaction(data), udp::connection_id(data), udp::scraped(data, 3));
+        let _ = (udp::answer(data, false), udp::answer(data, true));
+    }),
+    ("http-tracker", |data| {
+        let _ = (http::answer(data), http::scraped(data, &[[b'a'; 20]]));
+    }),
+    ("ws-tracker", |data| {
+        let _ = (ws::answer(data, &[b'a'; 20]), ws::scraped(data, &[[b'a'; 20]]));
     }),
     ("torrent", |data| {
         // The hash must fit, or nothing behind its check would ever be reached.

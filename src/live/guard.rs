@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 use crate::journey::Cause;
 use crate::profile::{Authorization, Target};
@@ -164,10 +164,22 @@ impl Guard {
     /// # Errors
     /// [`Cause::Foreign`] before a packet leaves where the address is not allowed, else what [`cause`] makes of the failure.
     pub(super) async fn connect(&self, address: SocketAddr) -> Result<Connection, Cause> {
+        self.connect_from(address, None).await
+    }
+
+    /// Opens a TCP connection from this local address, or from the system's choice.
+    ///
+    /// # Errors
+    /// As [`Guard::connect`].
+    pub(super) async fn connect_from(
+        &self,
+        address: SocketAddr,
+        source: Option<IpAddr>,
+    ) -> Result<Connection, Cause> {
         if !self.allows(address) {
             return Err(Cause::Foreign);
         }
-        let stream = TcpStream::connect(address).await.map_err(|error| cause(&error))?;
+        let stream = open(address, source).await.map_err(|error| cause(&error))?;
         stream.set_nodelay(true).map_err(|error| cause(&error))?;
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).map_err(|error| cause(&error))?;
         Ok(Connection(stream))
@@ -205,13 +217,24 @@ impl Ceiling {
     }
 }
 
+/// Connects, from a port of the system's choice.
+async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = source {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    socket.connect(address).await
+}
+
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Every address that the profile names.
 pub(super) fn addresses(target: &Target) -> impl Iterator<Item = SocketAddr> {
-    [target.index.server.address, target.metadata.address, target.tracker]
+    [target.index.server.address, target.metadata.address]
         .into_iter()
+        .chain(target.trackers.iter().map(|tracker| tracker.address))
         .chain(target.dht.iter().copied())
+        .chain(target.dns.iter().flat_map(|dns| dns.resolvers.iter().copied()))
 }
 
 /// Whether an authorization may be used at all, now.

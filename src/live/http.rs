@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -47,8 +47,18 @@ impl Drop for HttpConnection {
 impl HttpConnection {
     /// Connects; within a `LocalSet`.
     pub(super) async fn open(guard: &Guard, address: SocketAddr, meter: &Meter) -> Result<Self, Cause> {
+        Self::open_from(guard, address, None, meter).await
+    }
+
+    /// Connects from this local address, or from the system's choice.
+    pub(super) async fn open_from(
+        guard: &Guard,
+        address: SocketAddr,
+        source: Option<IpAddr>,
+        meter: &Meter,
+    ) -> Result<Self, Cause> {
         meter.start();
-        let stream = guard.connect(address).await?;
+        let stream = guard.connect_from(address, source).await?;
         let (sender, connection) =
             handshake(TokioIo::new(stream)).await.map_err(|error| http_cause(&error))?;
         let driver = tokio::task::spawn_local(async move {

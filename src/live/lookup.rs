@@ -1,14 +1,19 @@
-//! An iterative lookup as a pure state machine (BEP 5; parallelism and time-outs as in libtorrent): whom to ask next, and when it is over.
+//! An iterative lookup as a pure state machine (BEP 5; parallelism and width are the client's): whom to ask next, and when it is over.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use super::krpc::{Id, Node};
 
-/// Queries under way at a time (libtorrent's search branching).
-const ALPHA: usize = 5;
-/// Nodes that hold a key (BEP 5).
-pub(super) const K: usize = 8;
+/// How a client looks up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Breadth {
+    /// Queries under way at a time.
+    pub(super) alpha: usize,
+    /// Closest nodes that have to answer.
+    pub(super) width: usize,
+}
+
 /// Nodes remembered in one lookup, nearest first (libtorrent keeps 100).
 const MAX_CANDIDATES: usize = 100;
 /// Queries of one lookup, whatever the nodes answer.
@@ -18,6 +23,7 @@ const MAX_QUERIES: usize = 100;
 #[derive(Debug)]
 pub(super) struct Lookup {
     key: Id,
+    breadth: Breadth,
     /// Nearest first; nodes whose id is not known yet are last.
     candidates: Vec<Candidate>,
     known: HashSet<SocketAddr>,
@@ -48,10 +54,11 @@ impl Lookup {
     /// A lookup of `key` that begins at `nodes` and at `bootstrap`, whose ids are not known.
     pub(super) fn new(
         key: Id,
+        breadth: Breadth,
         nodes: impl IntoIterator<Item = Node>,
         bootstrap: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
-        let mut lookup = Self { key, candidates: Vec::new(), known: HashSet::new(), queries: 0 };
+        let mut lookup = Self { key, breadth, candidates: Vec::new(), known: HashSet::new(), queries: 0 };
         lookup.offer(nodes);
         for address in bootstrap {
             lookup.add(None, address);
@@ -62,7 +69,7 @@ impl Lookup {
     /// The next node to ask now; counts it as asked.
     pub(super) fn next_query(&mut self) -> Option<SocketAddr> {
         let under_way = self.candidates.iter().filter(|it| it.state == State::Asked).count();
-        if under_way >= ALPHA || self.queries >= MAX_QUERIES {
+        if under_way >= self.breadth.alpha || self.queries >= MAX_QUERIES {
             return None;
         }
         let next =
@@ -73,16 +80,19 @@ impl Lookup {
         Some(candidate.address)
     }
 
-    /// A node answered: `id` is what it calls itself. False where that is not the id under which it was known.
-    pub(super) fn answered(&mut self, address: SocketAddr, id: Id, token: Option<Vec<u8>>) -> bool {
-        let Some(at) = self.candidates.iter().position(|it| it.address == address) else { return true };
+    /// The id under which a node was named, where it was.
+    pub(super) fn known_id(&self, address: SocketAddr) -> Option<Id> {
+        self.candidates.iter().find(|it| it.address == address)?.id
+    }
+
+    /// A node answered: `id` is what it calls itself.
+    pub(super) fn answered(&mut self, address: SocketAddr, id: Id, token: Option<Vec<u8>>) {
+        let Some(at) = self.candidates.iter().position(|it| it.address == address) else { return };
         let mut candidate = self.candidates.remove(at);
-        let honest = candidate.id.is_none_or(|known| known == id);
-        candidate.state = if honest { State::Answered { token } } else { State::Failed };
+        candidate.state = State::Answered { token };
         candidate.id = Some(id);
         candidate.distance = distance(&self.key, &id);
         self.insert(candidate);
-        honest
     }
 
     /// Adds nodes that an answer named.
@@ -115,16 +125,23 @@ impl Lookup {
     /// The closest nodes that answered with a token, with it: where a peer is to be announced.
     pub(super) fn holders(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
         let holder = |it: &Candidate| matches!(it.state, State::Answered { token: Some(_) });
-        self.candidates.iter().filter(move |it| holder(it)).take(K).filter_map(|it| match &it.state {
-            State::Answered { token: Some(token) } => Some((it.address, token.as_slice())),
-            _ => None,
-        })
+        self.candidates.iter().filter(move |it| holder(it)).take(self.breadth.width).filter_map(
+            |it| match &it.state {
+                State::Answered { token: Some(token) } => Some((it.address, token.as_slice())),
+                _ => None,
+            },
+        )
     }
 
     /// Places of the closest nodes that count: neither failed nor slow.
     fn closest(&self) -> impl Iterator<Item = usize> {
         let counts = |it: &Candidate| !matches!(it.state, State::Failed | State::Slow);
-        self.candidates.iter().enumerate().filter(move |(_, it)| counts(it)).map(|(at, _)| at).take(K)
+        self.candidates
+            .iter()
+            .enumerate()
+            .filter(move |(_, it)| counts(it))
+            .map(|(at, _)| at)
+            .take(self.breadth.width)
     }
 
     fn add(&mut self, id: Option<Id>, address: SocketAddr) {
@@ -165,6 +182,7 @@ mod tests {
     use super::*;
 
     const KEY: Id = [0; 20];
+    const BREADTH: Breadth = Breadth { alpha: 5, width: 8 };
 
     fn node(n: u16) -> Node {
         let mut id = [0; 20];
@@ -182,10 +200,10 @@ mod tests {
         let mut asked = Vec::new();
         while !lookup.is_over() {
             let batch: Vec<SocketAddr> = std::iter::from_fn(|| lookup.next_query()).collect();
-            assert!((1..=ALPHA).contains(&batch.len()));
+            assert!((1..=BREADTH.alpha).contains(&batch.len()));
             for address in batch {
                 asked.push(address.port());
-                assert!(lookup.answered(address, node(address.port()).id, Some(vec![1])));
+                lookup.answered(address, node(address.port()).id, Some(vec![1]));
                 lookup.offer(know(address));
             }
         }
@@ -196,7 +214,7 @@ mod tests {
     fn a_lookup_converges_on_the_closest_nodes() {
         let closer =
             |from: SocketAddr| (1..=8).map(|n| node(from.port().saturating_sub(n * 50).max(n))).collect();
-        let (lookup, asked) = run(Lookup::new(KEY, [], [address(2000)]), closer);
+        let (lookup, asked) = run(Lookup::new(KEY, BREADTH, [], [address(2000)]), closer);
         let mut holders: Vec<u16> = lookup.holders().map(|(address, _)| address.port()).collect();
         holders.sort_unstable();
         assert_eq!(holders, [1, 2, 3, 4, 5, 6, 7, 8]);
@@ -205,7 +223,7 @@ mod tests {
 
     #[test]
     fn slow_nodes_make_room_and_failed_ones_do_not_count() {
-        let mut lookup = Lookup::new(KEY, (1..=20).map(node), []);
+        let mut lookup = Lookup::new(KEY, BREADTH, (1..=20).map(node), []);
         let first: Vec<u16> = std::iter::from_fn(|| lookup.next_query()).map(|it| it.port()).collect();
         assert_eq!(first, [1, 2, 3, 4, 5]);
         lookup.slow(address(1));
@@ -219,28 +237,20 @@ mod tests {
         }
         assert!(lookup.is_over());
         assert_eq!(lookup.holders().map(|(it, _)| it.port()).collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8, 9, 10]);
-        assert!(lookup.answered(address(1), node(1).id, Some(vec![])), "a late answer counts");
-        assert_eq!(lookup.holders().next().unwrap().0, address(1));
+        lookup.answered(address(1), node(1).id, Some(vec![]));
+        assert_eq!(lookup.holders().next().unwrap().0, address(1), "a late answer counts");
     }
 
     #[test]
     fn nobody_to_ask_is_over_and_silence_alone_is_not() {
-        assert!(Lookup::new(KEY, [], []).is_over());
-        let mut lookup = Lookup::new(KEY, [], [address(9)]);
+        assert!(Lookup::new(KEY, BREADTH, [], []).is_over());
+        let mut lookup = Lookup::new(KEY, BREADTH, [], [address(9)]);
         assert!(!lookup.is_over());
         lookup.next_query().unwrap();
         lookup.slow(address(9));
         assert!(!lookup.is_over(), "the only node may still answer");
         lookup.failed(address(9));
         assert!(lookup.is_over());
-    }
-
-    #[test]
-    fn a_node_with_another_id_than_it_was_known_by_is_dropped() {
-        let mut lookup = Lookup::new(KEY, [node(1)], []);
-        let asked = lookup.next_query().unwrap();
-        assert!(!lookup.answered(asked, node(2).id, Some(vec![])));
-        assert_eq!(lookup.holders().count(), 0);
     }
 
     proptest! {
@@ -250,7 +260,7 @@ mod tests {
                 let at = usize::from(from.port()) % links.len();
                 links.iter().cycle().skip(at).take(8).map(|&n| node(n.max(1))).collect::<Vec<_>>()
             };
-            let mut lookup = Lookup::new(KEY, [], [address(start)]);
+            let mut lookup = Lookup::new(KEY, BREADTH, [], [address(start)]);
             let mut asked = HashSet::new();
             for turn in 0.. {
                 if lookup.is_over() {

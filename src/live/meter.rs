@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::journey::{Cause, Outcome, Part, Reply};
+use crate::journey::{Cause, Oddity, Outcome, Part, Reply};
 use crate::unit::Tick;
 
 use super::Clock;
@@ -18,6 +18,7 @@ pub(super) struct Meter {
     bytes_out: Cell<u64>,
     foreign: Cell<u32>,
     retransmits: Cell<u32>,
+    oddities: RefCell<Vec<(Oddity, u32)>>,
     parts: RefCell<Vec<Part>>,
     overdue: Cell<Cause>,
 }
@@ -32,6 +33,7 @@ impl Meter {
             bytes_out: Cell::new(0),
             foreign: Cell::new(0),
             retransmits: Cell::new(0),
+            oddities: RefCell::default(),
             parts: RefCell::default(),
             overdue: Cell::new(Cause::Timeout),
         }
@@ -60,6 +62,10 @@ impl Meter {
         self.retransmits.set(self.retransmits.get() + 1);
     }
 
+    pub(super) fn odd(&self, oddity: Oddity, times: u32) {
+        self.oddities.borrow_mut().push((oddity, times));
+    }
+
     pub(super) fn part(&self, part: Part) {
         self.parts.borrow_mut().push(part);
     }
@@ -79,6 +85,7 @@ impl Meter {
             bytes_out: self.bytes_out.get(),
             foreign: self.foreign.get(),
             retransmits: self.retransmits.get(),
+            oddities: self.oddities.take(),
             parts: self.parts.take(),
         }
     }

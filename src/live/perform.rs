@@ -1,6 +1,6 @@
 //! From an operation to the protocol that performs it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -12,11 +12,13 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::SplitMix64;
 
 use crate::journey::{Cause, Operation, Peer, Reply, Visitor};
+use crate::plan::AnnounceEvent;
 use crate::profile::{Client, ContentItem, HttpEndpoint, Target};
 use crate::scenario::Scenario;
 
-use super::announce::{Announcer, ConnectionId};
-use super::dht::{Dht, Search};
+use super::announce::{Announcer, Asker, Contact};
+use super::dht::{Dht, OwnNode, Search};
+use super::dns::{Stub, Wanted};
 use super::http::{Ask, HttpConnection};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
@@ -41,6 +43,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     announcer: Announcer,
     dht: Dht,
+    stub: Stub,
     layouts: RefCell<HashMap<[u8; 20], Rc<Layout>>>,
 }
 
@@ -49,7 +52,8 @@ pub(super) struct Shared {
 pub(super) struct Connections {
     page: RefCell<Option<HttpConnection>>,
     peer: RefCell<Option<(PeerConnection, Bucket)>>,
-    tracker: Cell<Option<ConnectionId>>,
+    tracker: Contact,
+    node: OwnNode,
 }
 
 /// What a visitor calls itself, drawn from its seed.
@@ -57,7 +61,6 @@ struct Identity {
     peer_id: [u8; 20],
     key: u32,
     port: u16,
-    node: [u8; 20],
     /// What is left of its stream, for choices among peers.
     random: SplitMix64,
 }
@@ -70,8 +73,9 @@ impl Shared {
         clock: Clock,
         announcer: Announcer,
         dht: Dht,
+        stub: Stub,
     ) -> Self {
-        Self { target, scenario, guard, clock, announcer, dht, layouts: RefCell::default() }
+        Self { target, scenario, guard, clock, announcer, dht, stub, layouts: RefCell::default() }
     }
 
     /// Performs one operation. An index that the target or the scenario does not have is [`Cause::Local`], and so is an operation beyond
@@ -89,6 +93,13 @@ impl Shared {
         let client = self.client(visitor).ok_or(Cause::Local)?;
         let item = self.item(visitor).ok_or(Cause::Local)?;
         match operation {
+            Operation::Resolve(service) => {
+                let server = service.endpoint(&self.target);
+                let name = server.name().ok_or(Cause::Local)?;
+                let wanted = Wanted { seed: visitor.seed, name, address: server.address };
+                let ttl = self.stub.resolve(wanted, meter).await?;
+                Ok(Reply::Resolved { ttl })
+            }
             Operation::Page => {
                 let name = utf8_percent_encode(&item.name, SEGMENT).to_string();
                 let path = self.target.index.page.replace("{name}", &name);
@@ -107,16 +118,34 @@ impl Shared {
                 Ok(Reply::Done)
             }
             Operation::Torrent => self.torrent(item, client, meter).await,
-            Operation::Announce { event, left, downloaded } => {
+            Operation::Announce { event, left, downloaded, numwant } => {
                 let Identity { peer_id, key, port, .. } = self.identity(visitor, client);
-                let (info_hash, numwant) = (item.info_hash, client.numwant);
+                let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
+                let (info_hash, numwant) = (item.info_hash, numwant.unwrap_or(usual));
                 let announce =
                     Announce { info_hash, peer_id, downloaded, left, uploaded: 0, event, key, numwant, port };
-                let tracker = &connections.tracker;
-                let peers = self.announcer.announce(visitor.source, &announce, tracker, meter).await?;
+                let asker = Asker { seed: visitor.seed, source: visitor.source, client };
+                let peers = self.announcer.announce(asker, &announce, &connections.tracker, meter).await?;
                 self.admit(peers, meter)
             }
-            Operation::Lookup { announce } => self.lookup(visitor, client, item, announce, meter).await,
+            Operation::Lookup { announce } => {
+                let search = search(visitor, client, item, connections);
+                let peers = self.dht.search(search, announce, meter).await?;
+                // A lookup that finds no peer has failed, unless it was made to announce: the first peer of a swarm finds nobody.
+                if peers.is_empty() && !announce {
+                    return Err(Cause::NoPeers);
+                }
+                self.admit(peers, meter)
+            }
+            Operation::AnnouncePeer => {
+                let port = self.identity(visitor, client).port;
+                self.dht.announce(search(visitor, client, item, connections), port, meter).await?;
+                Ok(Reply::Done)
+            }
+            Operation::Crawl => {
+                self.dht.crawl(search(visitor, client, item, connections), meter).await?;
+                Ok(Reply::Done)
+            }
             Operation::PeerMetadata { peers } => {
                 let fetch = async |mut peer: PeerConnection| peer.metadata(meter).await;
                 let layout = self.try_peers(visitor, &peers, None, meter, fetch).await?;
@@ -175,26 +204,6 @@ impl Shared {
         let layout = Rc::new(Layout::from_torrent(&file, &item.info_hash)?);
         self.remember(item, &layout);
         Ok(layout.reply())
-    }
-
-    /// A lookup that finds no peer has failed, unless it was made to announce: the first peer of a swarm finds nobody.
-    async fn lookup(
-        &self,
-        visitor: &Visitor,
-        client: &Client,
-        item: &ContentItem,
-        announce: bool,
-        meter: &Meter,
-    ) -> Result<Reply, Cause> {
-        let identity = self.identity(visitor, client);
-        let announce = announce.then_some(identity.port);
-        let search =
-            Search { source: visitor.source, own: identity.node, info_hash: item.info_hash, announce };
-        let peers = self.dht.search(search, meter).await?;
-        if peers.is_empty() && announce.is_none() {
-            return Err(Cause::NoPeers);
-        }
-        self.admit(peers, meter)
     }
 
     async fn handshake(
@@ -298,9 +307,23 @@ impl Shared {
         let key = random.next_u32();
         // Any port that needs no privilege.
         let own = 1_024 + (random.next_u32() % (65_536 - 1_024)) as u16;
-        let mut node = [0; 20];
-        random.fill_bytes(&mut node);
-        Identity { peer_id, key, port: self.target.stand_in_port.unwrap_or(own), node, random }
+        Identity { peer_id, key, port: self.target.stand_in_port.unwrap_or(own), random }
+    }
+}
+
+fn search<'a>(
+    visitor: &Visitor,
+    client: &'a Client,
+    item: &ContentItem,
+    connections: &'a Connections,
+) -> Search<'a> {
+    let info_hash = item.info_hash;
+    Search {
+        seed: visitor.seed,
+        source: visitor.source,
+        habits: &client.lookup,
+        node: &connections.node,
+        info_hash,
     }
 }
 

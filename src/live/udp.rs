@@ -1,7 +1,7 @@
 //! Requests and answers over a few shared UDP sockets: an answer finds its request by transaction id and source address.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 
-use crate::journey::Cause;
+use crate::journey::{Cause, Oddity};
 use crate::unit::Tick;
 
 use super::guard::Datagrams;
@@ -20,6 +20,8 @@ use super::{Clock, Guard};
 const MAX_PENDING: usize = 1 << 16;
 /// Longer datagrams are cut off by the receive call; no tracker or node sends them.
 const MAX_DATAGRAM: usize = 8 << 10;
+/// Requests that are over and still known, on one socket: whose answer came late, or twice.
+const REMEMBERED: usize = 1_024;
 /// Datagrams that are taken in at one go before others have their turn.
 const BATCH: usize = 64;
 
@@ -48,13 +50,27 @@ const SOCKETS: usize = 4;
 fn local_addresses(towards: SocketAddr, worker: u32) -> Vec<IpAddr> {
     match (towards.ip(), towards.ip().is_loopback()) {
         (IpAddr::V4(_), true) => {
-            let [.., high, low] = worker.to_be_bytes();
-            (1..=LOOPBACK_ADDRESSES).map(|n| Ipv4Addr::new(127, 16 + high % 128, low, n).into()).collect()
+            let [a, b, c] = own_network(worker);
+            (1..=LOOPBACK_ADDRESSES).map(|n| Ipv4Addr::new(a, b, c, n).into()).collect()
         }
         (IpAddr::V4(_), false) => vec![Ipv4Addr::UNSPECIFIED.into(); SOCKETS],
         (IpAddr::V6(_), true) => vec![Ipv6Addr::LOCALHOST.into(); SOCKETS],
         (IpAddr::V6(_), false) => vec![Ipv6Addr::UNSPECIFIED.into(); SOCKETS],
     }
+}
+
+/// The first bytes of a worker's IPv4 addresses on loopback.
+pub(super) fn own_network(worker: u32) -> [u8; 3] {
+    let [.., high, low] = worker.to_be_bytes();
+    [127, 16 + high % 128, low]
+}
+
+/// The address from which visitors with this source connect to `towards`: on IPv4 loopback the one that its datagrams come from, else the system's
+/// choice.
+pub(super) fn source(towards: SocketAddr, worker: u32, visitor: u64) -> Option<IpAddr> {
+    let addresses = local_addresses(towards, worker);
+    let n = visitor.checked_rem(addresses.len() as u64)?;
+    addresses.get(n as usize).copied().filter(|address| !address.is_unspecified())
 }
 
 /// Finds the transaction id in a datagram; `None` where it cannot be an answer.
@@ -65,7 +81,11 @@ pub(super) type Identify = fn(&[u8]) -> Option<u32>;
 pub(super) struct Pool {
     ports: Vec<Rc<Port>>,
     readers: Vec<AbortHandle>,
+    strays: Strays,
 }
+
+/// Datagrams that nobody waited for, by what they were.
+type Strays = Rc<RefCell<Vec<(Oddity, u32)>>>;
 
 impl Drop for Pool {
     fn drop(&mut self) {
@@ -86,7 +106,10 @@ impl Pool {
         for (n, local) in local_addresses(towards, worker).into_iter().enumerate() {
             let port = Rc::new(Port {
                 socket: guard.bind(local)?,
+                local,
                 pending: RefCell::default(),
+                over: RefCell::default(),
+                strays: Rc::clone(&pool.strays),
                 serial: Cell::new(worker.wrapping_mul(0x9E37_79B9).wrapping_add(n as u32)),
             });
             let reader = tokio::task::spawn_local(Rc::clone(&port).read(clock, identify));
@@ -94,6 +117,11 @@ impl Pool {
             pool.ports.push(port);
         }
         Ok(pool)
+    }
+
+    /// The datagrams that nobody waited for, on any of the sockets, since this was last asked.
+    pub(super) fn strays(&self) -> Vec<(Oddity, u32)> {
+        self.strays.take()
     }
 
     /// The socket of the visitors with this source.
@@ -107,11 +135,38 @@ impl Pool {
 #[derive(Debug)]
 pub(super) struct Port {
     socket: Datagrams,
-    pending: RefCell<HashMap<u32, (SocketAddr, Inbox)>>,
+    /// Its address; unspecified where the system chooses one for each datagram.
+    pub(super) local: IpAddr,
+    pending: RefCell<HashMap<u32, Pending>>,
+    /// The latest requests that are over, and how many answers each still had to come.
+    over: RefCell<VecDeque<(u32, SocketAddr, u32)>>,
+    strays: Strays,
     serial: Cell<u32>,
 }
 
+/// A request that waits for its answer.
+#[derive(Debug)]
+struct Pending {
+    peer: SocketAddr,
+    inbox: Inbox,
+    /// Datagrams sent that have no answer.
+    open: u32,
+}
+
 impl Port {
+    /// The datagrams on this worker's sockets that nobody waited for, since this was last asked.
+    pub(super) fn strays(&self) -> Vec<(Oddity, u32)> {
+        self.strays.take()
+    }
+
+    fn stray(&self, oddity: Oddity) {
+        let mut strays = self.strays.borrow_mut();
+        match strays.iter_mut().find(|(other, _)| *other == oddity) {
+            Some((_, times)) => *times += 1,
+            None => strays.push((oddity, 1)),
+        }
+    }
+
     /// Announces a request to `peer`, whose answers shall go to `inbox` for as long as the ticket lives.
     ///
     /// # Errors
@@ -129,7 +184,7 @@ impl Port {
                 break id;
             }
         };
-        pending.insert(transaction, (peer, Rc::clone(inbox)));
+        pending.insert(transaction, Pending { peer, inbox: Rc::clone(inbox), open: 0 });
         drop(pending);
         Ok(Ticket { transaction, peer, port: Rc::clone(self) })
     }
@@ -151,11 +206,28 @@ impl Port {
     }
 
     fn deliver(&self, data: &[u8], from: SocketAddr, clock: Clock, identify: Identify) {
-        let Some(transaction) = identify(data) else { return };
-        let pending = self.pending.borrow();
-        let Some((peer, inbox)) = pending.get(&transaction) else { return };
-        if *peer == from {
-            inbox.push(Answer { transaction, at: clock.now(), data: data.to_vec() });
+        let Some(transaction) = identify(data) else { return self.stray(Oddity::Broken) };
+        match self.pending.borrow_mut().get_mut(&transaction) {
+            Some(pending) if pending.peer == from && pending.open > 0 => {
+                pending.open -= 1;
+                pending.inbox.push(Answer { transaction, at: clock.now(), data: data.to_vec() });
+            }
+            Some(pending) if pending.peer == from => self.stray(Oddity::Duplicate),
+            Some(_) => self.stray(Oddity::OtherSource),
+            None => self.stray(self.oddity_of_over(transaction, from)),
+        }
+    }
+
+    /// What an answer is that belongs to no request under way.
+    fn oddity_of_over(&self, transaction: u32, from: SocketAddr) -> Oddity {
+        let mut over = self.over.borrow_mut();
+        match over.iter_mut().find(|(id, peer, _)| (*id, *peer) == (transaction, from)) {
+            Some((.., 0)) => Oddity::Duplicate,
+            Some((.., open)) => {
+                *open -= 1;
+                Oddity::Late
+            }
+            None => Oddity::Unasked,
         }
     }
 }
@@ -172,14 +244,23 @@ pub(super) struct Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.port.pending.borrow_mut().remove(&self.transaction);
+        let Some(pending) = self.port.pending.borrow_mut().remove(&self.transaction) else { return };
+        let mut over = self.port.over.borrow_mut();
+        if over.len() >= REMEMBERED {
+            over.pop_front();
+        }
+        over.push_back((self.transaction, pending.peer, pending.open));
     }
 }
 
 impl Ticket {
     /// Sends a request that carries the ticket's id.
     pub(super) async fn send(&self, datagram: &[u8]) -> Result<(), Cause> {
-        self.port.socket.send(datagram, self.peer).await
+        self.port.socket.send(datagram, self.peer).await?;
+        if let Some(pending) = self.port.pending.borrow_mut().get_mut(&self.transaction) {
+            pending.open += 1;
+        }
+        Ok(())
     }
 }
 
@@ -233,8 +314,41 @@ mod tests {
             server.send_to(&buffer[..5], from).await.unwrap();
             let answer = inbox.pop().await;
             assert_eq!((answer.transaction, answer.data[4]), (ticket.transaction, 99));
+            assert_eq!(pool.strays(), [(Oddity::OtherSource, 1), (Oddity::Broken, 1), (Oddity::Unasked, 1)]);
             drop(ticket);
             assert!(port.pending.borrow().is_empty());
+        });
+        tokio::time::timeout(Duration::from_secs(10), run).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn answers_to_what_is_over_are_late_or_duplicates() {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let guard = Arc::new(Guard::new(&target(address)).unwrap());
+        let tasks = tokio::task::LocalSet::new();
+        let run = tasks.run_until(async {
+            let pool = Pool::open(&guard, Clock::start(), address, 3, first_four).unwrap();
+            let port = pool.port(7).unwrap();
+            let (inbox, mut buffer) = (Inbox::default(), [0; 16]);
+            let given_up = port.ticket(address, &inbox).unwrap();
+            let late = given_up.transaction.to_be_bytes();
+            given_up.send(&late).await.unwrap();
+            let (_, from) = server.recv_from(&mut buffer).await.unwrap();
+            drop(given_up);
+            let ticket = port.ticket(address, &inbox).unwrap();
+            let id = ticket.transaction.to_be_bytes();
+            // Sent twice: two answers are no more than it asked for.
+            ticket.send(&id).await.unwrap();
+            ticket.send(&id).await.unwrap();
+            for answer in [late, late, id, id, id] {
+                server.send_to(&answer, from).await.unwrap();
+            }
+            while port.strays.borrow().len() < 2 || port.strays.borrow()[1].1 < 2 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(pool.strays(), [(Oddity::Late, 1), (Oddity::Duplicate, 2)]);
+            assert!(inbox.try_pop().is_some() && inbox.try_pop().is_some() && inbox.try_pop().is_none());
         });
         tokio::time::timeout(Duration::from_secs(10), run).await.unwrap();
     }

@@ -16,7 +16,8 @@ use crate::unit::Tick;
 
 use super::announce::{Announcer, RETRANSMIT};
 use super::clock::Alarm;
-use super::dht::{Dht, QueryTimes};
+use super::dht::Dht;
+use super::dns::{Stub, StubTimes};
 use super::meter::Meter;
 use super::perform::{Connections, Shared};
 use super::queue::Queue;
@@ -35,6 +36,8 @@ pub struct LiveConfig {
     pub clock: Clock,
     /// Number of the worker: keeps the transaction ids and loopback addresses of workers apart.
     pub worker: u32,
+    /// Workers of the run.
+    pub workers: u32,
 }
 
 /// The live world of one worker: real sockets, the real clock.
@@ -68,10 +71,12 @@ impl LiveWorld {
     /// # Errors
     /// The system's, where it gives no socket or timer.
     pub fn new(config: LiveConfig) -> io::Result<Self> {
-        let LiveConfig { target, scenario, guard, clock, worker } = config;
-        let announcer = Announcer::open(&guard, clock, target.tracker, worker, RETRANSMIT)?;
-        let dht = Dht::open(&guard, clock, target.dht.clone(), worker, QueryTimes::USUAL)?;
-        let shared = Rc::new(Shared::new(target, scenario, guard, clock, announcer, dht));
+        let LiveConfig { target, scenario, guard, clock, worker, workers } = config;
+        let announcer = Announcer::open(&guard, clock, &target, (worker, workers), RETRANSMIT)?;
+        let dht = Dht::open(&guard, clock, &target, worker)?;
+        let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
+        let stub = Stub::new(Arc::clone(&guard), clock, resolvers, worker, StubTimes::USUAL);
+        let shared = Rc::new(Shared::new(target, scenario, guard, clock, announcer, dht, stub));
         Ok(Self { shared, alarm: clock.alarm()?, outcomes: Rc::default(), journeys: HashMap::new() })
     }
 

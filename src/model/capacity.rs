@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::journey::{Names, Service};
 use crate::problem::{
     Description, FileKind, Name, PositiveDuration, Report, Reported, SourceFile, Table, bounded, describe,
     read,
@@ -46,6 +47,13 @@ impl ModelTarget {
     #[must_use]
     pub fn keys() -> Vec<Description> {
         describe(FileKind::Model, model)
+    }
+
+    /// What is resolved before it is used: everything, and by everybody, where the model has a queue for it.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        let services = if self.layers.contains_key(&Layer::Dns) { Service::ALL.to_vec() } else { Vec::new() };
+        Names { services, cached: 0.0 }
     }
 
     /// The queue of a layer; one without a stated capacity is never the limit.

@@ -34,6 +34,9 @@ use crate::unit::Tick;
 
 use queue::{Admission, Queue};
 
+/// How long the model's names may be kept [assumed].
+const NAME_LIFE: Duration = Duration::from_secs(60);
+
 /// Runs a future of the model world: nothing in it ever waits for the machine.
 pub fn complete<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
@@ -129,6 +132,8 @@ impl ModelWorld {
     fn reply(&self, visitor: &Visitor, operation: &Operation) -> (Reply, u64) {
         let (size, pieces) = self.content(visitor.content);
         match operation {
+            Operation::Resolve(_) => (Reply::Resolved { ttl: NAME_LIFE }, 100),
+            Operation::AnnouncePeer | Operation::Crawl => (Reply::Done, 400),
             Operation::Page | Operation::Asset(_) | Operation::Side(_) => (Reply::Done, 8 * 1024),
             Operation::Torrent | Operation::PeerMetadata { .. } => {
                 (Reply::Metadata { pieces, size }, 20 * u64::from(pieces) + 200)
@@ -186,6 +191,7 @@ impl ModelWorld {
             bytes_out: 100,
             foreign: 0,
             retransmits: 0,
+            oddities: Vec::new(),
             parts: Vec::new(),
         };
         Some((id, outcome))

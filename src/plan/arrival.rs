@@ -7,7 +7,9 @@ use crate::demand::stream::{CLUSTERS, key};
 use crate::unit::Tick;
 
 /// A stage of the funnel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Web page and its assets.
@@ -51,6 +53,19 @@ pub enum Origin {
     Side(u8),
     /// Abuse, by its index in the scenario.
     Abuse(u8),
+    /// A line of a log that is replayed.
+    Logged(Logged),
+}
+
+/// What a logged announce says beside its event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Logged {
+    /// Peers that it asks for; -1 leaves it to the tracker (BEP 15).
+    pub numwant: i32,
+    /// Bytes left to fetch; what the visitor knows where the log does not say.
+    pub left: Option<u64>,
+    /// Bytes fetched, likewise.
+    pub downloaded: Option<u64>,
 }
 
 /// Whether a visitor, or its neighbourhood, was seen before (Jung et al., WWW 2002: a flash crowd comes from clusters of addresses seen
@@ -137,6 +152,8 @@ pub enum What {
     Announce(AnnounceEvent),
     /// A DHT lookup followed by `announce_peer`.
     Lookup,
+    /// A walk through the DHT that gathers info-hashes (BEP 51).
+    Crawl,
     /// A transfer; given up after this part of its pieces (1.0: completed).
     Transfer {
         /// Part of the pieces that is fetched, 0..=1.
@@ -152,7 +169,7 @@ impl What {
             Self::Visit => Stage::Index,
             Self::Torrent | Self::Magnet => Stage::Metadata,
             Self::Announce(_) => Stage::Announce,
-            Self::Lookup => Stage::Dht,
+            Self::Lookup | Self::Crawl => Stage::Dht,
             Self::Transfer { .. } => Stage::Pieces,
         }
     }

@@ -10,7 +10,7 @@ use crate::demand::{Demand, poisson};
 use crate::scenario::Channel;
 
 use super::draw::Entry;
-use super::{Counted, Parts, Plan, Slice, Stage};
+use super::{Arrival, Counted, Parts, Plan, Slice, Stage};
 
 /// Moments of the window at which an explanation is looked for.
 const MOMENTS: u32 = 1024;
@@ -18,9 +18,10 @@ const MOMENTS: u32 = 1024;
 /// Rates over time and what they come to. Rates count planned steps per second of the run: a page counts once however many assets it
 /// has, and a magnet link counts once, as metadata (the lookup inside it shows under the DHT when it happens, not in the plan).
 ///
-/// "Drawn" steps that open an arrival (visits, side traffic, abuse, announces of the population) are the plan's own, tick by tick. Those
-/// that follow after a lag are drawn for the glance, tick by tick, with the rate that the plan's have (displaced Poisson streams are
-/// Poisson): the same distribution and another draw, so that no single arrival has to be looked at.
+/// "Drawn" steps are the plan's own in an [`super::Overview`] of up to 4,194,304 arrivals, which are walked through one by one. In larger
+/// ones, and in [`Plan::curves`], those that open an arrival (visits, side traffic, abuse, announces of the population) are the plan's own,
+/// tick by tick, and those that follow after a lag are drawn for the glance, with the rate that the plan's have (displaced Poisson
+/// streams are Poisson): the same distribution and another draw, so that no single arrival has to be looked at.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Curves {
     /// Names of the regions, in the order of [`Row::interest`].
@@ -102,10 +103,12 @@ impl Steps {
 }
 
 impl Plan {
-    /// Rates over `buckets` equal parts of the window.
+    /// Rates over `buckets` equal parts of the window. Counts ticks and draws no arrival.
     #[must_use]
     pub fn curves(&self, buckets: usize) -> Curves {
-        self.overview(buckets).curves
+        let mut tally = Tally::new(&self.parts, buckets);
+        self.parts.count_all(|tick| tally.add(&self.parts, tick));
+        tally.curves(self)
     }
 
     /// Expected steps of a stage per second of the run, at a scenario second, given the path that the seed draws.
@@ -240,6 +243,30 @@ impl Tally {
             if self.second.1[stage] > self.busiest[stage].0 {
                 self.busiest[stage] = (self.second.1[stage], second);
             }
+        }
+    }
+
+    /// Puts the steps of the arrivals themselves in the place of what was drawn for the glance.
+    pub(super) fn recount(&mut self, arrivals: impl Iterator<Item = Arrival>) {
+        let width = self.length as f64 / self.buckets.len() as f64;
+        let mut seconds = vec![[0_u64; 5]; (self.length / 1_000_000_000 + 1) as usize];
+        self.totals = [0.0; 5];
+        self.buckets.iter_mut().for_each(|bucket| bucket.drawn = [0.0; 5]);
+        for step in arrivals.flat_map(|arrival| arrival.steps) {
+            let stage = step.what.stage() as usize;
+            self.totals[stage] += 1.0;
+            if let Some(bucket) = self.buckets.get_mut((step.at.0 as f64 / width) as usize) {
+                bucket.drawn[stage] += 1.0;
+            }
+            if let Some(second) = seconds.get_mut(step.at.second() as usize) {
+                second[stage] += 1;
+            }
+        }
+        for stage in 0..5 {
+            // The first of equals.
+            let fullest = seconds.iter().enumerate().rev().max_by_key(|(_, steps)| steps[stage]);
+            self.busiest[stage] =
+                fullest.map_or((0.0, 0), |(second, steps)| (steps[stage] as f64, second as u64));
         }
     }
 

@@ -15,7 +15,7 @@ const ARRIVALS: u64 = 4096;
 /// header    "squall plan 3\n" · length u64 (run ns) · tick u64 (ns) · seed u64
 /// sampler   shares, alias tables of the mixes and of the content, delays: f64 each
 /// tick      arrivals of each cell, u64 each, in order of numbering
-/// arrival   index u64 · origin u8 (0 visit, 1 population, 2 side, 3 abuse) · number u8 (of side or abuse, else 0) ·
+/// arrival   index u64 · origin u8 (0 visit, 1 population, 2 side, 3 abuse, 4 logged) · number u8 (of side or abuse, else 0) ·
 ///           cohort u8 (0 returning, 1 old cluster, 2 new cluster) · region u8 · client u8 · access u8 · cached u8 · reachable u8 ·
 ///           content u16 · seed u64 ·
 ///           number of steps u8 · steps
@@ -70,6 +70,8 @@ impl Digest {
             Origin::Population => [1, 0],
             Origin::Side(side) => [2, side],
             Origin::Abuse(abuse) => [3, abuse],
+            // A replay has a fingerprint of its own.
+            Origin::Logged(_) => [4, 0],
         });
         put(&[match arrival.cohort {
             Cohort::Returning => 0,
@@ -107,6 +109,7 @@ const fn code(what: What) -> (u8, u32) {
         What::Announce(AnnounceEvent::Stopped) => (3, 3),
         What::Lookup => (4, 0),
         What::Transfer { until } => (5, until.to_bits()),
+        What::Crawl => (6, 0),
     }
 }
 

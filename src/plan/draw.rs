@@ -282,6 +282,7 @@ const fn asks(what: AbuseKind) -> What {
         AbuseKind::Metadata => What::Torrent,
         AbuseKind::Announce => What::Announce(AnnounceEvent::Started),
         AbuseKind::Dht => What::Lookup,
+        AbuseKind::DhtCrawl => What::Crawl,
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::demand::{Demand, Shape, shocks};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, Signal};
 
 use super::{Plan, Stage};
 
@@ -35,43 +35,50 @@ pub struct Effect {
 }
 
 impl Plan {
-    /// Why the load moves within the window; `None` where no signal moves it noticeably.
+    /// Why the load moves within the window; `None` where no signal moves it noticeably. The trigger is the signal that is felt most when
+    /// visits are furthest from a normal day; what is told of it is what it does alone, so that no later signal is taken for its effect.
     #[must_use]
     pub fn explain(&self) -> Option<Explanation> {
-        let calm = Scenario { signals: Vec::new(), ..self.scenario().as_ref().clone() };
-        let calm = Demand::new(&calm, self.variant());
-        let own = Demand::new(self.scenario(), self.variant());
-        let furthest = |stage: Stage| {
-            let factors = self.moments().map(|t| (self.rate(&own, stage, t) / self.rate(&calm, stage, t), t));
-            factors.max_by(|a, b| departure(a.0).total_cmp(&departure(b.0)))
+        let under = |signals: Vec<Signal>| {
+            Demand::new(&Scenario { signals, ..self.scenario().as_ref().clone() }, self.variant())
         };
-        let (front, front_at) = furthest(Stage::Index)?;
-        let (behind, behind_at) = furthest(Stage::Announce)?;
+        let calm = under(Vec::new());
+        let all = Demand::new(self.scenario(), self.variant());
+        let (front, front_at) = self.furthest(&all, &calm, Stage::Index, f64::NEG_INFINITY)?;
         if departure(front) < libm::log(NOTICEABLE) {
             return None;
         }
-        let (trigger, at_seconds) = self.trigger(front_at)?;
+        let trigger = self.trigger(&self.scenario().signals, front_at)?.0.clone();
+        let own = under(vec![trigger.clone()]);
+        let (front, front_at) = self.furthest(&own, &calm, Stage::Index, f64::NEG_INFINITY)?;
+        let (trigger, at_seconds) = self.trigger(std::slice::from_ref(&trigger), front_at)?;
+        let (behind, behind_at) = self.furthest(&own, &calm, Stage::Announce, at_seconds)?;
         let effect = |stage, factor, at: f64| Effect { stage, factor, lag_seconds: at - at_seconds };
         Some(Explanation {
-            trigger,
+            trigger: trigger.name.clone(),
             at_seconds,
             front: effect(Stage::Index, front, front_at),
             downstream: effect(Stage::Announce, behind, behind_at),
         })
     }
 
+    /// How far a stage departs from a calm demand at most from a moment on, as a factor, and when.
+    fn furthest(&self, demand: &Demand, calm: &Demand, stage: Stage, from: f64) -> Option<(f64, f64)> {
+        let factor = |t: f64| (self.rate(demand, stage, t) / self.rate(calm, stage, t), t);
+        let factors = self.moments().filter(|t| *t >= from).map(factor);
+        factors.max_by(|a, b| departure(a.0).total_cmp(&departure(b.0)))
+    }
+
     /// The signal that is felt most at a moment, and when its shock began.
-    fn trigger(&self, t: f64) -> Option<(String, f64)> {
-        let scenario = self.scenario();
-        let attention = &scenario.attention;
-        let multiple = scenario.variants.get(self.variant()).attention;
+    fn trigger<'s>(&self, signals: &'s [Signal], t: f64) -> Option<(&'s Signal, f64)> {
+        let attention = &self.scenario().attention;
+        let multiple = self.scenario().variants.get(self.variant()).attention;
         let shape = Shape::new(attention);
-        let felt = scenario.signals.iter().flat_map(|signal| {
-            shocks(signal, attention, multiple)
-                .into_iter()
-                .map(|shock| (shock.force() * shape.at(&shock, t), signal.name.clone(), shock.at))
+        let felt = signals.iter().flat_map(|signal| {
+            let shocks = shocks(signal, attention, multiple).into_iter();
+            shocks.map(move |shock| (shock.force() * shape.at(&shock, t), signal, shock.at))
         });
-        felt.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name, at)| (name, at))
+        felt.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, signal, at)| (signal, at))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The plan: a lazy, seeded stream of arrivals.
+//! The plan: a lazy, seeded stream of arrivals; or a log that is replayed ([`replay`]), behind the same seam ([`Schedule`]).
 //!
 //! Self-excitation is drawn first, as a path of attention at full audience ([`Demand::drawn`]): the same whatever the cut. Given that
 //! path all arrivals are Poisson. The run clock is cut into ticks. In every tick the number of arrivals of each origin and region is Poisson, drawn from a stream of
@@ -19,15 +19,18 @@ mod digest;
 mod draw;
 mod explain;
 mod overview;
+pub mod replay;
+mod schedule;
 mod shard;
 #[cfg(test)]
 mod tests;
 
-pub use arrival::{AnnounceEvent, Arrival, Cohort, Origin, PlannedStep, Stage, What};
+pub use arrival::{AnnounceEvent, Arrival, Cohort, Logged, Origin, PlannedStep, Stage, What};
 pub use crowd::Crowd;
 pub use curves::{Curves, Row, StageSummary};
 pub use explain::{Effect, Explanation};
 pub use overview::{Overview, SignalMark};
+pub use schedule::{Arrivals, Schedule};
 pub use shard::Shard;
 
 use std::sync::Arc;

@@ -10,6 +10,9 @@ use super::curves::{Curves, Tally};
 use super::digest::Digest;
 use super::{Crowd, Explanation, Plan};
 
+/// Most arrivals that are walked through for an overview: half a second on one core of 2020.
+const WALKED: u64 = 1 << 22;
+
 /// A plan at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Overview {
@@ -39,7 +42,7 @@ pub struct Overview {
     pub crowd: Crowd,
     /// What the market does, also outside the window.
     pub signals: Vec<SignalMark>,
-    /// What moves demand besides: confounders, and whatever happens to the swarms; also outside the window.
+    /// What moves demand besides: echoes of signals, confounders, abuse, and what happens to the swarms; also outside the window.
     pub confounders: Vec<SignalMark>,
     /// Why the load moves; `None` where nothing moves it.
     pub explanation: Option<Explanation>,
@@ -57,8 +60,8 @@ pub struct SignalMark {
 }
 
 impl Plan {
-    /// The plan at a glance, with curves over `buckets` equal parts of the window. Counts every tick, and draws no arrival but those of
-    /// the digest.
+    /// The plan at a glance, with curves over `buckets` equal parts of the window. Counts every tick; a plan that has not too many
+    /// arrivals is walked through, so that its figures are those of a run.
     #[must_use]
     pub fn overview(&self, buckets: usize) -> Overview {
         let mut tally = Tally::new(&self.parts, buckets);
@@ -67,6 +70,9 @@ impl Plan {
             digest.tick(&self.parts, tick.number, tick.first, tick.counts);
             tally.add(&self.parts, tick);
         });
+        if tally.arrivals() <= WALKED {
+            tally.recount(self.arrivals());
+        }
         let (scenario, cut) = (self.scenario(), &self.scenario().cut);
         Overview {
             scenario: scenario.name.clone(),
@@ -90,10 +96,15 @@ impl Plan {
 
     fn others(&self) -> impl Iterator<Item = (String, Duration)> + '_ {
         let scenario = self.scenario();
+        let echoes = scenario.signals.iter().flat_map(|signal| {
+            // What a signal does last comes again: of a listing, its start of trading.
+            let effect = signal.go_live.unwrap_or(signal.at) + signal.lag;
+            signal.echoes.iter().map(move |echo| (format!("{} again", signal.name), effect + echo.delay))
+        });
         let confounders = scenario.confounders.iter().map(|it| (it.name.clone(), it.at));
         let abuse = scenario.abuse.iter().map(|it| (it.name.clone(), it.from));
         let incidents = scenario.restarts.iter().chain(&scenario.exoduses).map(|it| (it.name.clone(), it.at));
-        confounders.chain(abuse).chain(incidents)
+        echoes.chain(confounders).chain(abuse).chain(incidents)
     }
 }
 

@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::Layer;
 
 /// The capacity that a fleet promises, layer by layer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Envelope {
     /// The promise of each layer that has one.
     pub layers: BTreeMap<Layer, LayerEnvelope>,
 }
 
 /// The promise of one layer: rates in operations per second.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LayerEnvelope {
     /// Rate that is kept for ever.
     pub base: f64,
@@ -33,7 +33,7 @@ pub struct LayerEnvelope {
 }
 
 /// A service-level objective over one window: latency from due, and the share of operations that may fail.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Slo {
     /// Quantile that the limit holds for, 0..1 (0.99).
     pub quantile: f64,

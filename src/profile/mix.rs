@@ -1,7 +1,11 @@
 //! Who the visitors are: clients and access lines.
 
+use std::time::Duration;
+
 use crate::problem::{Reported, Table};
 use crate::unit::Share;
+
+use super::TrackerHabits;
 
 /// A weighted choice. Shares are normalised to 1.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,10 +46,39 @@ pub struct Client {
     pub peer_id_prefix: [u8; 8],
     /// HTTP user agent.
     pub user_agent: String,
-    /// Peers asked for in an announce; -1 leaves it to the tracker (BEP 15).
+    /// Peers asked for in an announce; -1 leaves it to the tracker (BEP 15). Whoever leaves asks for none, as libtorrent and Transmission do.
     pub numwant: i32,
+    /// How it speaks to trackers.
+    pub tracker: TrackerHabits,
     /// Whether it uses the DHT beside trackers.
     pub dht: bool,
+    /// How its DHT node searches.
+    pub lookup: DhtHabits,
+}
+
+/// How a client's DHT node searches.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DhtHabits {
+    /// Queries under way at a time (the α of Kademlia).
+    pub alpha: u32,
+    /// Closest nodes that have to answer before a lookup is over, and that are announced to.
+    pub width: u32,
+    /// How long a query is waited for before another node is asked in its stead.
+    pub short_timeout: Duration,
+    /// How long it is waited for at all.
+    pub timeout: Duration,
+    /// Share of its visitors whose node begins with an empty table [assumed]: their first lookup is preceded by one of their own id.
+    pub fresh: f64,
+    /// Whether such a node pings the bootstrap nodes before it asks them.
+    pub pings: bool,
+}
+
+impl Default for DhtHabits {
+    /// libtorrent's (`dht_search_branching`; `rpc_manager.cpp`), with the share of [fresh](Self::fresh) nodes assumed.
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { alpha: 5, width: 8, short_timeout: seconds(1), timeout: seconds(15), fresh: 0.1, pings: false }
+    }
 }
 
 /// An access line.

@@ -4,20 +4,26 @@ mod envelope;
 mod mix;
 mod read;
 mod target;
+mod tracker;
 mod values;
 
 pub use envelope::{Envelope, LayerEnvelope, Slo};
 pub(crate) use mix::normalised;
-pub use mix::{Access, Client, Mix};
+pub use mix::{Access, Client, DhtHabits, Mix};
 pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_keys};
-pub use target::{Authorization, ContentItem, HttpEndpoint, Index, Process, Target};
+pub use target::{Authorization, ContentItem, DhtNodes, Dns, HttpEndpoint, Index, Process, Target};
+pub use tracker::{Tracker, TrackerHabits, TrackerKind};
 
 use serde::{Deserialize, Serialize};
 
 /// A part of the target that can saturate on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Layer {
+    /// Resolvers.
+    Dns,
     /// Web pages and their assets.
     Index,
     /// The service that hands out `.torrent` files.
@@ -32,12 +38,14 @@ pub enum Layer {
 
 impl Layer {
     /// Every layer, in funnel order.
-    pub const ALL: [Self; 5] = [Self::Index, Self::Metadata, Self::Tracker, Self::Dht, Self::Seedbox];
+    pub const ALL: [Self; 6] =
+        [Self::Dns, Self::Index, Self::Metadata, Self::Tracker, Self::Dht, Self::Seedbox];
 
     /// The name used in files, tables and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Dns => "dns",
             Self::Index => "index",
             Self::Metadata => "metadata",
             Self::Tracker => "tracker",

@@ -1,5 +1,9 @@
 //! Reading profile files.
 
+mod dht;
+mod dns;
+mod tracker;
+
 use std::path::Path;
 
 use crate::problem::{
@@ -86,7 +90,10 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
         let peer_id = table.required::<PeerIdPrefix>("peer_id", "Start of its peer ids.");
         let user_agent = table.required::<Header>("user_agent", "Its `User-Agent`.");
         let numwant = table.or("numwant", "Peers that it asks a tracker for.", Numwant(-1));
+        let tracker = tracker::habits(table);
         let dht = table.or("dht", "Whether it uses the DHT beside trackers.", true);
+        let lookup =
+            table.table_of_defaults("lookup", "How its DHT node searches; libtorrent's ways.", dht::habits);
         let name = name?.0.0;
         names.claim(table, "name", &name)?;
         let client = Client {
@@ -94,7 +101,9 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
             peer_id_prefix: peer_id?.0,
             user_agent: user_agent?.0.0,
             numwant: numwant?.0,
+            tracker: tracker?,
             dht: dht?,
+            lookup: lookup?,
         };
         Ok((client, share?.0))
     });
@@ -124,14 +133,17 @@ fn target(table: &mut Table<'_>) -> Result<Target, Reported> {
     let name = table.required::<Name>("name", "Name in reports.");
     let index = table.table("index", "Web pages.", index);
     let metadata = table.table("metadata", "The server of the `.torrent` files.", endpoint);
-    let tracker = table.table("tracker", "The UDP tracker.", |table| {
-        table.required::<Address>("address", "Where it listens.")
-    });
-    let dht = table.table("dht", "The DHT.", |table| {
-        table.filled_list::<Address>("bootstrap", "Nodes that a lookup starts from.")
-    });
+    let trackers = table.filled_tables("tracker", "A tracker.", tracker::tracker);
+    let dht = table.table("dht", "The DHT.", dht::nodes);
+    let dns =
+        table.optional_table("dns", "The visitors' resolvers; without it no name is resolved.", dns::dns);
     let swarm = table.optional_table("swarm", "Who answers in the visitors' stead.", |table| {
-        table.required::<Port>("stand_in_port", "Port that visitors announce as their own.")
+        let port = table.required::<Port>("stand_in_port", "Port that visitors announce as their own.");
+        let peers = table.list::<Address>(
+            "peers",
+            "The target's own peers, where nobody but they and the visitors is in its swarms: other peers are wrong then.",
+        );
+        Ok((port?.0, peers?.into_iter().map(|peer| peer.into_inner().0).collect()))
     });
     let mut names = Names::default();
     let mut hashes = Names::default();
@@ -147,13 +159,25 @@ fn target(table: &mut Table<'_>) -> Result<Target, Reported> {
     let envelope = Envelope::read(table);
     let authorization =
         table.optional_table("authorization", "Leave to load addresses outside loopback.", authorization);
+    let (stand_in_port, own_peers) = match swarm? {
+        Some((port, peers)) => (Some(port), peers),
+        None => (None, Vec::new()),
+    };
+    let (index, metadata, dns) = (index?, metadata?, dns?);
+    if dns.is_some() {
+        dns::names(table, [&index.server, &metadata])?;
+    }
+    let (dht, dht_nodes) = dht?;
     Ok(Target {
         name: name?.0.0,
-        index: index?,
-        metadata: metadata?,
-        tracker: tracker?.0,
-        dht: dht?.into_iter().map(|node| node.into_inner().0).collect(),
-        stand_in_port: swarm?.map(|port| port.0),
+        index,
+        metadata,
+        trackers: trackers?,
+        dht,
+        dht_nodes,
+        dns,
+        stand_in_port,
+        own_peers,
         content: content?,
         envelope: envelope?,
         processes: processes?,

@@ -1,10 +1,10 @@
 //! The fleet under load.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::{Envelope, Layer};
+use super::{Envelope, Layer, Tracker};
 
 /// The fleet under load: where its layers answer, what they hold and what they promise.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,13 +15,20 @@ pub struct Target {
     pub index: Index,
     /// `.torrent` files.
     pub metadata: HttpEndpoint,
-    /// UDP tracker.
-    pub tracker: SocketAddr,
+    /// Trackers. Never empty.
+    pub trackers: Vec<Tracker>,
     /// Nodes that a DHT lookup starts from.
     pub dht: Vec<SocketAddr>,
+    /// What those nodes and the others of their network promise.
+    pub dht_nodes: DhtNodes,
+    /// Resolvers of the visitors; without them nobody resolves a name.
+    pub dns: Option<Dns>,
     /// Port that visitors announce as their own. Visitors do not upload yet, so a testbed names its seedbox here: it answers in their stead.
     /// Without it visitors announce a port of their own on which nothing listens.
     pub stand_in_port: Option<u16>,
+    /// The target's own peers. Where they are named, the swarms are theirs and the visitors' alone: anybody else whom a tracker names is a
+    /// stranger. Empty where that is not known.
+    pub own_peers: Vec<SocketAddr>,
     /// What can be fetched. Item r stands for rank r of the scenario's catalogue; a shorter list is used modulo its length. Never empty.
     pub content: Vec<ContentItem>,
     /// What each layer promises.
@@ -30,6 +37,31 @@ pub struct Target {
     pub processes: Vec<Process>,
     /// Leave to load addresses outside loopback.
     pub authorization: Option<Authorization>,
+}
+
+/// What the nodes of a DHT promise, beyond BEP 5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DhtNodes {
+    /// Nodes that an answer names at most, of each address family (BEP 5: K = 8).
+    pub k: u32,
+    /// Whether the ids of nodes at local addresses are held against BEP 42 too, which exempts them.
+    pub check_local_ids: bool,
+}
+
+impl Default for DhtNodes {
+    /// BEP 5 and BEP 42 as they stand.
+    fn default() -> Self {
+        Self { k: 8, check_local_ids: false }
+    }
+}
+
+/// The resolvers of the target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dns {
+    /// Where they listen, in the order in which a stub asks them. Never empty.
+    pub resolvers: Vec<SocketAddr>,
+    /// Share of the visitors who come with a name cached already [assumed].
+    pub cached: f64,
 }
 
 /// The web pages of the target.
@@ -50,6 +82,20 @@ pub struct HttpEndpoint {
     pub address: SocketAddr,
     /// `Host` header.
     pub host: String,
+}
+
+impl HttpEndpoint {
+    /// The name that a resolver knows it by: its host, unless that is an address.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let name = match self.host.rsplit_once(':') {
+            Some((name, port)) if is_port(port) => name,
+            _ => &self.host,
+        };
+        let is_address = name.starts_with('[') || name.parse::<IpAddr>().is_ok();
+        (!is_address && !name.is_empty()).then_some(name)
+    }
 }
 
 /// One torrent of the target.

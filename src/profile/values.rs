@@ -11,6 +11,7 @@ use crate::unit::{BitRate, Quantity};
 
 impl Choice for Layer {
     const NAMES: &'static [(&'static str, Self)] = &[
+        (Self::Dns.name(), Self::Dns),
         (Self::Index.name(), Self::Index),
         (Self::Metadata.name(), Self::Metadata),
         (Self::Tracker.name(), Self::Tracker),
@@ -26,6 +27,8 @@ bounded! {
     pub(super) Port(u16): "a port from 1 to 65535", "40006", |it| *it > 0;
     /// A process other than those of the kernel.
     pub(super) Pid(u32): "the id of a process", "1234", |it| *it > 1 && i32::try_from(*it).is_ok();
+    /// Nodes, or queries.
+    pub(super) Nodes(u32): "a whole number from 1 to 100", "8", |it| (1..=100).contains(it);
     /// Peers to ask for.
     pub(super) Numwant(i32): "a number of peers from -1 to 1000, -1 for the tracker's own choice", "200", |it| (-1..=1000).contains(it);
     /// A bandwidth that lets something through.
@@ -34,7 +37,7 @@ bounded! {
     pub(super) Quantile(f64): "a quantile between 0 and 1", "0.99", |it| *it > 0.0 && *it < 1.0;
 }
 
-shown!(Quantile => |it| it.0, Numwant => |it| it.0);
+shown!(Quantile => |it| it.0, Numwant => |it| it.0, Nodes => |it| it.0);
 
 fn is_visible(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())

@@ -12,7 +12,7 @@ use crate::plan::Stage;
 pub const CONTENT_RANKS: u16 = 64;
 
 /// What became of the operations of one group at one stage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tally {
     /// Ended as they should.

@@ -1,6 +1,7 @@
 //! What stands beside the seconds: what was run, and what it used.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use crate::profile::{Envelope, Layer};
 use crate::scenario::{Cut, VariantName};
 
 /// What was run, where, and against which promise. All that a later report needs beside the seconds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Version of the recording's format.
@@ -27,6 +28,9 @@ pub struct Manifest {
     pub seed: u64,
     /// Digest of the plan, hexadecimal.
     pub plan_digest: String,
+    /// The log that was driven in the place of the scenario's arrivals; absent where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Replayed>,
     /// Operations that the whole plan intends if nothing fails, first tries alone; without pieces, whose number only the target
     /// knows.
     pub planned: BTreeMap<Kind, u64>,
@@ -61,8 +65,20 @@ impl Manifest {
     pub const VERSION: u32 = 1;
 }
 
+/// A log that was driven.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Replayed {
+    /// The file, as it was named.
+    pub log: PathBuf,
+    /// Its announces.
+    pub announces: u64,
+    /// Lines that were left out.
+    pub unread: u64,
+}
+
 /// Where a run happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WorldName {
     /// Sockets and the clock.
@@ -83,7 +99,7 @@ impl WorldName {
 }
 
 /// The machine that a run happened on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Host {
     /// Cores that the program may use.
@@ -95,7 +111,7 @@ pub struct Host {
 }
 
 /// A signal of the scenario on the run clock.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignalMark {
     /// Its name.

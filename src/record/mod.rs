@@ -37,7 +37,7 @@ mod tests;
 pub use breakdown::{Breakdown, CONTENT_RANKS, Tally};
 pub use error::RecordError;
 pub use latency::{Distribution, LONGEST, histogram};
-pub use manifest::{Host, Manifest, Resources, SignalMark, WorldName};
+pub use manifest::{Host, Manifest, Replayed, Resources, SignalMark, WorldName};
 pub use read::Recording;
 pub use recorder::{Inbox, Recorder, ResourceSink, channel, run};
 pub use row::{Counts, Failures, KindRow, Latencies, Row, Traffic};

@@ -6,12 +6,12 @@ use std::ops::AddAssign;
 use serde::{Deserialize, Serialize};
 
 use crate::drive::Settled;
-use crate::journey::{Cause, Kind};
+use crate::journey::{Cause, Kind, Oddity};
 
 use super::latency::Distribution;
 
 /// How many failed, by cause.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(from = "BTreeMap<Cause, u64>", into = "BTreeMap<Cause, u64>")]
 pub struct Failures([u64; Cause::ALL.len()]);
 
@@ -55,7 +55,7 @@ impl AddAssign<&Self> for Failures {
 }
 
 /// What became of journeys, or of the operations of one kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
     /// Became due.
@@ -131,6 +131,9 @@ pub struct Traffic {
     pub retransmits: u64,
     /// Peers outside the allowed networks that answers named.
     pub foreign: u64,
+    /// What was noticed about answers, and how often.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub oddities: BTreeMap<Oddity, u64>,
 }
 
 impl AddAssign<&Self> for Traffic {
@@ -139,6 +142,9 @@ impl AddAssign<&Self> for Traffic {
         self.bytes_out += other.bytes_out;
         self.retransmits += other.retransmits;
         self.foreign += other.foreign;
+        for (&oddity, times) in &other.oddities {
+            *self.oddities.entry(oddity).or_default() += times;
+        }
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) fn observation(
         bytes_out: 100,
         foreign: 0,
         retransmits: 0,
+        oddities: Vec::new(),
         attempt: 0,
         region: 0,
         client: 0,
@@ -56,11 +57,16 @@ pub(crate) fn operation(seen: Observation) -> Seen {
     ]
 }
 
-/// `rate` operations of every whole kind a second for `seconds`, most of them good, some failed or shed; the last ones are cut.
+/// Operations of visitors who know every address and tell the DHT nothing.
+pub(crate) fn kinds() -> impl Iterator<Item = Kind> {
+    let others = [Kind::Resolve, Kind::AnnouncePeer, Kind::Crawl];
+    Kind::ALL.into_iter().filter(move |kind| !kind.is_part() && !others.contains(kind))
+}
+
+/// `rate` operations of each of these [`kinds`] a second for `seconds`, most of them good, some failed or shed; the last ones are cut.
 pub(crate) fn operations(seed: u64, seconds: u64, rate: u64) -> Vec<Seen> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let end = Tick::from_millis(seconds * 1000);
-    let kinds = Kind::ALL.into_iter().filter(|kind| !kind.is_part());
     let mut one = |kind: Kind| {
         let due = Tick(random.random_range(0..end.0));
         if random.random_ratio(1, 2000) {
@@ -92,7 +98,7 @@ pub(crate) fn operations(seed: u64, seconds: u64, rate: u64) -> Vec<Seen> {
         }
         events
     };
-    kinds.flat_map(|kind| (0..seconds * rate).map(move |_| kind)).map(&mut one).collect()
+    kinds().flat_map(|kind| (0..seconds * rate).map(move |_| kind)).map(&mut one).collect()
 }
 
 /// The stream that one worker observes: its operations in order of time, and the clock every half second.
@@ -120,6 +126,7 @@ pub(crate) fn manifest(workers: usize) -> Manifest {
         cut: Cut { speed: 500.0, scale: 1.0, from: Duration::ZERO, until: Duration::from_secs(30_000) },
         seed: 7,
         plan_digest: "00ff".to_owned(),
+        replay: None,
         planned: BTreeMap::new(),
         workers,
         world: WorldName::Model,

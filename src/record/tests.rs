@@ -31,7 +31,7 @@ fn what_was_observed_is_read_back() {
         (0, 7),
         "what is cut at 6 s counts in the second that begins there"
     );
-    for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_part()) {
+    for kind in kinds() {
         let total = total(&recording, kind);
         assert_eq!((total.planned, total.released), (300, total.settled()), "{kind:?}");
     }

@@ -173,7 +173,7 @@ fn aligned<const N: usize>() -> [Align; N] {
     std::array::from_fn(|column| if column == 0 { Align::Left } else { Align::Right })
 }
 
-fn lines<'h>(
+pub(super) fn lines<'h>(
     head: impl IntoIterator<Item = &'h &'h str>,
     rows: impl Iterator<Item = Vec<String>>,
 ) -> Result<String, csv::Error> {

@@ -6,6 +6,7 @@ pub mod plan;
 pub mod plot;
 mod progress;
 mod quantity;
+pub mod replay;
 pub mod signals;
 mod table;
 mod text;

@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::plan::{Crowd, Effect, Explanation, Overview, Row, Stage};
+use crate::plan::{Crowd, Effect, Explanation, Overview, Row, SignalMark, Stage};
 
 /// Rows of a strip.
-const HEIGHT: usize = 4;
+pub(super) const HEIGHT: usize = 4;
 /// Columns left of a strip.
 const GUTTER: usize = 22;
 /// Fewest columns of a strip.
@@ -86,19 +86,35 @@ fn cells(row: &Row) -> impl Iterator<Item = f64> {
 
 /// Why the load moves, in one sentence.
 #[must_use]
-pub fn sentence(explanation: Option<&Explanation>) -> String {
-    let Some(Explanation { trigger, at_seconds, front, downstream }) = explanation else {
-        return "No signal moves this window: a normal day.".into();
+pub fn sentence(overview: &Overview) -> String {
+    let Some(Explanation { trigger, at_seconds, front, downstream }) = &overview.explanation else {
+        let mut others = overview.confounders.iter();
+        return match (others.next(), others.next()) {
+            (None, _) => "No signal moves this window: a normal day.".into(),
+            (Some(other), None) => {
+                format!(
+                    "No signal moves this window, but \"{}\" at {}.",
+                    other.name,
+                    moment(overview, other.at_seconds)
+                )
+            }
+            _ => "No signal moves this window; what happens besides is marked below.".into(),
+        };
     };
     let effect = |effect: &Effect, what: &str| {
         format!("{what} to {:.1}x of a normal day {} later", effect.factor, span(effect.lag_seconds))
     };
     format!(
         "\"{trigger}\" at {} takes {}, and {}.",
-        clock(*at_seconds),
+        moment(overview, *at_seconds),
         effect(front, "index visits"),
         effect(downstream, "tracker announces")
     )
+}
+
+/// Everything that is marked, with its letter: signals with capitals, what happens besides with small ones.
+pub(super) fn marks(overview: &Overview) -> impl Iterator<Item = (char, &SignalMark)> {
+    ('A'..='Z').zip(&overview.signals).chain(('a'..='z').zip(&overview.confounders))
 }
 
 fn header(overview: &Overview, ink: &Ink) -> String {
@@ -107,12 +123,12 @@ fn header(overview: &Overview, ink: &Ink) -> String {
         "{}  {} ({variant})\n{} to {} in {} at speed {}, scale {}\n\n{}\n",
         ink.bold(&overview.scenario),
         overview.title,
-        clock(overview.from_seconds),
-        clock(overview.until_seconds),
+        moment(overview, overview.from_seconds),
+        moment(overview, overview.until_seconds),
         span(overview.run_seconds),
         overview.speed,
         overview.scale,
-        sentence(overview.explanation.as_ref()),
+        sentence(overview),
     )
 }
 
@@ -136,19 +152,22 @@ fn strips(overview: &Overview, columns: usize, ink: &Ink) -> String {
     let _ = writeln!(out, "{:>width$} └{}", "", "─".repeat(columns), width = GUTTER - 3);
     let mut ruler = vec![' '; columns];
     let (from, until) = (overview.from_seconds, overview.until_seconds);
-    for (letter, mark) in ('A'..='Z').zip(&overview.signals) {
+    for (letter, mark) in marks(overview) {
         let part = (mark.at_seconds - from) / (until - from);
-        if (0.0..1.0).contains(&part) {
-            ruler[(part * columns as f64) as usize] = letter;
+        let place = (part * columns as f64) as usize;
+        // Signals come first: what stands in their column has a line in the list below.
+        if (0.0..1.0).contains(&part) && ruler[place] == ' ' {
+            ruler[place] = letter;
         }
     }
     let ruler: String = ruler.into_iter().collect();
     let _ = writeln!(out, "{:>width$}  {}", "signals", ink.bold(&ruler), width = GUTTER - 3);
-    let ends = columns.saturating_sub(clock(from).len());
-    let _ = writeln!(out, "{:>width$}  {}{:>ends$}", "", clock(from), clock(until), width = GUTTER - 3);
-    for (letter, mark) in ('A'..='Z').zip(&overview.signals) {
+    let (first, last) = (moment(overview, from), moment(overview, until));
+    let ends = columns.saturating_sub(first.len());
+    let _ = writeln!(out, "{:>width$}  {first}{last:>ends$}", "", width = GUTTER - 3);
+    for (letter, mark) in marks(overview) {
         let outside = if (from..until).contains(&mark.at_seconds) { "" } else { " (outside the window)" };
-        let _ = writeln!(out, "  {letter}  {:<10} {}{outside}", clock(mark.at_seconds), mark.name);
+        let _ = writeln!(out, "  {letter}  {:<12} {}{outside}", moment(overview, mark.at_seconds), mark.name);
     }
     out
 }
@@ -165,7 +184,7 @@ fn resample(rows: &[Row], columns: usize, value: impl Fn(&Row) -> f64) -> Vec<f6
 }
 
 /// One cell of a strip: how much of row `level` the value fills.
-fn block(value: f64, top: f64, level: usize) -> char {
+pub(super) fn block(value: f64, top: f64, level: usize) -> char {
     let eighths = if top > 0.0 { (value / top * 8.0 * HEIGHT as f64).round() as usize } else { 0 };
     EIGHTHS[eighths.saturating_sub(8 * level).min(8)]
 }
@@ -185,9 +204,9 @@ fn table(overview: &Overview, ink: &Ink) -> String {
                 stage.stage.name(),
                 &stage.total.to_string(),
                 &rate(stage.peak_rate),
-                &clock(stage.peak_at_seconds),
+                &moment(overview, stage.peak_at_seconds),
                 &stage.busiest_second.to_string(),
-                &clock(stage.busiest_at_seconds),
+                &moment(overview, stage.busiest_at_seconds),
             ])
         );
     }
@@ -216,14 +235,31 @@ pub(super) fn rate(per_second: f64) -> String {
     }
 }
 
-/// A moment of scenario time, `T+08:30`, with seconds where it has some.
+/// Scenario time from which on moments are told in days.
+const DAYS_FROM: f64 = 72.0 * 3600.0;
+
+/// A moment of scenario time, `T+08:30`, with seconds where it has some; from the third day's end on `T+7d 08:30`.
 pub(super) fn clock(seconds: f64) -> String {
+    if seconds < DAYS_FROM { hours(seconds.round() as u64) } else { days(seconds.round() as u64) }
+}
+
+/// A moment of a plan: in days where the plan is longer than three.
+pub(super) fn moment(overview: &Overview, seconds: f64) -> String {
     let all = seconds.round() as u64;
+    if overview.until_seconds > DAYS_FROM { days(all) } else { hours(all) }
+}
+
+fn hours(all: u64) -> String {
     let (hours, minutes, seconds) = (all / 3600, all / 60 % 60, all % 60);
     match seconds {
         0 => format!("T+{hours:02}:{minutes:02}"),
         _ => format!("T+{hours:02}:{minutes:02}:{seconds:02}"),
     }
+}
+
+fn days(all: u64) -> String {
+    let (days, hours, minutes) = (all / 86_400, all / 3600 % 24, all / 60 % 60);
+    if hours + minutes == 0 { format!("T+{days}d") } else { format!("T+{days}d {hours:02}:{minutes:02}") }
 }
 
 /// A span of time, to the minute from ten minutes on.
@@ -297,11 +333,25 @@ mod tests {
             downstream: effect(Stage::Announce, 3.0, 5400.0),
         };
         assert_eq!(
-            sentence(Some(&why)),
+            sentence(&Overview { explanation: Some(why), ..overview(5) }),
             "\"listing\" at T+08:00 takes index visits to 6.0x of a normal day 20m later, and tracker announces \
              to 3.0x of a normal day 1h 30m later."
         );
-        assert_eq!(sentence(None), "No signal moves this window: a normal day.");
+        let calm = Overview { explanation: None, confounders: Vec::new(), ..overview(5) };
+        assert_eq!(sentence(&calm), "No signal moves this window: a normal day.");
+        let herd = vec![SignalMark { name: "herd".into(), at_seconds: 5.0 * 3600.0 }];
+        let restart = Overview { confounders: herd, ..calm };
+        assert_eq!(sentence(&restart), "No signal moves this window, but \"herd\" at T+05:00.");
+    }
+
+    #[test]
+    fn moments_are_told_in_days_once_there_are_more_than_three() {
+        let hour = 3600.0;
+        let moments = [8.5, 71.0, 72.0, 180.5].map(|hours| clock(hours * hour));
+        assert_eq!(moments, ["T+08:30", "T+71:00", "T+3d", "T+7d 12:30"]);
+        let long = Overview { until_seconds: 504.0 * hour, ..overview(5) };
+        assert_eq!([0.0, 36.0].map(|hours| moment(&long, hours * hour)), ["T+0d", "T+1d 12:00"]);
+        assert_eq!(moment(&overview(5), 24.0 * hour), "T+24:00");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The report on a terminal: the verdict first, then what it rests on. At most 100 columns.
 
+use std::collections::BTreeMap;
+
 use crate::analysis::{Breach, Fault, Finding, Flow, Judgement, LayerSummary, Summary, Verdict};
-use crate::journey::{Cause, Kind};
+use crate::journey::{Cause, Kind, Oddity};
 use crate::plan::Stage;
 use crate::profile::LayerEnvelope;
 use crate::scenario::VariantName;
@@ -273,16 +275,17 @@ fn stages(summary: &Summary) -> String {
     }
     use Align::{Left, Right};
     let columns = [&[Left; 2][..], &[Right; 9], &[Left]].concat();
-    table(&columns, &rows) + &loads()
+    table(&columns, &rows) + &loads(summary)
 }
 
 /// Which stage loads which layer, where the name does not say it.
-fn loads() -> String {
+fn loads(summary: &Summary) -> String {
     let of = |stage: Stage| {
-        let kinds = Kind::ALL.into_iter().filter(|kind| kind.stage() == stage);
+        let kinds = summary.kinds.iter().map(|seen| seen.kind).filter(|kind| kind.stage() == stage);
         let mut layers: Vec<_> = kinds.map(|kind| kind.layer().name()).collect();
         layers.dedup();
-        (layers != [stage.name()]).then(|| format!("{} → {}", stage.name(), layers.join(" + ")))
+        (!layers.is_empty() && layers != [stage.name()])
+            .then(|| format!("{} → {}", stage.name(), layers.join(" + ")))
     };
     let others: Vec<_> = Stage::ALL.into_iter().filter_map(of).collect();
     format!("  layers: {}, others as named\n", others.join(", "))
@@ -370,13 +373,41 @@ fn rest(summary: &Summary) -> String {
         let worst = format!("{} of {}", three_digits(check.ratio), check.worst.name());
         text += &format!("  self-check (Little's law): {result}; worst ratio {worst}, 1 is sound\n");
     }
+    if let Some(queries) = queries_per_lookup(summary) {
+        text += &format!("  DHT: {} queries a lookup, those of announces included\n", three_digits(queries));
+    }
     if summary.foreign_peers > 0 {
         text += &format!("  foreign peers: {}, none contacted\n", summary.foreign_peers);
+    }
+    if !summary.oddities.is_empty() {
+        text += &format!("  odd answers: {}\n", oddities(&summary.oddities));
     }
     if let Some(directory) = &summary.directory {
         text += &format!("  files: {}\n", directory.display());
     }
     text
+}
+
+/// KRPC queries that ended, by lookups and crawls that did.
+fn queries_per_lookup(summary: &Summary) -> Option<f64> {
+    let ended = |kind: Kind| {
+        let counts = &summary.kinds.iter().find(|summary| summary.kind == kind)?.flow.counts;
+        Some(counts.ok + counts.failed.total())
+    };
+    let lookups = ended(Kind::Lookup).unwrap_or(0) + ended(Kind::Crawl).unwrap_or(0);
+    if lookups == 0 {
+        return None;
+    }
+    Some(ended(Kind::Query)? as f64 / lookups as f64)
+}
+
+/// The wrong ones first.
+fn oddities(counts: &BTreeMap<Oddity, u64>) -> String {
+    let named = |(oddity, times): (&Oddity, &u64)| {
+        let wrong = if oddity.fails() { " (wrong)" } else { "" };
+        format!("{} {times}{wrong}", oddity.name())
+    };
+    counts.iter().map(named).collect::<Vec<_>>().join(", ")
 }
 
 const fn variant(name: VariantName) -> &'static str {

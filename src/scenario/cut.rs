@@ -10,7 +10,7 @@ use crate::unit::{Quantity, Tick};
 ///
 /// Under compression the *rate* of every stage at scenario time t stays what it is in real time: a run at speed 500 sees 1/500 of the
 /// visitors, each `speed` times as fast from stage to stage. What happens inside a stage (a transfer, a time-out) takes its real time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Cut {
     /// Scenario seconds per run second, 0.1..=1,000,000.
     pub speed: f64,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::profile::{Access, Client, Mix};
+use crate::profile::{Access, Client, DhtHabits, Mix};
 
 use super::{
     Attention, Audience, Catalogue, Channel, ContentClass, Cut, Engagement, Funnel, Kernel, Lag, Region,
@@ -150,7 +150,9 @@ fn client(name: &str, dht: bool) -> Client {
         peer_id_prefix: *b"-qB4520-",
         user_agent: format!("{name}/1.0"),
         numwant: 50,
+        tracker: crate::profile::TrackerHabits::default(),
         dht,
+        lookup: DhtHabits::default(),
     }
 }
 

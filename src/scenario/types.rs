@@ -243,6 +243,8 @@ pub enum AbuseKind {
     Announce,
     /// DHT lookups.
     Dht,
+    /// Walks through the DHT that gather info-hashes, as indexers make them (BEP 51).
+    DhtCrawl,
 }
 
 /// Something that happens to a share of the modelled population at once.
@@ -491,7 +493,16 @@ pub struct Variant {
 
 /// Which forecast is driven.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    clap::ValueEnum,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum VariantName {

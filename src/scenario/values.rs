@@ -106,6 +106,7 @@ impl Choice for AbuseKind {
         ("metadata", Self::Metadata),
         ("announce", Self::Announce),
         ("dht", Self::Dht),
+        ("dht-crawl", Self::DhtCrawl),
     ];
 }
 

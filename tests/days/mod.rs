@@ -7,7 +7,7 @@ use std::sync::Arc;
 use squall::plan::{Plan, Stage};
 use squall::scenario::{Scenario, VariantName, load};
 
-const SEED: u64 = 1;
+pub(crate) const SEED: u64 = 1;
 
 /// Scenarios whose shapes are in `scenario_cases.rs`.
 pub(crate) const CASES: [&str; 6] =

@@ -44,6 +44,14 @@ pub(crate) fn installed(what: &str, there: bool) -> bool {
     there
 }
 
+/// Whether a program of this name is there to be started. As [`installed`].
+pub(crate) fn program_installed(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Daemons stand where only root's path leads.
+    let mut folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+    installed(name, folders.any(|folder| folder.join(name).exists()))
+}
+
 /// Debian's own Python with libtorrent.
 pub(crate) fn libtorrent_installed() -> bool {
     let import =

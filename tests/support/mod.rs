@@ -12,7 +12,10 @@ use squall::drive::{JourneyId, OpId, World};
 use squall::journey::{Operation, Outcome, Peer, Reply, Visitor};
 use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
-use squall::profile::{Access, Client, ContentItem, Envelope, HttpEndpoint, Index, Mix, Target};
+use squall::profile::{
+    Access, Client, ContentItem, DhtHabits, DhtNodes, Envelope, HttpEndpoint, Index, Mix, Target, Tracker,
+    TrackerHabits,
+};
 use squall::scenario::{
     Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideRate, SideTraffic,
     Transition, Variant, Variants,
@@ -33,7 +36,9 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         peer_id_prefix: *b"-SQ0001-",
         user_agent: "squall-test/1".to_owned(),
         numwant: 50,
+        tracker: TrackerHabits::default(),
         dht: true,
+        lookup: DhtHabits::default(),
     };
     Scenario {
         name: "test".to_owned(),
@@ -105,9 +110,12 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
             assets: vec!["/a.css".to_owned()],
         },
         metadata: server,
-        tracker: address,
+        trackers: vec![Tracker::udp(address)],
         dht: vec![address],
+        dht_nodes: DhtNodes::default(),
+        dns: None,
         stand_in_port: None,
+        own_peers: Vec::new(),
         content: vec![ContentItem {
             name: "a release".to_owned(),
             info_hash,
@@ -135,9 +143,15 @@ pub(crate) fn visitor(seed: u64) -> Visitor {
 
 /// A world against this target; only inside [`local`].
 pub(crate) fn world(target: Target, patience: Duration) -> LiveWorld {
+    world_of(target, scenario(patience))
+}
+
+/// A world of this scenario's visitors against this target; only inside [`local`].
+pub(crate) fn world_of(target: Target, scenario: Scenario) -> LiveWorld {
     let guard = Arc::new(Guard::new(&target).unwrap());
-    let (target, scenario) = (Arc::new(target), Arc::new(scenario(patience)));
-    LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 1 }).unwrap()
+    let (target, scenario) = (Arc::new(target), Arc::new(scenario));
+    LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 1, workers: 1 })
+        .unwrap()
 }
 
 /// Runs a test as a worker runs: one thread, one runtime, a `LocalSet`.

@@ -1,6 +1,6 @@
 """Starts libtorrent DHT nodes on loopback. Prints their ports on one line once they know each other, then waits for the end of standard input.
 
-usage: dht.py NODES
+usage: dht.py NODES [ADDRESS]
 """
 import sys
 import time
@@ -11,11 +11,13 @@ import libtorrent as lt
 warnings.simplefilter("ignore", DeprecationWarning)
 
 NODES = int(sys.argv[1])
+ADDRESS = sys.argv[2] if len(sys.argv) > 2 else "127.0.0.1"
+INTERFACE = f"[{ADDRESS}]:0" if ":" in ADDRESS else f"{ADDRESS}:0"
 
 
 def node():
     return lt.session({
-        "listen_interfaces": "127.0.0.1:0",
+        "listen_interfaces": INTERFACE,
         "enable_dht": True,
         "dht_bootstrap_nodes": "",
         "enable_lsd": False,
@@ -38,7 +40,7 @@ while known < NODES:
     for it in nodes:
         for port in ports:
             if port != it.listen_port():
-                it.add_dht_node(("127.0.0.1", port))
+                it.add_dht_node((ADDRESS, port))
     time.sleep(0.1)
     known = sum(it.status().dht_nodes >= min(NODES - 1, 4) for it in nodes)
 print(*ports)

@@ -4,9 +4,23 @@ use tokio::net::UdpSocket;
 use tokio::task::LocalSet;
 
 use super::super::fixture::target;
+use super::udp::{CONNECTION_LIFE, ConnectionId};
 use super::*;
 use crate::journey::Outcome;
-use crate::plan::AnnounceEvent;
+use crate::profile::{DhtHabits, TrackerHabits};
+use crate::unit::Tick;
+
+fn client() -> Client {
+    Client {
+        name: "test".to_owned(),
+        peer_id_prefix: *b"-SQ0001-",
+        user_agent: "test/1".to_owned(),
+        numwant: -1,
+        tracker: TrackerHabits::default(),
+        dht: true,
+        lookup: DhtHabits::default(),
+    }
+}
 
 const ANNOUNCE: Announce = Announce {
     info_hash: [7; 20],
@@ -24,7 +38,7 @@ const ANNOUNCE: Announce = Announce {
 type Answer = (u32, bool, &'static [u8]);
 
 const ID: &[u8] = &[0, 0, 0, 0, 0, 0, 0, 42];
-const ONE_PEER: &[u8] = &[0, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 1, 127, 0, 0, 1, 0x1a, 0xe1];
+const ONE_PEER: &[u8] = &[0, 0, 7, 8, 0, 0, 0, 9, 0, 0, 0, 1, 127, 0, 0, 1, 0x1a, 0xe1];
 
 /// Announces once against the script; returns the peers, the meter's outcome and the datagrams that the tracker saw.
 async fn play(script: &'static [&'static [Answer]]) -> (Result<Vec<Peer>, Cause>, Outcome, Vec<Vec<u8>>) {
@@ -47,9 +61,11 @@ async fn play(script: &'static [&'static [Answer]]) -> (Result<Vec<Peer>, Cause>
             seen
         });
         let clock = Clock::start();
-        let announcer = Announcer::open(&guard, clock, address, 1, Duration::from_millis(20)).unwrap();
-        let meter = Meter::new(clock);
-        let peers = announcer.announce(1, &ANNOUNCE, &Cell::default(), &meter).await;
+        let patience = Duration::from_millis(20);
+        let announcer = Announcer::open(&guard, clock, &target(address), (1, 1), patience).unwrap();
+        let (meter, client) = (Meter::new(clock), client());
+        let asker = Asker { seed: 1, source: 1, client: &client };
+        let peers = announcer.announce(asker, &ANNOUNCE, &Contact::default(), &meter).await;
         (peers, meter.outcome(None), tracker.await.unwrap())
     };
     tokio::time::timeout(Duration::from_secs(10), LocalSet::new().run_until(run)).await.unwrap()
@@ -110,18 +126,45 @@ async fn a_visitor_connects_for_itself_and_again_after_a_minute() {
             }
             lengths
         });
-        let announcer = Announcer::open(&guard, Clock::start(), address, 1, RETRANSMIT).unwrap();
-        let (first, second) = (Cell::default(), Cell::default());
+        let mut announcer =
+            Announcer::open(&guard, Clock::start(), &target(address), (1, 1), RETRANSMIT).unwrap();
+        let client = client();
+        let asker = Asker { seed: 1, source: 1, client: &client };
+        let (first, second) = (Contact::default(), Contact::default());
         for visitor in [&first, &first, &second] {
-            announcer.announce(1, &ANNOUNCE, visitor, &Meter::new(announcer.clock)).await.unwrap();
+            announcer.announce(asker, &ANNOUNCE, visitor, &Meter::new(announcer.clock)).await.unwrap();
         }
         // The clock of a minute later.
-        let later = Announcer { clock: Clock::started_ago(CONNECTION_LIFE), ..announcer };
-        first.set(first.get().map(|connection| ConnectionId { since: Tick::ZERO, ..connection }));
-        later.announce(1, &ANNOUNCE, &first, &Meter::new(later.clock)).await.unwrap();
+        let later = Clock::started_ago(CONNECTION_LIFE);
+        announcer.udp[0].as_mut().unwrap().clock = later;
+        first.connection.set(first.connection.get().map(|id| ConnectionId { since: Tick::ZERO, ..id }));
+        announcer.announce(asker, &ANNOUNCE, &first, &Meter::new(later)).await.unwrap();
         tracker.await.unwrap()
     };
     let lengths =
         tokio::time::timeout(Duration::from_secs(10), LocalSet::new().run_until(run)).await.unwrap();
     assert_eq!(lengths, [16, 98, 98, 16, 98, 16, 98]);
+}
+
+#[tokio::test]
+async fn trackers_are_chosen_by_weight_among_those_that_a_client_speaks() {
+    let address = "127.0.0.1:9".parse().unwrap();
+    let guard = Arc::new(Guard::new(&target(address)).unwrap());
+    let mut target = target(address);
+    let tracker = |kind, weight| Tracker { kind, weight, ..Tracker::udp(address) };
+    target.trackers =
+        vec![tracker(TrackerKind::Http, 1.0), tracker(TrackerKind::Ws, 50.0), tracker(TrackerKind::Udp, 3.0)];
+    let run = async {
+        let announcer = Announcer::open(&guard, Clock::start(), &target, (1, 1), RETRANSMIT).unwrap();
+        let client = client();
+        let orders =
+            (0..10_000).map(|seed| announcer.order(Asker { seed, source: seed, client: &client }).to_vec());
+        let udp_first = orders
+            .inspect(|order| assert!(order == &[0, 2] || order == &[2, 0]))
+            .filter(|order| order[0] == 2);
+        let share = udp_first.count() as f64 / 10_000.0;
+        // Three standard errors of a share of 75 %.
+        assert!((share - 0.75).abs() < 0.013, "{share}");
+    };
+    LocalSet::new().run_until(run).await;
 }

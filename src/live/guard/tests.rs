@@ -36,7 +36,7 @@ fn every_address_of_a_target_counts() {
     let change: [fn(&mut Target, SocketAddr); 4] = [
         |target, address| target.index.server.address = address,
         |target, address| target.metadata.address = address,
-        |target, address| target.tracker = address,
+        |target, address| target.trackers[0].address = address,
         |target, address| target.dht.push(address),
     ];
     for change in change {

@@ -1,4 +1,6 @@
+use super::super::Tracker;
 use super::*;
+use crate::profile::{DhtNodes, Dns};
 use std::time::Duration;
 
 const SMALLEST: &str = r#"
@@ -7,7 +9,7 @@ kind = "target"
 name = "staging"
 index.address = "127.0.0.1:40001"
 metadata.address = "[::1]:40002"
-tracker.address = "127.0.0.1:40003"
+tracker = [{ address = "127.0.0.1:40003" }]
 dht.bootstrap = ["127.0.0.1:40004", "127.0.0.1:40005"]
 
 [[content]]
@@ -20,6 +22,7 @@ torrent = "/torrents/item-01.torrent"
 const REST: &str = r#"
 [swarm]
 stand_in_port = 40006
+peers = ["127.0.0.1:40006"]
 
 [[process]]
 layer = "dht"
@@ -63,9 +66,10 @@ fn every_key_means_what_it_says() {
         assets: vec!["/0.css".to_owned(), "/1.js".to_owned()],
     };
     assert_eq!((target.name.as_str(), target.index), ("staging", index));
-    assert_eq!(target.tracker, "127.0.0.1:40003".parse().unwrap());
+    assert_eq!(target.trackers, [Tracker::udp("127.0.0.1:40003".parse().unwrap())]);
     assert_eq!(target.dht, ["127.0.0.1:40004".parse().unwrap(), "127.0.0.1:40005".parse().unwrap()]);
     assert_eq!(target.stand_in_port, Some(40006));
+    assert_eq!(target.own_peers, ["127.0.0.1:40006".parse().unwrap()]);
     let item = ContentItem {
         name: "item-01".to_owned(),
         info_hash: *b"\x00\xff\x02\x03\x04\x05\x06\x07\x08\x09\x10\x11\x12\x13\x14\x15\x16\x17\x18\xff",
@@ -103,6 +107,21 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(target.envelope, Envelope::default());
     assert_eq!(target.processes, []);
     assert_eq!(target.authorization, None);
+    assert_eq!((target.dht_nodes, target.dns), (DhtNodes { k: 8, check_local_ids: false }, None));
+}
+
+#[test]
+fn resolvers_need_a_name_to_resolve() {
+    let with_dns = SMALLEST.replacen("dht.bootstrap", "dns.resolvers = [\"127.0.0.1:53\"]\ndht.bootstrap", 1);
+    let problems = Target::parse(&with_dns, "a test").unwrap_err().render(false);
+    assert!(problems.contains("no server has a name"), "{problems}");
+    let target = good(&with_dns.replacen(
+        "metadata.address",
+        "metadata.host = \"files.test:80\"\nmetadata.address",
+        1,
+    ));
+    assert_eq!(target.dns, Some(Dns { resolvers: vec!["127.0.0.1:53".parse().unwrap()], cached: 0.6 }));
+    assert_eq!((target.index.server.name(), target.metadata.name()), (None, Some("files.test")));
 }
 
 #[test]

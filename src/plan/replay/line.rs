@@ -7,28 +7,42 @@ use crate::plan::AnnounceEvent;
 
 /// An announce that a tracker logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announce {
+pub struct Announce<'a> {
     /// Unix second at which it was logged.
     pub second: i64,
+    /// Who asked, as the first field of the line has it: an address as a rule.
+    pub host: &'a str,
+    /// User agent; empty where the line ends before it.
+    pub agent: &'a str,
     /// Its swarm.
     pub info_hash: [u8; 20],
+    /// The peer's id (BEP 3, BEP 20); none where it names none of twenty bytes.
+    pub peer_id: Option<[u8; 20]>,
     /// What it says.
     pub event: AnnounceEvent,
     /// Peers that it asks for; none where it leaves that to the tracker.
     pub numwant: Option<u32>,
     /// Bytes that it still wants; none where it does not say.
     pub left: Option<u64>,
+    /// Bytes that it has fetched; none where it does not say.
+    pub downloaded: Option<u64>,
 }
 
-/// Why a line is not an announce.
+/// Why a line is not an announce that can be replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unread {
     /// Not the combined form.
     #[error("not a line of an access log in the combined form")]
     Form,
+    /// Longer than any announce.
+    #[error("longer than 64 KiB")]
+    Length,
     /// A moment that does not exist, or of another form than `[02/Jan/2006:15:04:05 -0700]`.
     #[error("no moment such as [02/Jan/2006:15:04:05 -0700]")]
     Moment,
+    /// Later lines were replayed already: see [`super::SLACK`].
+    #[error("more than a minute older than a line before it; sort the log by time")]
+    Late,
     /// Another request.
     #[error("not a GET of /announce")]
     Request,
@@ -39,20 +53,20 @@ pub enum Unread {
     #[error("an event other than started, completed and stopped")]
     Event,
     /// A number that is none.
-    #[error("numwant or left is not a number")]
+    #[error("numwant, left or downloaded is not a number")]
     Number,
 }
 
-impl Announce {
+impl<'a> Announce<'a> {
     /// Reads a line. `numwant` below 0 is what some clients write for "as many as you like", and counts as none.
     ///
     /// # Errors
     /// [`Unread`] says why it is not an announce.
-    pub fn read(line: &str) -> Result<Self, Unread> {
-        let (_, rest) = line.split_once('[').ok_or(Unread::Form)?;
+    pub fn read(line: &'a str) -> Result<Self, Unread> {
+        let (before, rest) = line.split_once('[').ok_or(Unread::Form)?;
         let (at, rest) = rest.split_once(']').ok_or(Unread::Form)?;
-        let request =
-            rest.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"')).ok_or(Unread::Form)?.0;
+        let (request, rest) =
+            rest.trim_start().strip_prefix('"').and_then(|rest| rest.split_once('"')).ok_or(Unread::Form)?;
         let second = strtime::parse("%d/%b/%Y:%H:%M:%S %z", at)
             .and_then(|parsed| parsed.to_timestamp())
             .map_err(|_| Unread::Moment)?
@@ -64,28 +78,46 @@ impl Announce {
         if !path.ends_with("/announce") {
             return Err(Unread::Request);
         }
+        let mut announce = Self {
+            second,
+            host: before.split(' ').next().unwrap_or_default(),
+            // What follows the request: ` 200 312 "referer" "agent"`.
+            agent: rest.split('"').nth(3).unwrap_or_default(),
+            info_hash: [0; 20],
+            peer_id: None,
+            event: AnnounceEvent::Interval,
+            numwant: None,
+            left: None,
+            downloaded: None,
+        };
         let mut info_hash = None;
-        let mut announce =
-            Self { second, info_hash: [0; 20], event: AnnounceEvent::Interval, numwant: None, left: None };
         for pair in query.split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             match key {
-                "info_hash" => {
-                    let bytes: Vec<u8> = percent_decode_str(value).collect();
-                    info_hash = Some(<[u8; 20]>::try_from(bytes).map_err(|_| Unread::InfoHash)?);
-                }
+                "info_hash" => info_hash = Some(twenty_bytes(value).ok_or(Unread::InfoHash)?),
+                "peer_id" => announce.peer_id = twenty_bytes(value),
                 "event" => announce.event = event(value)?,
                 "numwant" => {
                     let wanted: i64 = value.parse().map_err(|_| Unread::Number)?;
                     announce.numwant = u32::try_from(wanted).ok();
                 }
                 "left" => announce.left = Some(value.parse().map_err(|_| Unread::Number)?),
+                "downloaded" => announce.downloaded = Some(value.parse().map_err(|_| Unread::Number)?),
                 _ => {}
             }
         }
         announce.info_hash = info_hash.ok_or(Unread::InfoHash)?;
         Ok(announce)
     }
+}
+
+fn twenty_bytes(value: &str) -> Option<[u8; 20]> {
+    let mut bytes = percent_decode_str(value);
+    let mut twenty = [0; 20];
+    for place in &mut twenty {
+        *place = bytes.next()?;
+    }
+    bytes.next().is_none().then_some(twenty)
 }
 
 fn event(value: &str) -> Result<AnnounceEvent, Unread> {

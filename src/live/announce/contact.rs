@@ -1,0 +1,124 @@
+//! What a visitor keeps from announce to announce, and one announce from its beginning to its end.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use crate::journey::{Cause, Oddity, Peer};
+use crate::plan::AnnounceEvent;
+use crate::unit::Tick;
+
+use super::super::Clock;
+use super::super::meter::Meter;
+use super::super::swarm::{Before, Key, SwarmId, Swarms};
+use super::super::tracker::{Announce, Answer, Refused};
+use super::udp::ConnectionId;
+use super::ws::Socket;
+
+/// What a visitor keeps from announce to announce.
+#[derive(Debug, Default)]
+pub(in super::super) struct Contact {
+    /// Trackers that failed it, one after the other.
+    pub(super) failed: Cell<usize>,
+    pub(super) connection: Cell<Option<ConnectionId>>,
+    pub(super) socket: RefCell<Option<Socket>>,
+    /// Until when a tracker does not want to be asked (BEP 31).
+    barred: Cell<Option<(SocketAddr, Tick)>>,
+    /// The swarm that it is in.
+    joined: Cell<Option<SwarmId>>,
+    presence: RefCell<Option<Presence>>,
+}
+
+impl Contact {
+    pub(super) fn is_barred(&self, tracker: SocketAddr, now: Tick) -> bool {
+        self.barred.get().is_some_and(|(barred, until)| barred == tracker && now < until)
+    }
+}
+
+/// Being in a swarm for as long as a connection lasts.
+#[derive(Debug)]
+struct Presence {
+    swarms: Rc<RefCell<Swarms>>,
+    id: SwarmId,
+    key: Key,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.swarms.borrow_mut().gone(self.id, self.key);
+    }
+}
+
+/// An announce under way. Dropped before its end, it was given up.
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    swarms: &'a Rc<RefCell<Swarms>>,
+    clock: Clock,
+    contact: &'a Contact,
+    id: SwarmId,
+    key: Key,
+    announce: &'a Announce,
+    before: Before,
+    over: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.swarms.borrow_mut().given_up(self.id, self.key);
+            self.contact.failed.set(self.contact.failed.get() + 1);
+        }
+    }
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn begin(
+        swarms: &'a Rc<RefCell<Swarms>>,
+        clock: Clock,
+        contact: &'a Contact,
+        id: SwarmId,
+        key: Key,
+        announce: &'a Announce,
+    ) -> Self {
+        let new = contact.joined.get() != Some(id);
+        let before = swarms.borrow_mut().begin(id, key, new, clock.now());
+        Self { swarms, clock, contact, id, key, announce, before, over: false }
+    }
+
+    /// The tracker gave no answer: where it wants to be left alone, it is.
+    pub(super) fn refused(self, refused: Refused) -> Cause {
+        if let Some(wait) = refused.retry_in {
+            self.contact.barred.set(Some((self.id.0, self.clock.now() + wait)));
+        }
+        refused.cause
+    }
+
+    /// The tracker answered the peer at `own`.
+    ///
+    /// # Errors
+    /// [`Cause::Incorrect`] where that cannot be right.
+    pub(super) fn answered(mut self, own: Peer, answer: Answer, meter: &Meter) -> Result<Vec<Peer>, Cause> {
+        self.over = true;
+        let stops = self.announce.event == AnnounceEvent::Stopped;
+        let inside = self.contact.joined.get() == Some(self.id);
+        let mut swarms = self.swarms.borrow_mut();
+        // Where only the system knows the visitor's address, the tracker may know it too (BEP 24).
+        let own = if own.ip().is_unspecified() {
+            answer.external.map(|ip| SocketAddr::new(ip, own.port()))
+        } else {
+            Some(own)
+        };
+        let odd = swarms.judge(self.id, own, self.announce, &answer, &self.before);
+        swarms.answered(self.id, self.key, self.announce, inside == stops, &answer, self.clock.now());
+        drop(swarms);
+        self.contact.joined.set(Some(self.id).filter(|_| !stops));
+        if let Key::Id(_) = self.key {
+            let presence = || Presence { swarms: Rc::clone(self.swarms), id: self.id, key: self.key };
+            let goes_on = |former: &Presence| (former.id, former.key) == (self.id, self.key);
+            let former = self.contact.presence.take().filter(goes_on);
+            self.contact.presence.replace(Some(former.unwrap_or_else(presence)));
+        }
+        odd.iter().for_each(|&oddity| meter.odd(oddity, 1));
+        if odd.iter().copied().any(Oddity::fails) { Err(Cause::Incorrect) } else { Ok(answer.peers) }
+    }
+}

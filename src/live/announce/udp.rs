@@ -1,0 +1,133 @@
+//! Requests to a UDP tracker: connection ids and retransmission (BEP 15).
+
+use std::cell::Cell;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::journey::{Cause, Oddity};
+use crate::unit::Tick;
+
+use super::super::meter::Meter;
+use super::super::tracker::udp::{connect_request, connection_id, transaction};
+use super::super::udp::{Inbox, Pool, Port, Ticket};
+use super::super::{Clock, Guard};
+
+/// How long a connection id is used (BEP 15: one minute; the tracker accepts it for two).
+pub(super) const CONNECTION_LIFE: Duration = Duration::from_secs(60);
+/// Retransmissions before an announce is given up (BEP 15); patience ends nearly all of them earlier.
+const MAX_RETRANSMITS: u32 = 8;
+
+/// A worker's way to one UDP tracker. Visitors share its sockets, and each connects for itself: a tracker sees as many connects as real
+/// clients send.
+#[derive(Debug)]
+pub(super) struct UdpTracker {
+    pub(super) clock: Clock,
+    address: SocketAddr,
+    pool: Pool,
+    retransmit: Duration,
+}
+
+/// A connection id that a visitor was given, and by which tracker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConnectionId {
+    pub(super) id: u64,
+    pub(super) since: Tick,
+    pub(super) by: SocketAddr,
+}
+
+impl UdpTracker {
+    /// Opens the sockets; within a `LocalSet`. `retransmit` is the wait before the first retransmission.
+    pub(super) fn open(
+        guard: &Arc<Guard>,
+        clock: Clock,
+        address: SocketAddr,
+        worker: u32,
+        retransmit: Duration,
+    ) -> io::Result<Self> {
+        let pool = Pool::open(guard, clock, address, worker, transaction)?;
+        Ok(Self { clock, address, pool, retransmit })
+    }
+
+    /// The socket of the visitors with this source.
+    pub(super) fn port(&self, source: u64) -> Option<&Rc<Port>> {
+        self.pool.port(source)
+    }
+
+    /// Datagrams that nobody waited for, since this was last asked.
+    pub(super) fn strays(&self) -> Vec<(Oddity, u32)> {
+        self.pool.strays()
+    }
+
+    /// Sends what `request` makes of a connection id and a transaction id, and returns the answer. Where the visitor's own `connection` id
+    /// is too old or missing, it connects first: that exchange is a part of the service time.
+    ///
+    /// # Errors
+    /// Whatever the tracker or the network did; [`Cause::Timeout`] after the last retransmission.
+    pub(super) async fn ask(
+        &self,
+        source: u64,
+        connection: &Cell<Option<ConnectionId>>,
+        meter: &Meter,
+        request: impl Fn(u64, u32) -> Vec<u8>,
+    ) -> Result<Vec<u8>, Cause> {
+        let port = self.pool.port(source).ok_or(Cause::Local)?;
+        let inbox = Inbox::default();
+        let ticket = port.ticket(self.address, &inbox)?;
+        for n in 0..=MAX_RETRANSMITS {
+            if n > 0 {
+                meter.retransmitted();
+            }
+            let patience = self.retransmit * 2_u32.pow(n);
+            let Some(id) = self.connect(port, connection, patience, meter).await? else { continue };
+            let request = request(id, ticket.transaction);
+            if let Some(answer) = exchange(&ticket, &inbox, &request, patience, meter).await? {
+                return Ok(answer);
+            }
+        }
+        Err(Cause::Timeout)
+    }
+
+    /// A connection id young enough to be used, asking for one if need be; `None` where no answer came in time.
+    async fn connect(
+        &self,
+        port: &Rc<Port>,
+        connection: &Cell<Option<ConnectionId>>,
+        patience: Duration,
+        meter: &Meter,
+    ) -> Result<Option<u64>, Cause> {
+        if let Some(ConnectionId { id, since, by }) = connection.get()
+            && by == self.address
+            && self.clock.now().since(since) < CONNECTION_LIFE
+        {
+            return Ok(Some(id));
+        }
+        // A ticket of its own: a late answer to an earlier connect must not be taken for one to the announce.
+        let inbox = Inbox::default();
+        let ticket = port.ticket(self.address, &inbox)?;
+        let request = connect_request(ticket.transaction);
+        let Some(answer) = exchange(&ticket, &inbox, &request, patience, meter).await? else {
+            return Ok(None);
+        };
+        let id = connection_id(&answer)?;
+        connection.set(Some(ConnectionId { id, since: self.clock.now(), by: self.address }));
+        Ok(Some(id))
+    }
+}
+
+async fn exchange(
+    ticket: &Ticket,
+    inbox: &Inbox,
+    request: &[u8],
+    patience: Duration,
+    meter: &Meter,
+) -> Result<Option<Vec<u8>>, Cause> {
+    meter.start();
+    ticket.send(request).await?;
+    meter.sent(request.len());
+    let Ok(answer) = tokio::time::timeout(patience, inbox.pop()).await else { return Ok(None) };
+    meter.received(answer.data.len());
+    Ok(Some(answer.data))
+}

@@ -1,0 +1,201 @@
+//! What nodes a visitor's client knows (BEP 5): a table of its own, and the acquaintances of a worker, from which the tables of clients
+//! that have long been in the DHT are drawn.
+//!
+//! A client that has run for days has filled its buckets from the whole network. No visitor lives that long here, so the table of one
+//! that comes "warm" is drawn [assumed]: of the nodes that the worker has found good in the last quarter of an hour, each bucket gets the
+//! K that stand first in an order of the visitor's own. How many queries a lookup then takes follows from that table alone, and not from
+//! how much the worker knows.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::SplitMix64;
+
+use super::super::krpc::{Id, Node};
+use super::super::lookup::distance;
+use crate::unit::Tick;
+
+/// Nodes of a bucket (BEP 5).
+const K: usize = 8;
+/// Nodes that a visitor remembers at most: eight full buckets, which is all there is of a network of 2,048 nodes.
+const MAX_NODES: usize = 64;
+/// Good nodes that a worker remembers at most.
+const MAX_ACQUAINTANCES: usize = 2_048;
+/// How long a node is good after its last answer, in run time (BEP 5).
+const GOOD_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// The routing table of one visitor.
+#[derive(Clone, Debug)]
+pub(super) struct Table {
+    own: Id,
+    nodes: Vec<(Node, Tick)>,
+}
+
+impl Table {
+    /// The table of a client that has just been installed.
+    pub(super) const fn fresh(own: Id) -> Self {
+        Self { own, nodes: Vec::new() }
+    }
+
+    /// A node answered: it is taken in if its bucket has room, or holds one that is not good any more.
+    pub(super) fn add(&mut self, node: Node, now: Tick) {
+        let bucket = self.bucket(&node.id);
+        if let Some(known) = self.nodes.iter_mut().find(|(known, _)| known.address == node.address) {
+            *known = (node, now);
+            return;
+        }
+        let same = |(other, _): &&(Node, Tick)| self.bucket(&other.id) == bucket;
+        if self.nodes.iter().filter(same).count() < K && self.nodes.len() < MAX_NODES {
+            self.nodes.push((node, now));
+            return;
+        }
+        let stale = self
+            .nodes
+            .iter()
+            .position(|(other, seen)| self.bucket(&other.id) == bucket && !is_good(*seen, now));
+        if let Some(stale) = stale.and_then(|at| self.nodes.get_mut(at)) {
+            *stale = (node, now);
+        }
+    }
+
+    /// A node did not answer.
+    pub(super) fn remove(&mut self, address: SocketAddr) {
+        self.nodes.retain(|(node, _)| node.address != address);
+    }
+
+    /// The good nodes closest to a key.
+    pub(super) fn closest(&self, key: &Id, count: usize, now: Tick) -> Vec<Node> {
+        let good = self.nodes.iter().filter(|(_, seen)| is_good(*seen, now));
+        let mut nodes: Vec<Node> = good.map(|(node, _)| *node).collect();
+        nodes.sort_unstable_by_key(|node| distance(key, &node.id));
+        nodes.truncate(count);
+        nodes
+    }
+
+    /// Leading bits that an id shares with the own one.
+    fn bucket(&self, id: &Id) -> u32 {
+        shared_bits(&self.own, id)
+    }
+}
+
+/// The nodes that a worker has found good.
+#[derive(Debug, Default)]
+pub(super) struct Acquaintances {
+    nodes: HashMap<SocketAddr, (Id, Tick)>,
+}
+
+impl Acquaintances {
+    pub(super) fn add(&mut self, node: Node, now: Tick) {
+        if self.nodes.len() >= MAX_ACQUAINTANCES && !self.nodes.contains_key(&node.address) {
+            self.nodes.retain(|_, (_, seen)| is_good(*seen, now));
+            if self.nodes.len() >= MAX_ACQUAINTANCES {
+                return;
+            }
+        }
+        self.nodes.insert(node.address, (node.id, now));
+    }
+
+    pub(super) fn remove(&mut self, address: SocketAddr) {
+        self.nodes.remove(&address);
+    }
+
+    /// The table of a visitor who has long been in the DHT: the same for the same seed and acquaintances.
+    pub(super) fn table(&self, own: Id, seed: u64, now: Tick) -> Table {
+        let good = self.nodes.iter().filter(|(_, (_, seen))| is_good(*seen, now));
+        let mut ranked: Vec<(u64, Node, Tick)> =
+            good.map(|(&address, &(id, seen))| (rank(seed, &id), Node { id, address }, seen)).collect();
+        ranked.sort_unstable_by_key(|(rank, node, _)| (*rank, node.address));
+        let mut table = Table::fresh(own);
+        for (_, node, seen) in ranked {
+            table.add(node, seen);
+        }
+        table
+    }
+}
+
+fn is_good(seen: Tick, now: Tick) -> bool {
+    now.since(seen) < GOOD_FOR
+}
+
+/// The place of a node in the order of the visitor with this seed.
+fn rank(seed: u64, id: &Id) -> u64 {
+    let tail = id.last_chunk().copied().map_or(0, u64::from_be_bytes);
+    SplitMix64::seed_from_u64(seed ^ tail).next_u64()
+}
+
+fn shared_bits(a: &Id, b: &Id) -> u32 {
+    let apart = distance(a, b);
+    let whole = apart.iter().take_while(|byte| **byte == 0).count();
+    8 * whole as u32 + apart.get(whole).map_or(0, |byte| byte.leading_zeros())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OWN: Id = [0; 20];
+    const NOW: Tick = Tick(1);
+
+    fn node(first: u8, n: u16) -> Node {
+        let mut id = [first; 20];
+        id[18..].copy_from_slice(&n.to_be_bytes());
+        Node { id, address: ([127, 0, 0, 1], n).into() }
+    }
+
+    #[test]
+    fn a_full_bucket_keeps_its_good_nodes() {
+        let mut table = Table::fresh(OWN);
+        (1..=20).for_each(|n| table.add(node(0x80, n), NOW));
+        (21..=24).for_each(|n| table.add(node(0x01, n), NOW));
+        let closest = table.closest(&OWN, 40, NOW);
+        assert_eq!(
+            closest.iter().map(|it| it.address.port()).collect::<Vec<_>>(),
+            [21, 22, 23, 24, 1, 2, 3, 4, 5, 6, 7, 8]
+        );
+        let later = NOW + GOOD_FOR;
+        assert_eq!(table.closest(&OWN, 40, later), []);
+        table.add(node(0x80, 30), later);
+        assert_eq!(table.closest(&OWN, 40, later), [node(0x80, 30)], "in the place of a stale one");
+        table.remove(node(0x80, 30).address);
+        assert_eq!(table.closest(&OWN, 40, later), []);
+    }
+
+    #[test]
+    fn warm_tables_are_the_visitors_own_and_bounded() {
+        let mut known = Acquaintances::default();
+        for n in 1..5_000_u16 {
+            known.add(
+                Node {
+                    id: super::super::id::bind([n as u8, (n >> 8) as u8, 3, 4].into(), [n as u8; 20]),
+                    ..node(0, n)
+                },
+                NOW,
+            );
+        }
+        assert_eq!(known.nodes.len(), MAX_ACQUAINTANCES);
+        let table = |seed| known.table(OWN, seed, NOW).closest(&OWN, 1_000, NOW);
+        assert_eq!(table(1), table(1));
+        assert_ne!(table(1), table(2));
+        assert!((K..=MAX_NODES).contains(&table(1).len()), "{}", table(1).len());
+        known.add(node(0, 9_999), NOW + GOOD_FOR);
+        assert_eq!(known.nodes.len(), 1, "room is made by those that are not good any more");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bucket_holds_more_than_k(ids in prop::collection::vec(any::<Id>(), 0..300)) {
+            let mut table = Table::fresh(OWN);
+            for (n, id) in ids.into_iter().enumerate() {
+                table.add(Node { id, address: ([127, 0, 0, 1], n as u16 + 1).into() }, NOW);
+            }
+            prop_assert!(table.nodes.len() <= MAX_NODES);
+            for bucket in 0..160 {
+                prop_assert!(table.nodes.iter().filter(|(it, _)| table.bucket(&it.id) == bucket).count() <= K);
+            }
+        }
+    }
+}
