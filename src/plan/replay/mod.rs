@@ -255,8 +255,6 @@ impl Replay {
             origin: Origin::Logged(entry.logged),
             // A log does not tell; peers that announce again were there before.
             cohort: Cohort::Returning,
-            cached: false,
-            reachable: true,
             region,
             client: entry.client.unwrap_or(client),
             access,
