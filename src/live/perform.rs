@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,16 +17,16 @@ use crate::plan::AnnounceEvent;
 use crate::profile::{Client, ContentItem, HttpVersion, Target};
 use crate::scenario::Scenario;
 
-use super::announce::{Announcer, Asker, Contact};
+use super::announce::{Announcer, Asker, Contact, RETRANSMIT};
 use super::dht::{Dht, OwnNode, Search};
-use super::dns::{Stub, Wanted};
+use super::dns::{Stub, StubTimes, Wanted};
 use super::http::{Agent, Browser, Kept, Request};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
 use super::peer::{Introduction, PeerConnection};
 use super::shaper::Bucket;
 use super::tracker::Announce;
-use super::{Clock, Guard};
+use super::{Clock, Guard, LiveConfig};
 
 /// Peers that are tried in one operation.
 const MAX_TRIED: usize = 8;
@@ -67,17 +68,18 @@ struct Identity {
 }
 
 impl Shared {
-    pub(super) fn new(
-        target: Arc<Target>,
-        scenario: Arc<Scenario>,
-        guard: Arc<Guard>,
-        clock: Clock,
-        agent: Agent,
-        announcer: Announcer,
-        dht: Dht,
-        stub: Stub,
-    ) -> Self {
-        Self { target, scenario, guard, clock, agent, announcer, dht, stub, layouts: RefCell::default() }
+    /// Opens the worker's sockets; within a `LocalSet`.
+    ///
+    /// # Errors
+    /// The system's, where it gives no socket.
+    pub(super) fn open(config: LiveConfig) -> io::Result<Self> {
+        let LiveConfig { target, scenario, guard, clock, worker, workers } = config;
+        let announcer = Announcer::open(&guard, clock, &target, (worker, workers), RETRANSMIT)?;
+        let dht = Dht::open(&guard, clock, &target, worker)?;
+        let agent = Agent::new(&target, Arc::clone(&guard))?;
+        let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
+        let stub = Stub::new(Arc::clone(&guard), clock, resolvers, worker, StubTimes::USUAL);
+        Ok(Self { target, scenario, guard, clock, agent, announcer, dht, stub, layouts: RefCell::default() })
     }
 
     /// Performs one operation. An index that the target or the scenario does not have is [`Cause::Local`], and so is an operation beyond
