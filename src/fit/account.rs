@@ -182,7 +182,10 @@ fn validated(series: &Series, fit: &Fit) -> Result<Vec<Coverage>, Report> {
 
 /// Fits the event of a window, writes its scenario, reads it back and compares what it expects; also the number of events that the band
 /// was learnt from.
-fn fitted(question: &Question<'_>, fit: &Fit, window: Window) -> Result<(Fitted, usize), Unfit> {
+///
+/// # Errors
+/// [`Unfit::Outside`] where the window has no bins, [`Unfit::Scenario`] where the scenario does not read.
+pub fn fitted(question: &Question<'_>, fit: &Fit, window: Window) -> Result<(Fitted, usize), Unfit> {
     let series = question.series;
     let shapes = shapes(series, fit)?;
     let all = |_: usize| true;

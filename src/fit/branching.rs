@@ -187,9 +187,9 @@ fn hawkes(points: &[Point]) -> Option<(f64, f64)> {
     if highest.is_nan() {
         return None;
     }
-    // The dispersion at the longest window bounds n from above by twice as much: a curve that does not level off would leave it
+    // The dispersion at the longest window bounds n from above by four times as much: a curve that does not level off would leave it
     // open.
-    let most = (1.0 - 1.0 / (2.0 * highest).max(1.0).sqrt()).min(MOST);
+    let most = (1.0 - 1.0 / (4.0 * highest).max(1.0).sqrt()).min(MOST);
     // A kernel that does not level off within the longest window cannot be told from a drift.
     let from = 1.0 / points.iter().map(|point| point.window).fold(1.0, f64::max);
     let (until, cells) = SCALES;

@@ -151,9 +151,9 @@ fn held(series: &Series, occasions: &[Occasion], split: Split, (fold, seed): (us
     for Occasion { peak, window } in occasions {
         let blocks = window.len() / block(series) + 1;
         let drawn: Vec<usize> = (0..blocks).map(|_| random.random_range(0..split.folds())).collect();
-        for bin in window.from..window.until {
+        for (bin, held) in held.iter_mut().enumerate().take(window.until).skip(window.from) {
             let number = (bin - window.from) / block(series);
-            held[bin] = match split {
+            *held = match split {
                 Split::Hours => drawn[number] == fold,
                 Split::Halves => number % 2 == fold,
                 Split::Later => bin >= peak + if series.step <= 3600 { series.bins(SEEN) } else { SEEN_BINS },

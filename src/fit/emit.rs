@@ -2,11 +2,13 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use crate::problem::{Report, SourceFile};
 use crate::scenario::{self, Attention, Scenario};
+use crate::unit::Quantity;
 
 use super::event::Wave;
 use super::stats::Estimate;
@@ -71,12 +73,12 @@ pub fn emit(name: &str, series: &Series, fit: &Fit, event: &Event, profiles: &Pr
         "[attention]\n# Exponent with the least deviance of those tried.\ntheta = {}\n\
          # From the dispersion of second differences outside shocks: {}; noise that grows with the level counts\n\
          # as well, so half of it was tried too.\nbranching = {:.4}\n\
-         # Mean delay from the growth of that dispersion with the window: {} s.\ndelay = \"{}ms\"\n",
+         # Mean delay from the growth of that dispersion with the window: {} s.\ndelay = \"{}\"\n",
         attention.theta,
         shown(fit.branching.ratio),
         attention.branching,
         shown(fit.branching.delay),
-        attention.delay.as_millis().max(1),
+        written(attention.delay),
     );
     for (number, wave) in (1..).zip(&event.waves) {
         text += &signals(number, wave, series.second(event.window.from));
@@ -91,12 +93,12 @@ fn signals(number: usize, wave: &Wave, start: i64) -> String {
         let name = if part == 0 { format!("shock-{number}") } else { format!("shock-{number}-{part}") };
         format!(
             "\n[[signal]]\nname = \"{name}\"\n# {}: strength {} (peak excess over a normal day, before its echo).\n\
-             at = \"{:.0}ms\"\nrise = \"{}ms\"\nrelax = \"{}ms\"\nstrength = {:.6}\n",
+             at = \"{}\"\nrise = \"{}\"\nrelax = \"{}\"\nstrength = {:.6}\n",
             moment(start + wave.at as i64),
             shown(wave.strength),
-            wave.at * 1000.0,
-            wave.rise.as_millis(),
-            wave.relax.as_millis(),
+            written(Duration::from_secs_f64(wave.at)),
+            written(wave.rise),
+            written(wave.relax),
             wave.strength.value / parts,
         )
     };
@@ -143,6 +145,11 @@ class = "client"
 items = 1
 size = "1 MiB"
 "#;
+
+/// A duration as scenario files have it, in whole milliseconds.
+fn written(duration: Duration) -> String {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)).write()
+}
 
 fn moment(second: i64) -> String {
     Timestamp::from_second(second).map_or_else(|_| second.to_string(), |at| at.to_string())

@@ -26,7 +26,7 @@ mod shock;
 mod stats;
 mod uplift;
 
-pub use account::{Account, Against, Doubt, Fitted, Peak, Question, Unfit, account};
+pub use account::{Account, Against, Doubt, Fitted, Peak, Question, Unfit, account, fitted};
 pub use band::{Band, Dispersion, bands};
 pub use branching::{Branching, fano, roughness};
 pub use calibrate::{Calibration, Residual};

@@ -109,7 +109,7 @@ impl Data {
     pub(super) fn only(&self, keep: impl Fn(usize) -> bool) -> Option<Self> {
         let there = self.bins.iter().zip(&self.counts).filter(|((bin, _), _)| keep(*bin));
         let (bins, counts): (Vec<_>, Vec<_>) = there.map(|(bin, count)| (*bin, *count)).unzip();
-        (!bins.is_empty()).then(|| Self { bins, counts, ..*self })
+        (!bins.is_empty()).then_some(Self { bins, counts, ..*self })
     }
 
     /// The family with which the first shocks explain most, and the fit with it.

@@ -79,7 +79,11 @@ impl Shape {
         let push = Push { interest: 1.0, ..Push::default() };
         let cells = bins * FINE;
         let level = Level::new(&[push], &[], &attention, cells as f64 * fine, None);
-        let response = |cell: usize| level.at(Channel::Interest, (cell as f64 + 0.5) * fine) - 1.0;
+        let at = |cell: f64| level.at(Channel::Interest, cell * fine) - 1.0;
+        // A fine cell may hold a whole rise: it is the mean of four moments.
+        let response = |cell: usize| {
+            [0.125, 0.375, 0.625, 0.875].map(|part| at(cell as f64 + part)).iter().sum::<f64>() / 4.0
+        };
         let responses: Vec<f64> =
             std::iter::repeat_n(0.0, FINE - 1).chain((0..cells).map(response)).collect();
         let means: Vec<f64> =
