@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use squall::drive::{Event, Observation, Settled};
-use squall::journey::Kind;
+use squall::journey::{Kind, Web};
 use squall::record;
 use squall::unit::Tick;
 
@@ -32,6 +32,7 @@ fn observe(criterion: &mut Criterion) {
                 bytes_out: 120,
                 foreign: 0,
                 retransmits: 0,
+                web: Web::default(),
                 oddities: Vec::new(),
                 attempt: 0,
                 region: (number % 4) as u8,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use squall::journey::{Cause, Kind, Oddity, Operation};
 use squall::plan::AnnounceEvent;
 use squall::profile::{Tracker, TrackerKind};
-use support::daemon::{Daemon, free_port, installed};
+use support::daemon::{Daemon, free_port, program};
 use support::{PATIENCE, local, peers, perform, scenario, target, world, world_of};
 
 const KNOWN: [u8; 20] = [0x5a; 20];
@@ -90,9 +90,7 @@ async fn a_life(address: SocketAddr, kind: TrackerKind) {
 
 #[test]
 fn announces_are_understood() {
-    let there = std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|it| it.join("opentracker").exists()));
-    if !installed("opentracker", there) {
+    if !program("opentracker") {
         return;
     }
     // It gives up root for an unprivileged user, who must be able to read its directory.

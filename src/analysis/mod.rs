@@ -64,6 +64,7 @@ pub fn analyse(recording: &Recording) -> Summary {
         kinds,
         resources,
         foreign_peers: traffic.foreign,
+        web: traffic.web,
         oddities: traffic.oddities,
         breakdown: groups::named(&recording.breakdown, &recording.manifest),
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::journey::{Cause, Kind, Oddity};
+use crate::journey::{Cause, Kind, Oddity, Web};
 use crate::plan::Stage;
 use crate::profile::Layer;
 use crate::record::{Counts, Manifest, Tally};
@@ -52,6 +52,8 @@ pub struct Summary {
     pub resources: Vec<ResourceSummary>,
     /// Peers outside the allowed networks that answers named; none was contacted.
     pub foreign_peers: u64,
+    /// What the HTTP exchanges were like.
+    pub web: Web,
     /// What was noticed about answers, and how often.
     pub oddities: BTreeMap<Oddity, u64>,
     /// Self-check by Little's law; `None` where too little was in flight to tell.

@@ -44,6 +44,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
             "the target names no swarm.stand_in_port: visitors announce ports on which nothing listens",
         );
     }
+    servers_are_there(&prepared, &target)?;
     let guard = Arc::new(Guard::new(&target).map_err(refused)?);
     block_on(live::authorize(&target, &guard))?.map_err(refused)?;
 
@@ -75,6 +76,23 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
         Some(Interruption::Signal) => Ok(Exit::Interrupted),
         Some(Interruption::Withdrawn(refusal)) => Err(refused(refusal)),
     }
+}
+
+/// Side traffic that names a server needs a target that has it.
+fn servers_are_there(prepared: &Prepared, target: &Target) -> Result<(), Failure> {
+    let is_there = |name: &str| target.web.iter().any(|web| web.name == name);
+    let asked = prepared.scenario.side.iter().filter_map(|side| Some((&side.name, side.server.as_deref()?)));
+    let missing: Vec<String> = asked
+        .filter(|(_, server)| !is_there(server))
+        .map(|(side, server)| {
+            format!(
+                "error: side traffic `{side}` goes to the web server `{server}`, and target `{}` has none\n  \
+                 hint: add a `[[web]]` of that name to the target's profile",
+                target.name
+            )
+        })
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(Failure::new(Exit::Input, missing.join("\n"))) }
 }
 
 /// The fleet under load: a profile's, or the embedded testbed's.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use smallvec::smallvec;
 
 use super::*;
-use crate::journey::{Cause, Kind, Names, Operation, Outcome, Reply, Rules, Visitor};
+use crate::journey::{Cause, Kind, Names, Operation, Outcome, Reply, Rules, Visitor, Web};
 use crate::model::complete;
 use crate::plan::{Arrival, Cohort, Origin, PlannedStep, What};
 use crate::unit::Tick;
@@ -53,6 +53,8 @@ impl<F: FnMut(&Operation) -> Result<Reply, Cause>> World for Scripted<F> {
             bytes_out: 1,
             foreign: 0,
             retransmits: 0,
+            web: Web::default(),
+            not_before: None,
             oddities: Vec::new(),
             parts: Vec::new(),
         };

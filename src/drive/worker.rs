@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
-use crate::journey::{Action, Journey, Kind, Outcome, Peer, Reply, Rules, Visitor, intended};
+use crate::journey::{Action, Journey, Kind, Outcome, Peer, Reply, Rules, Visitor, Web, intended};
 use crate::plan::Arrival;
 use crate::unit::Tick;
 
@@ -337,6 +337,7 @@ impl Ticket {
             bytes_out: outcome.map_or(0, |outcome| outcome.bytes_out),
             foreign: outcome.map_or(0, |outcome| outcome.foreign),
             retransmits: outcome.map_or(0, |outcome| outcome.retransmits),
+            web: outcome.map_or_else(Web::default, |outcome| outcome.web),
             oddities: outcome.map_or_else(Vec::new, |outcome| outcome.oddities.clone()),
             attempt: self.attempt,
             region: self.visitor.region,

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::journey::{Cause, Kind, Oddity, Operation, Outcome, Visitor};
+use crate::journey::{Cause, Kind, Oddity, Operation, Outcome, Visitor, Web};
 use crate::plan::Stage;
 use crate::unit::Tick;
 
@@ -93,6 +93,8 @@ pub struct Observation {
     pub foreign: u32,
     /// Retransmissions by the protocol.
     pub retransmits: u32,
+    /// What its HTTP exchanges were like.
+    pub web: Web,
     /// What was noticed about answers, and how often.
     pub oddities: Vec<(Oddity, u32)>,
     /// Which try of the visitor it was; 0 the first.

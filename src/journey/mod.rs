@@ -18,9 +18,11 @@ mod stages;
 #[cfg(test)]
 mod tests;
 mod way;
+mod web;
 
 pub use intent::intended;
 pub use oddity::Oddity;
 pub use operation::{Cause, Kind, Operation, Outcome, Part, Peer, Reply, Service, Visitor};
 pub use stage::{Names, Rules};
 pub use way::{Action, Journey};
+pub use web::Web;

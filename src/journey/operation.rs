@@ -10,6 +10,8 @@ use crate::profile::{HttpEndpoint, Layer, Target};
 use crate::scenario::Funnel;
 use crate::unit::Tick;
 
+use super::Web;
+
 use super::Oddity;
 
 /// Who asks: everything about a visitor that shapes a request.
@@ -27,6 +29,8 @@ pub struct Visitor {
     pub region: u8,
     /// Rank of the content that it is after.
     pub content: u16,
+    /// Whether it was there before: its browser has pages and TLS sessions of then.
+    pub returning: bool,
     /// Whether its browser still has the page's assets.
     pub cached: bool,
     /// Whether peers can connect to it.
@@ -316,13 +320,15 @@ pub enum Cause {
     ClientError,
     /// HTTP 5xx.
     ServerError,
+    /// HTTP 429 or 503 with the word when to come again (`Retry-After`).
+    Throttled,
     /// The answer broke the protocol.
     Malformed,
     /// The answer was well-formed and wrong (a bad hash, a foreign info-hash).
     Incorrect,
     /// The layer said no (tracker error, KRPC error, choked for good).
     Rejected,
-    /// Every peer offered lay outside the allowed networks; none was contacted.
+    /// Every peer offered, or where a redirect leads, lay outside the allowed networks; none was contacted.
     Foreign,
     /// No peer to ask.
     NoPeers,
@@ -334,12 +340,13 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Timeout,
         Self::Refused,
         Self::Closed,
         Self::ClientError,
         Self::ServerError,
+        Self::Throttled,
         Self::Malformed,
         Self::Incorrect,
         Self::Rejected,
@@ -358,6 +365,7 @@ impl Cause {
             Self::Closed => "closed",
             Self::ClientError => "client-error",
             Self::ServerError => "server-error",
+            Self::Throttled => "throttled",
             Self::Malformed => "malformed",
             Self::Incorrect => "incorrect",
             Self::Rejected => "rejected",
@@ -386,6 +394,10 @@ pub struct Outcome {
     pub foreign: u32,
     /// Datagrams or requests sent again by the protocol itself (BEP 15 retransmission).
     pub retransmits: u32,
+    /// What its HTTP exchanges were like.
+    pub web: Web,
+    /// Before this moment the target does not want to be asked again.
+    pub not_before: Option<Tick>,
     /// What was noticed about answers, and how often.
     pub oddities: Vec<(Oddity, u32)>,
     /// What the operation was made of.

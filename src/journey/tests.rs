@@ -62,6 +62,8 @@ fn outcome(ended: Tick, result: Result<Reply, Cause>) -> Outcome {
         bytes_out: 0,
         foreign: 0,
         retransmits: 0,
+        web: Web::default(),
+        not_before: None,
         oddities: Vec::new(),
         parts: Vec::new(),
     }
@@ -377,6 +379,34 @@ fn a_magnet_looks_up_then_asks_a_peer() {
         done,
         [(0, Operation::Lookup { announce: false }), (10, Operation::PeerMetadata { peers: vec![peer(1)] })]
     );
+}
+
+#[test]
+fn users_wait_as_long_as_a_server_asks_and_abuse_does_not() {
+    let next_try = |origin, told| {
+        let visit = Arrival { origin, ..arrival(&[(0, What::Visit)]) };
+        let (mut journey, mut actions) = (Journey::new(&visit, &rules(), &[]), Vec::new());
+        journey.advance(MS(0), &rules(), &mut actions);
+        let throttled = Outcome { not_before: told, ..outcome(MS(10), Err(Cause::Throttled)) };
+        actions.clear();
+        journey.resume(Stage::Index, &throttled, MS(10), &rules(), &mut actions);
+        actions
+    };
+    let wake = |at| vec![Action::Wake(MS(at))];
+    assert_eq!(next_try(Origin::Visit, Some(MS(5000))), wake(5000));
+    assert_eq!(next_try(Origin::Visit, Some(MS(50))), wake(110), "never sooner than by itself");
+    assert_eq!(next_try(Origin::Visit, None), wake(110));
+    assert_eq!(next_try(Origin::Abuse(0), Some(MS(5000))), wake(110));
+}
+
+#[test]
+fn those_who_were_there_before_are_known_as_such() {
+    let returning = |cohort| {
+        let visit = Arrival { cohort, ..arrival(&[(0, What::Visit)]) };
+        Journey::new(&visit, &rules(), &[]).visitor().returning
+    };
+    let cohorts = [Cohort::Returning, Cohort::OldCluster, Cohort::NewCluster];
+    assert_eq!(cohorts.map(returning), [true, false, false]);
 }
 
 #[test]

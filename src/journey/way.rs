@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::plan::{AnnounceEvent, Arrival, Origin, Stage, What};
+use crate::plan::{AnnounceEvent, Arrival, Cohort, Origin, Stage, What};
 use crate::unit::Tick;
 
 use super::intent::fetched;
@@ -98,6 +98,7 @@ impl Journey {
             access: arrival.access,
             region: arrival.region,
             content: arrival.content,
+            returning: arrival.cohort == Cohort::Returning,
             cached: arrival.cached,
             reachable: arrival.reachable,
         };
@@ -162,7 +163,10 @@ impl Journey {
                 self.take(i, step, outcome.ended, rules, actions);
             }
             Err(cause) if leg.attempt < rules.retries && may_pass(*cause) => {
-                let at = outcome.ended + rules.retry_after * 2u32.saturating_pow(leg.attempt);
+                let pause = outcome.ended + rules.retry_after * 2u32.saturating_pow(leg.attempt);
+                // Users do as they are told, abuse does not.
+                let told = outcome.not_before.filter(|_| !matches!(self.origin, Origin::Abuse(_)));
+                let at = told.map_or(pause, |told| told.max(pause));
                 let again = leg.machine.instead(&leg.operation, &self.facts);
                 leg.attempt += 1;
                 leg.after = if again.kind() == leg.operation.kind() { leg.after } else { leg.attempt };
@@ -370,6 +374,7 @@ const fn may_pass(cause: Cause) -> bool {
         | Cause::Refused
         | Cause::Closed
         | Cause::ServerError
+        | Cause::Throttled
         | Cause::Malformed
         | Cause::Incorrect
         | Cause::NoPeers

@@ -17,9 +17,9 @@ use smallvec::SmallVec;
 
 use crate::journey::{Cause, Kind, Part, Peer};
 use crate::plan::AnnounceEvent;
-use crate::profile::{Client, Target, Tracker, TrackerKind};
+use crate::profile::{Client, HttpEndpoint, Target, Tracker, TrackerKind};
 
-use super::http::{Ask, HttpConnection};
+use super::http::{Request, fetch_plain};
 use super::meter::Meter;
 use super::swarm::{Company, Key, SwarmId, Swarms};
 use super::tracker::{Announce, Answer, Counts, Refused, http, udp as datagram, ws as message};
@@ -243,10 +243,10 @@ impl Announcer {
         path: &str,
         meter: &Meter,
     ) -> Result<Vec<u8>, Cause> {
-        let ask = Ask { host: &tracker.host, path, user_agent: &asker.client.user_agent, body: None };
+        let request = Request { path, user_agent: &asker.client.user_agent, body: None };
+        let endpoint = HttpEndpoint::plain(tracker.address, tracker.host.clone());
         let source = source(tracker.address, self.worker, asker.source);
-        let mut connection = HttpConnection::open_from(&self.guard, tracker.address, source, meter).await?;
-        connection.fetch(ask, meter, http::MAX_ANSWER).await
+        fetch_plain(&self.guard, &endpoint, source, request, meter, http::MAX_ANSWER).await
     }
 
     /// One question on the visitor's WebSocket, which is kept.

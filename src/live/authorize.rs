@@ -5,12 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::profile::{Authorization, HttpEndpoint, Target};
+use crate::profile::{Authorization, HttpVersion, Target};
 
 use super::guard::{addresses, check_authorization};
-use super::http::{Ask, HttpConnection};
+use super::http::{Agent, Browser, Request, Site};
 use super::meter::Meter;
 use super::{Clock, Guard, Refusal};
 
@@ -28,15 +30,21 @@ const EVERY: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// The authorization is missing, incomplete or outside its window, or a host does not show the token.
-pub async fn authorize(target: &Target, guard: &Guard) -> Result<(), Refusal> {
+pub async fn authorize(target: &Target, guard: &Arc<Guard>) -> Result<(), Refusal> {
     guard.check_target(target)?;
     let Some(authorization) = &target.authorization else { return Ok(()) };
     check_authorization(&target.name, authorization, jiff::Timestamp::now())?;
     let mut proven = BTreeSet::new();
-    for endpoint in [&target.index.server, &target.metadata] {
-        if !guard.is_free(endpoint.address) && !proven.contains(&endpoint.address) {
-            prove(target, endpoint, authorization, guard).await?;
-            proven.insert(endpoint.address);
+    let agent = Agent::new(target, Arc::clone(guard)).map_err(|error| Refusal::Unproven {
+        address: target.index.server.address,
+        target: target.name.clone(),
+        reason: error.to_string(),
+    })?;
+    for site in agent.sites() {
+        let address = site.address();
+        if !guard.is_free(address) && !proven.contains(&address) {
+            prove(target, site, authorization, &agent).await?;
+            proven.insert(address);
         }
     }
     let hosts: BTreeSet<IpAddr> = proven.iter().map(SocketAddr::ip).collect();
@@ -52,11 +60,11 @@ pub async fn authorize(target: &Target, guard: &Guard) -> Result<(), Refusal> {
 
 /// Asks again every 10 s for as long as a run lasts. Returns once the target no longer agrees; nothing outside loopback can be
 /// contacted from then on, and the run is to be stopped. Never returns for a target that needs no leave.
-pub async fn watch(target: &Target, guard: &Guard) -> Refusal {
+pub async fn watch(target: &Target, guard: &Arc<Guard>) -> Refusal {
     watch_every(EVERY, target, guard).await
 }
 
-async fn watch_every(every: Duration, target: &Target, guard: &Guard) -> Refusal {
+async fn watch_every(every: Duration, target: &Target, guard: &Arc<Guard>) -> Refusal {
     if addresses(target).all(|address| guard.is_free(address)) {
         return std::future::pending().await;
     }
@@ -79,27 +87,21 @@ async fn watch_every(every: Duration, target: &Target, guard: &Guard) -> Refusal
 
 async fn prove(
     target: &Target,
-    endpoint: &HttpEndpoint,
+    site: &Rc<Site>,
     authorization: &Authorization,
-    guard: &Guard,
+    agent: &Agent,
 ) -> Result<(), Refusal> {
     let meter = Meter::new(Clock::start());
-    let get = Ask {
-        host: &endpoint.host,
-        path: PATH,
-        user_agent: concat!("squall/", env!("CARGO_PKG_VERSION")),
-        body: None,
-    };
-    let fetch = async {
-        HttpConnection::open(guard, endpoint.address, &meter).await?.fetch(get, &meter, MAX_PAGE).await
-    };
+    let get = Request { path: PATH, user_agent: concat!("squall/", env!("CARGO_PKG_VERSION")), body: None };
+    let browser = Browser { newest: HttpVersion::Two, returning: false };
+    let fetch = agent.fetch_here(site, get, browser, &meter, MAX_PAGE);
     let reason = match tokio::time::timeout(PATIENCE, fetch).await {
         Ok(Ok(page)) if shows(&page, &authorization.token) => return Ok(()),
         Ok(Ok(_)) => "the page does not show the token".to_owned(),
         Ok(Err(cause)) => format!("the request failed ({})", cause.name()),
         Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
     };
-    Err(Refusal::Unproven { address: endpoint.address, target: target.name.clone(), reason })
+    Err(Refusal::Unproven { address: site.address(), target: target.name.clone(), reason })
 }
 
 /// The token is a line of its own: a short token must not be found inside some other page.
@@ -142,12 +144,12 @@ mod tests {
     }
 
     /// A target on 127.0.0.2, which this guard takes for a stranger's.
-    fn strange(address: SocketAddr) -> (Target, Guard) {
+    fn strange(address: SocketAddr) -> (Target, Arc<Guard>) {
         let mut target = target(address);
         target.authorization = Some(authorization("127.0.0.2/32"));
         let free = vec!["127.0.0.1/32".parse().unwrap()];
         let guard = Guard::with_free(&target, free, jiff::Timestamp::now()).unwrap();
-        (target, guard)
+        (target, Arc::new(guard))
     }
 
     async fn local<T>(test: impl Future<Output = T>) -> T {
@@ -177,7 +179,7 @@ mod tests {
             target.authorization.as_mut().unwrap().networks.push("127.0.0.3/32".parse().unwrap());
             target.trackers[0].address = "127.0.0.3:9".parse().unwrap();
             let free = vec!["127.0.0.1/32".parse().unwrap()];
-            let guard = Guard::with_free(&target, free, jiff::Timestamp::now()).unwrap();
+            let guard = Arc::new(Guard::with_free(&target, free, jiff::Timestamp::now()).unwrap());
             let refusal = authorize(&target, &guard).await.unwrap_err();
             assert!(
                 matches!(refusal, Refusal::Unproven { address, .. } if address == target.trackers[0].address),
@@ -196,7 +198,7 @@ mod tests {
             assert!(refusal.to_string().contains("refused"), "{refusal}");
             let (mut own, _) = strange(closed);
             own.authorization = None;
-            assert_eq!(authorize(&own, &Guard::new(&own).unwrap()).await, Ok(()));
+            assert_eq!(authorize(&own, &Arc::new(Guard::new(&own).unwrap())).await, Ok(()));
         })
         .await;
     }

@@ -423,7 +423,7 @@ impl Walker<'_> {
 }
 
 /// What keeps the draw of whether a node is fresh apart.
-const FRESH_STREAM: u64 = 0x6672_6573_68;
+const FRESH_STREAM: u64 = 0x0066_7265_7368;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use crate::profile::{Authorization, ContentItem, DhtNodes, Envelope, HttpEndpoin
 
 /// A target all of whose layers answer at `address`.
 pub(super) fn target(address: SocketAddr) -> Target {
-    let server = HttpEndpoint { address, host: "fleet.test".to_owned() };
+    let server = HttpEndpoint::plain(address, "fleet.test".to_owned());
     Target {
         name: "fixture".to_owned(),
         index: Index {
@@ -15,6 +15,7 @@ pub(super) fn target(address: SocketAddr) -> Target {
             assets: vec!["/style.css".to_owned()],
         },
         metadata: server,
+        web: Vec::new(),
         trackers: vec![Tracker::udp(address)],
         dht: vec![address],
         dht_nodes: DhtNodes::default(),

@@ -14,8 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 use crate::journey::Cause;
-use crate::profile::{Authorization, Target};
+use crate::profile::{Authorization, HttpEndpoint, Target};
 use crate::unit::Tick;
+
+mod quic;
 
 /// Why a target is not loaded. The message names the address, the profile and the way out.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -190,11 +192,25 @@ impl Guard {
     /// # Errors
     /// The system's, where it gives no socket.
     pub(super) fn bind(self: &Arc<Self>, local: IpAddr) -> io::Result<Datagrams> {
-        let socket = std::net::UdpSocket::bind(SocketAddr::new(local, 0))?;
-        socket.set_nonblocking(true)?;
-        // Thousands of answers can arrive between two turns of the worker; the system caps this at its own limit.
-        socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
-        Ok(Datagrams { socket: UdpSocket::from_std(socket)?, guard: Arc::clone(self) })
+        Ok(Datagrams { socket: UdpSocket::from_std(socket(local)?)?, guard: Arc::clone(self) })
+    }
+
+    /// Opens a QUIC endpoint that can reach `remote`, with a UDP socket of its own.
+    ///
+    /// # Errors
+    /// The system's, where it gives no socket.
+    pub(super) fn quic(self: &Arc<Self>, remote: SocketAddr) -> io::Result<quinn::Endpoint> {
+        quic::endpoint(self, socket(local(remote))?)
+    }
+}
+
+/// Local addresses for QUIC towards `remote`: the system's choice, but on loopback no other.
+fn local(remote: SocketAddr) -> IpAddr {
+    match remote {
+        SocketAddr::V4(remote) if remote.ip().is_loopback() => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(remote) if remote.ip().is_loopback() => Ipv6Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 
@@ -217,6 +233,14 @@ impl Ceiling {
     }
 }
 
+fn socket(local: IpAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = std::net::UdpSocket::bind(SocketAddr::new(local, 0))?;
+    socket.set_nonblocking(true)?;
+    // Thousands of answers can arrive between two turns of the worker; the system caps this at its own limit.
+    socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
+    Ok(socket)
+}
+
 /// Connects, from a port of the system's choice.
 async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
@@ -230,11 +254,15 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Every address that the profile names.
 pub(super) fn addresses(target: &Target) -> impl Iterator<Item = SocketAddr> {
-    [target.index.server.address, target.metadata.address]
-        .into_iter()
-        .chain(target.trackers.iter().map(|tracker| tracker.address))
+    let http = http_servers(target).map(|server| server.address);
+    http.chain(target.trackers.iter().map(|tracker| tracker.address))
         .chain(target.dht.iter().copied())
         .chain(target.dns.iter().flat_map(|dns| dns.resolvers.iter().copied()))
+}
+
+/// Every HTTP server that the profile names.
+fn http_servers(target: &Target) -> impl Iterator<Item = &HttpEndpoint> {
+    [&target.index.server, &target.metadata].into_iter().chain(target.web.iter().map(|web| &web.server))
 }
 
 /// Whether an authorization may be used at all, now.

@@ -2,8 +2,9 @@
 //! still tells what it did.
 
 use std::cell::{Cell, RefCell};
+use std::time::Duration;
 
-use crate::journey::{Cause, Oddity, Outcome, Part, Reply};
+use crate::journey::{Cause, Oddity, Outcome, Part, Reply, Web};
 use crate::unit::Tick;
 
 use super::Clock;
@@ -18,6 +19,8 @@ pub(super) struct Meter {
     bytes_out: Cell<u64>,
     foreign: Cell<u32>,
     retransmits: Cell<u32>,
+    web: Cell<Web>,
+    not_before: Cell<Option<Tick>>,
     oddities: RefCell<Vec<(Oddity, u32)>>,
     parts: RefCell<Vec<Part>>,
     overdue: Cell<Cause>,
@@ -33,6 +36,8 @@ impl Meter {
             bytes_out: Cell::new(0),
             foreign: Cell::new(0),
             retransmits: Cell::new(0),
+            web: Cell::default(),
+            not_before: Cell::new(None),
             oddities: RefCell::default(),
             parts: RefCell::default(),
             overdue: Cell::new(Cause::Timeout),
@@ -62,6 +67,18 @@ impl Meter {
         self.retransmits.set(self.retransmits.get() + 1);
     }
 
+    /// Counts what an HTTP exchange was like.
+    pub(super) fn web(&self, count: impl FnOnce(&mut Web)) {
+        let mut web = self.web.get();
+        count(&mut web);
+        self.web.set(web);
+    }
+
+    /// The target does not want to be asked again before `pause` has passed.
+    pub(super) fn asked_to_wait(&self, pause: Duration) {
+        self.not_before.set(Some(self.clock.now() + pause));
+    }
+
     pub(super) fn odd(&self, oddity: Oddity, times: u32) {
         self.oddities.borrow_mut().push((oddity, times));
     }
@@ -85,6 +102,8 @@ impl Meter {
             bytes_out: self.bytes_out.get(),
             foreign: self.foreign.get(),
             retransmits: self.retransmits.get(),
+            web: self.web.get(),
+            not_before: self.not_before.get(),
             oddities: self.oddities.take(),
             parts: self.parts.take(),
         }

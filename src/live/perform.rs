@@ -2,30 +2,31 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
+use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::SplitMix64;
 
 use crate::journey::{Cause, Operation, Peer, Reply, Visitor};
 use crate::plan::AnnounceEvent;
-use crate::profile::{Client, ContentItem, HttpEndpoint, Target};
+use crate::profile::{Client, ContentItem, HttpVersion, Target};
 use crate::scenario::Scenario;
 
-use super::announce::{Announcer, Asker, Contact};
+use super::announce::{Announcer, Asker, Contact, RETRANSMIT};
 use super::dht::{Dht, OwnNode, Search};
-use super::dns::{Stub, Wanted};
-use super::http::{Ask, HttpConnection};
+use super::dns::{Stub, StubTimes, Wanted};
+use super::http::{Agent, Browser, Kept, Request};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
 use super::peer::{Introduction, PeerConnection};
 use super::shaper::Bucket;
 use super::tracker::Announce;
-use super::{Clock, Guard};
+use super::{Clock, Guard, LiveConfig};
 
 /// Peers that are tried in one operation.
 const MAX_TRIED: usize = 8;
@@ -41,6 +42,7 @@ pub(super) struct Shared {
     pub(super) scenario: Arc<Scenario>,
     guard: Arc<Guard>,
     pub(super) clock: Clock,
+    agent: Agent,
     announcer: Announcer,
     dht: Dht,
     stub: Stub,
@@ -50,7 +52,7 @@ pub(super) struct Shared {
 /// What one journey keeps open from operation to operation.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
-    page: RefCell<Option<HttpConnection>>,
+    page: RefCell<Kept>,
     peer: RefCell<Option<(PeerConnection, Bucket)>>,
     tracker: Contact,
     node: OwnNode,
@@ -66,16 +68,18 @@ struct Identity {
 }
 
 impl Shared {
-    pub(super) fn new(
-        target: Arc<Target>,
-        scenario: Arc<Scenario>,
-        guard: Arc<Guard>,
-        clock: Clock,
-        announcer: Announcer,
-        dht: Dht,
-        stub: Stub,
-    ) -> Self {
-        Self { target, scenario, guard, clock, announcer, dht, stub, layouts: RefCell::default() }
+    /// Opens the worker's sockets; within a `LocalSet`.
+    ///
+    /// # Errors
+    /// The system's, where it gives no socket.
+    pub(super) fn open(config: LiveConfig) -> io::Result<Self> {
+        let LiveConfig { target, scenario, guard, clock, worker, workers } = config;
+        let announcer = Announcer::open(&guard, clock, &target, (worker, workers), RETRANSMIT)?;
+        let dht = Dht::open(&guard, clock, &target, worker)?;
+        let agent = Agent::new(&target, Arc::clone(&guard))?;
+        let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
+        let stub = Stub::new(Arc::clone(&guard), clock, resolvers, worker, StubTimes::USUAL);
+        Ok(Self { target, scenario, guard, clock, agent, announcer, dht, stub, layouts: RefCell::default() })
     }
 
     /// Performs one operation. An index that the target or the scenario does not have is [`Cause::Local`], and so is an operation beyond
@@ -104,20 +108,27 @@ impl Shared {
                 let name = utf8_percent_encode(&item.name, SEGMENT).to_string();
                 let path = self.target.index.page.replace("{name}", &name);
                 connections.page.take();
-                let mut connection = self.connect(&self.target.index.server, meter).await?;
-                connection.drain(get(&self.target.index.server, &path, client), meter).await?;
-                connections.page.replace(Some(connection).filter(|_| !visitor.cached && self.has_asset(0)));
+                let mut kept = Kept::default();
+                let browser = browser(visitor, client);
+                self.agent.visit(self.agent.index(), get(&path, client), browser, &mut kept, meter).await?;
+                if !visitor.cached {
+                    self.keep_page(kept, 0, connections);
+                }
                 Ok(Reply::Done)
             }
-            Operation::Asset(n) => self.asset(n, client, connections, meter).await,
+            Operation::Asset(n) => self.asset(n, visitor, client, connections, meter).await,
             Operation::Side(n) => {
                 let side = self.scenario.side.get(usize::from(n)).ok_or(Cause::Local)?;
-                let server = &self.target.index.server;
-                let ask = Ask { body: side.body.as_deref(), ..get(server, &side.path, client) };
-                self.connect(server, meter).await?.drain(ask, meter).await?;
+                let site = match &side.server {
+                    Some(name) => self.agent.web(name).ok_or(Cause::Local)?,
+                    None => self.agent.index(),
+                };
+                let request = Request { body: side.body.as_deref(), ..get(&side.path, client) };
+                let browser = browser(visitor, client);
+                self.agent.visit(site, request, browser, &mut Kept::default(), meter).await?;
                 Ok(Reply::Done)
             }
-            Operation::Torrent => self.torrent(item, client, meter).await,
+            Operation::Torrent => self.torrent(visitor, item, client, meter).await,
             Operation::Announce { event, left, downloaded, numwant } => {
                 let Identity { peer_id, key, port, .. } = self.identity(visitor, client);
                 let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
@@ -165,42 +176,42 @@ impl Shared {
         }
     }
 
-    /// An asset on the connection of its page. Where the server closed that meanwhile, on a new one, as RFC 9110 (9.2.2) lets clients do.
+    /// An asset on the connection of its page.
     async fn asset(
         &self,
         n: u32,
+        visitor: &Visitor,
         client: &Client,
         connections: &Connections,
         meter: &Meter,
     ) -> Result<Reply, Cause> {
-        let index = &self.target.index;
-        let nth = (n as usize).checked_rem(index.assets.len()).and_then(|n| index.assets.get(n));
-        let get = get(&index.server, nth.ok_or(Cause::Local)?, client);
-        let kept = connections.page.take().filter(HttpConnection::is_open);
-        if let Some(mut connection) = kept {
-            match connection.drain(get, meter).await {
-                Err(Cause::Closed) => meter.retransmitted(),
-                result => {
-                    connections.page.replace(Some(connection).filter(|_| self.has_asset(n + 1)));
-                    return result.map(|()| Reply::Done);
-                }
-            }
-        }
-        let mut connection = self.connect(&index.server, meter).await?;
-        connection.drain(get, meter).await?;
-        connections.page.replace(Some(connection).filter(|_| self.has_asset(n + 1)));
+        let assets = &self.target.index.assets;
+        let nth = (n as usize).checked_rem(assets.len()).and_then(|n| assets.get(n));
+        let get = get(nth.ok_or(Cause::Local)?, client);
+        let mut kept = connections.page.take();
+        self.agent.visit(self.agent.index(), get, browser(visitor, client), &mut kept, meter).await?;
+        self.keep_page(kept, n + 1, connections);
         Ok(Reply::Done)
     }
 
-    /// Whether a visit goes on to asset `n`. Its connection is kept until then and not beyond: a visitor who reads holds no descriptor.
-    fn has_asset(&self, n: u32) -> bool {
-        n < self.scenario.funnel.assets && !self.target.index.assets.is_empty()
+    /// Keeps the connection of a visit that goes on to asset `n`. It is kept until then and not beyond: a visitor who reads holds no
+    /// descriptor.
+    fn keep_page(&self, kept: Kept, n: u32, connections: &Connections) {
+        if n < self.scenario.funnel.assets && !self.target.index.assets.is_empty() {
+            connections.page.replace(kept);
+        }
     }
 
-    async fn torrent(&self, item: &ContentItem, client: &Client, meter: &Meter) -> Result<Reply, Cause> {
-        let server = &self.target.metadata;
-        let mut connection = self.connect(server, meter).await?;
-        let file = connection.fetch(get(server, &item.torrent_path, client), meter, MAX_METADATA).await?;
+    async fn torrent(
+        &self,
+        visitor: &Visitor,
+        item: &ContentItem,
+        client: &Client,
+        meter: &Meter,
+    ) -> Result<Reply, Cause> {
+        let get = get(&item.torrent_path, client);
+        let browser = browser(visitor, client);
+        let file = self.agent.fetch(self.agent.metadata(), get, browser, meter, MAX_METADATA).await?;
         let layout = Rc::new(Layout::from_torrent(&file, &item.info_hash)?);
         self.remember(item, &layout);
         Ok(layout.reply())
@@ -279,10 +290,6 @@ impl Shared {
         allowed
     }
 
-    async fn connect(&self, server: &HttpEndpoint, meter: &Meter) -> Result<HttpConnection, Cause> {
-        HttpConnection::open(&self.guard, server.address, meter).await
-    }
-
     fn remember(&self, item: &ContentItem, layout: &Rc<Layout>) {
         let mut layouts = self.layouts.borrow_mut();
         if layouts.len() < MAX_LAYOUTS {
@@ -327,6 +334,22 @@ fn search<'a>(
     }
 }
 
-fn get<'a>(server: &'a HttpEndpoint, path: &'a str, client: &'a Client) -> Ask<'a> {
-    Ask { host: &server.host, path, user_agent: &client.user_agent, body: None }
+fn get<'a>(path: &'a str, client: &'a Client) -> Request<'a> {
+    Request { path, user_agent: &client.user_agent, body: None }
+}
+
+/// Parts a visitor's draw of its HTTP version from its other draws.
+const VERSION_STREAM: u64 = 0x4854_5450;
+
+/// How a visitor uses the web: its version of HTTP is drawn from its seed, by the shares of its client.
+fn browser(visitor: &Visitor, client: &Client) -> Browser {
+    let draw: f64 = SplitMix64::seed_from_u64(visitor.seed ^ VERSION_STREAM).random();
+    let newest = if draw < client.http3 {
+        HttpVersion::Three
+    } else if draw < client.http2 {
+        HttpVersion::Two
+    } else {
+        HttpVersion::One
+    };
+    Browser { newest, returning: visitor.returning }
 }

@@ -144,7 +144,8 @@ impl Swarm {
 
     /// Those whose interval is over may have been dropped by the tracker.
     fn expire(&mut self, now: Tick) {
-        while let Some((_, key)) = self.expiring.pop_front_if(|(expires, _)| *expires <= now) {
+        while let Some(&(_, key)) = self.expiring.front().filter(|(expires, _)| *expires <= now) {
+            self.expiring.pop_front();
             let Some(member) = self.members.get_mut(&key) else { continue };
             if member.certain.is_some() && member.expires > now {
                 // It has announced again since.

@@ -14,10 +14,7 @@ use crate::profile::Target;
 use crate::scenario::Scenario;
 use crate::unit::Tick;
 
-use super::announce::{Announcer, RETRANSMIT};
 use super::clock::Alarm;
-use super::dht::Dht;
-use super::dns::{Stub, StubTimes};
 use super::meter::Meter;
 use super::perform::{Connections, Shared};
 use super::queue::Queue;
@@ -71,12 +68,8 @@ impl LiveWorld {
     /// # Errors
     /// The system's, where it gives no socket or timer.
     pub fn new(config: LiveConfig) -> io::Result<Self> {
-        let LiveConfig { target, scenario, guard, clock, worker, workers } = config;
-        let announcer = Announcer::open(&guard, clock, &target, (worker, workers), RETRANSMIT)?;
-        let dht = Dht::open(&guard, clock, &target, worker)?;
-        let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
-        let stub = Stub::new(Arc::clone(&guard), clock, resolvers, worker, StubTimes::USUAL);
-        let shared = Rc::new(Shared::new(target, scenario, guard, clock, announcer, dht, stub));
+        let clock = config.clock;
+        let shared = Rc::new(Shared::open(config)?);
         Ok(Self { shared, alarm: clock.alarm()?, outcomes: Rc::default(), journeys: HashMap::new() })
     }
 

@@ -26,7 +26,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 pub use capacity::{Capacity, ModelTarget};
 
 use crate::drive::{JourneyId, OpId, World};
-use crate::journey::{Cause, Operation, Outcome, Peer, Reply, Visitor};
+use crate::journey::{Cause, Operation, Outcome, Peer, Reply, Visitor, Web};
 use crate::plan::Stage;
 use crate::profile::Layer;
 use crate::scenario::{Funnel, Scenario, piece_length};
@@ -191,6 +191,8 @@ impl ModelWorld {
             bytes_out: 100,
             foreign: 0,
             retransmits: 0,
+            web: Web::default(),
+            not_before: None,
             oddities: Vec::new(),
             parts: Vec::new(),
         };

@@ -46,6 +46,10 @@ pub struct Client {
     pub peer_id_prefix: [u8; 8],
     /// HTTP user agent.
     pub user_agent: String,
+    /// Share of its visitors that speak HTTP/2, 0..1; all speak HTTP/1.1.
+    pub http2: f64,
+    /// Share of its visitors that speak HTTP/3 too, 0..`http2`.
+    pub http3: f64,
     /// Peers asked for in an announce; -1 leaves it to the tracker (BEP 15). Whoever leaves asks for none, as libtorrent and Transmission do.
     pub numwant: i32,
     /// How it speaks to trackers.

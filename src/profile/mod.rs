@@ -11,7 +11,10 @@ pub use envelope::{Envelope, LayerEnvelope, Slo};
 pub(crate) use mix::normalised;
 pub use mix::{Access, Client, DhtHabits, Mix};
 pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_keys};
-pub use target::{Authorization, ContentItem, DhtNodes, Dns, HttpEndpoint, Index, Process, Target};
+pub use target::{
+    Authorization, ContentItem, DhtNodes, Dns, HttpEndpoint, HttpVersion, Index, Process, Target, Tls,
+    WebEndpoint,
+};
 pub use tracker::{Tracker, TrackerHabits, TrackerKind};
 
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,7 @@
 mod dht;
 mod dns;
 mod tracker;
+mod web;
 
 use std::path::Path;
 
@@ -17,9 +18,10 @@ use super::values::{
     Address, Bandwidth, Header, InfoHash, Network, Numwant, PeerIdPrefix, Pid, Port, Quantile,
 };
 use super::{
-    Access, Authorization, Client, ContentItem, Envelope, HttpEndpoint, Index, Layer, LayerEnvelope, Mix,
-    Process, Slo, Target,
+    Access, Authorization, Client, ContentItem, Envelope, Layer, LayerEnvelope, Mix, Process, Slo, Target,
 };
+
+use web::{endpoint, index, speaks};
 
 impl Target {
     /// Reads a target profile.
@@ -44,7 +46,10 @@ impl Target {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn of(file: SourceFile) -> Result<Self, Report> {
-        read(&file.text, FileKind::Target, target).map_err(|problems| Report::of(file, problems))
+        // Files that the profile names lie beside it.
+        let beside = file.path.parent().unwrap_or(Path::new("")).to_owned();
+        read(&file.text, FileKind::Target, |table| target(table, &beside))
+            .map_err(|problems| Report::of(file, problems))
     }
 }
 
@@ -79,7 +84,7 @@ pub fn access_keys() -> Vec<Description> {
 /// Every key of a target profile.
 #[must_use]
 pub fn target_keys() -> Vec<Description> {
-    describe(FileKind::Target, target)
+    describe(FileKind::Target, |table| target(table, Path::new("")))
 }
 
 fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
@@ -90,16 +95,20 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
         let peer_id = table.required::<PeerIdPrefix>("peer_id", "Start of its peer ids.");
         let user_agent = table.required::<Header>("user_agent", "Its `User-Agent`.");
         let numwant = table.or("numwant", "Peers that it asks a tracker for.", Numwant(-1));
+        let speaks = speaks(table);
         let tracker = tracker::habits(table);
         let dht = table.or("dht", "Whether it uses the DHT beside trackers.", true);
         let lookup =
             table.table_of_defaults("lookup", "How its DHT node searches; libtorrent's ways.", dht::habits);
         let name = name?.0.0;
         names.claim(table, "name", &name)?;
+        let (http2, http3) = speaks?;
         let client = Client {
             name,
             peer_id_prefix: peer_id?.0,
             user_agent: user_agent?.0.0,
+            http2,
+            http3,
             numwant: numwant?.0,
             tracker: tracker?,
             dht: dht?,
@@ -129,10 +138,13 @@ fn access(table: &mut Table<'_>) -> Result<Mix<Access>, Reported> {
     Ok(Mix { members: normalised(table, "access", members?)? })
 }
 
-fn target(table: &mut Table<'_>) -> Result<Target, Reported> {
+/// `beside` is where the files lie that the profile names.
+fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
     let name = table.required::<Name>("name", "Name in reports.");
-    let index = table.table("index", "Web pages.", index);
-    let metadata = table.table("metadata", "The server of the `.torrent` files.", endpoint);
+    let index = table.table("index", "Web pages.", |table| index(table, beside));
+    let metadata =
+        table.table("metadata", "The server of the `.torrent` files.", |table| endpoint(table, beside));
+    let web = web::servers(table, beside);
     let trackers = table.filled_tables("tracker", "A tracker.", tracker::tracker);
     let dht = table.table("dht", "The DHT.", dht::nodes);
     let dns =
@@ -172,6 +184,7 @@ fn target(table: &mut Table<'_>) -> Result<Target, Reported> {
         name: name?.0.0,
         index,
         metadata,
+        web: web?,
         trackers: trackers?,
         dht,
         dht_nodes,
@@ -182,28 +195,6 @@ fn target(table: &mut Table<'_>) -> Result<Target, Reported> {
         envelope: envelope?,
         processes: processes?,
         authorization: authorization?,
-    })
-}
-
-fn endpoint(table: &mut Table<'_>) -> Result<HttpEndpoint, Reported> {
-    let address = table.required::<Address>("address", "Where it listens.");
-    let host = table.optional::<Header>("host", "`Host` header; the address where it is left out.");
-    let address = address?.0;
-    Ok(HttpEndpoint { address, host: host?.map_or_else(|| address.to_string(), |host| host.0.0) })
-}
-
-fn index(table: &mut Table<'_>) -> Result<Index, Reported> {
-    let server = endpoint(table);
-    let page = table.or(
-        "page",
-        "Landing page; `{name}` stands for the content's name.",
-        UrlPath(Text("/".to_owned())),
-    );
-    let assets = table.list::<UrlPath>("assets", "Files that belong to the page, fetched in turn.");
-    Ok(Index {
-        server: server?,
-        page: page?.0.0,
-        assets: assets?.into_iter().map(|path| path.into_inner().0.0).collect(),
     })
 }
 

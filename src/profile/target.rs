@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
+use rustls_pki_types::{CertificateDer, ServerName};
 
 use super::{Envelope, Layer, Tracker};
 
@@ -15,6 +16,8 @@ pub struct Target {
     pub index: Index,
     /// `.torrent` files.
     pub metadata: HttpEndpoint,
+    /// Web servers beside the funnel, each under the name that side traffic calls it by.
+    pub web: Vec<WebEndpoint>,
     /// Trackers. Never empty.
     pub trackers: Vec<Tracker>,
     /// Nodes that a DHT lookup starts from.
@@ -75,13 +78,66 @@ pub struct Index {
     pub assets: Vec<String>,
 }
 
-/// An HTTP/1.1 server.
+/// An HTTP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpEndpoint {
-    /// Where it listens.
+    /// Where it listens; for HTTP/3 the UDP port of the same number.
     pub address: SocketAddr,
-    /// `Host` header.
+    /// `Host` header, the `:authority` of HTTP/2 and 3.
     pub host: String,
+    /// How it proves who it is; `None` speaks plain HTTP.
+    pub tls: Option<Tls>,
+    /// What it speaks, oldest first. Never empty.
+    pub versions: Vec<HttpVersion>,
+}
+
+impl HttpEndpoint {
+    /// A server of plain HTTP/1.1.
+    #[must_use]
+    pub fn plain(address: SocketAddr, host: String) -> Self {
+        Self { address, host, tls: None, versions: vec![HttpVersion::One] }
+    }
+}
+
+/// How a server proves who it is (TLS 1.2 or 1.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The name that its certificate must be for.
+    pub server_name: ServerName<'static>,
+    /// What its certificate must go back to. Never empty.
+    pub roots: Vec<CertificateDer<'static>>,
+}
+
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HttpVersion {
+    /// HTTP/1.1 (RFC 9112).
+    One,
+    /// HTTP/2 (RFC 9113).
+    Two,
+    /// HTTP/3 (RFC 9114).
+    Three,
+}
+
+impl HttpVersion {
+    /// The name used in files and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::One => "1.1",
+            Self::Two => "2",
+            Self::Three => "3",
+        }
+    }
+}
+
+/// A web server beside the funnel: a status page, a wallet, an API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebEndpoint {
+    /// What side traffic calls it by.
+    pub name: String,
+    /// The server.
+    pub server: HttpEndpoint,
 }
 
 impl HttpEndpoint {

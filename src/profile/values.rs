@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
+use rustls_pki_types::ServerName;
 use toml::de::DeValue;
 
-use super::Layer;
+use super::{HttpVersion, Layer};
 use crate::problem::{Choice, Form, Text, Value, bounded, shown};
 use crate::unit::{BitRate, Quantity};
 
@@ -18,6 +19,11 @@ impl Choice for Layer {
         (Self::Dht.name(), Self::Dht),
         (Self::Seedbox.name(), Self::Seedbox),
     ];
+}
+
+impl Choice for HttpVersion {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[(Self::One.name(), Self::One), (Self::Two.name(), Self::Two), (Self::Three.name(), Self::Three)];
 }
 
 bounded! {
@@ -68,6 +74,27 @@ impl Value for Address {
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
         let address: SocketAddr = value.as_str()?.parse().ok()?;
         (address.port() > 0).then_some(Self(address))
+    }
+}
+
+/// What a certificate is for.
+pub(super) struct CertificateName(pub(super) ServerName<'static>);
+
+impl Value for CertificateName {
+    fn noun() -> String {
+        "a host name or an IP address".to_owned()
+    }
+
+    fn forms() -> String {
+        "\"index.testbed\"".to_owned()
+    }
+
+    fn form() -> Form {
+        Form::TEXT
+    }
+
+    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
+        Some(Self(ServerName::try_from(value.as_str()?).ok()?.to_owned()))
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::AddAssign;
 use serde::{Deserialize, Serialize};
 
 use crate::drive::Settled;
-use crate::journey::{Cause, Kind, Oddity};
+use crate::journey::{Cause, Kind, Oddity, Web};
 
 use super::latency::Distribution;
 
@@ -131,6 +131,9 @@ pub struct Traffic {
     pub retransmits: u64,
     /// Peers outside the allowed networks that answers named.
     pub foreign: u64,
+    /// What the HTTP exchanges were like.
+    #[serde(default, skip_serializing_if = "Web::is_empty")]
+    pub web: Web,
     /// What was noticed about answers, and how often.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub oddities: BTreeMap<Oddity, u64>,
@@ -142,6 +145,7 @@ impl AddAssign<&Self> for Traffic {
         self.bytes_out += other.bytes_out;
         self.retransmits += other.retransmits;
         self.foreign += other.foreign;
+        self.web += &other.web;
         for (&oddity, times) in &other.oddities {
             *self.oddities.entry(oddity).or_default() += times;
         }

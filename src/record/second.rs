@@ -36,6 +36,7 @@ impl KindSecond {
         self.traffic.bytes_out += seen.bytes_out;
         self.traffic.retransmits += u64::from(seen.retransmits);
         self.traffic.foreign += u64::from(seen.foreign);
+        self.traffic.web += &seen.web;
         for &(oddity, times) in &seen.oddities {
             *self.traffic.oddities.entry(oddity).or_default() += u64::from(times);
         }

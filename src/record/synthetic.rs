@@ -8,7 +8,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::drive::{Event, Observation, Settled, Stop};
-use crate::journey::{Cause, Kind};
+use crate::journey::{Cause, Kind, Web};
 use crate::profile::{Envelope, Layer, LayerEnvelope, Slo};
 use crate::scenario::{Cut, VariantName};
 use crate::unit::Tick;
@@ -36,6 +36,7 @@ pub(crate) fn observation(
         bytes_out: 100,
         foreign: 0,
         retransmits: 0,
+        web: Web::default(),
         oddities: Vec::new(),
         attempt: 0,
         region: 0,

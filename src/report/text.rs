@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::analysis::{Breach, Fault, Finding, Flow, Judgement, LayerSummary, Summary, Verdict};
-use crate::journey::{Cause, Kind, Oddity};
+use crate::journey::{Cause, Kind, Oddity, Web};
 use crate::plan::Stage;
 use crate::profile::LayerEnvelope;
 use crate::scenario::VariantName;
@@ -379,11 +379,33 @@ fn rest(summary: &Summary) -> String {
     if summary.foreign_peers > 0 {
         text += &format!("  foreign peers: {}, none contacted\n", summary.foreign_peers);
     }
+    text += &web(&summary.web);
     if !summary.oddities.is_empty() {
         text += &format!("  odd answers: {}\n", oddities(&summary.oddities));
     }
     if let Some(directory) = &summary.directory {
         text += &format!("  files: {}\n", directory.display());
+    }
+    text
+}
+
+/// Where there was more than plain HTTP/1.1 without caches.
+fn web(web: &Web) -> String {
+    let mut text = String::new();
+    if web.handshakes + web.http2 + web.http3 > 0 {
+        let resumed = web.resumed as f64 / web.handshakes.max(1) as f64;
+        text += &format!(
+            "  web: HTTP/1.1 {}, HTTP/2 {}, HTTP/3 {} exchanges; {} TLS handshakes, {} resumed; {} QUIC handshakes\n",
+            web.http1,
+            web.http2,
+            web.http3,
+            web.handshakes,
+            percent(resumed),
+            web.quic
+        );
+    }
+    if let Some(rate) = web.cache_hit_rate() {
+        text += &format!("  caches: {} of {} answers\n", percent(rate), web.cache_hits + web.cache_misses);
     }
     text
 }

@@ -52,6 +52,7 @@ pub fn sample() -> Scenario {
         },
         side: vec![SideTraffic {
             name: "status".into(),
+            server: None,
             path: "/status".into(),
             body: None,
             rate: SideRate::Attention { follows: Channel::Concern, base: 4.0, gain: 1.0 },
@@ -149,6 +150,8 @@ fn client(name: &str, dht: bool) -> Client {
         name: name.into(),
         peer_id_prefix: *b"-qB4520-",
         user_agent: format!("{name}/1.0"),
+        http2: 0.7,
+        http3: 0.2,
         numwant: 50,
         tracker: crate::profile::TrackerHabits::default(),
         dht,

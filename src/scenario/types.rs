@@ -401,11 +401,13 @@ pub struct ContentClass {
     pub size: u64,
 }
 
-/// HTTP traffic on the index layer beside the funnel.
+/// HTTP traffic beside the funnel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SideTraffic {
     /// Name in files and reports.
     pub name: String,
+    /// The target's web server that it goes to, by name; `None` is the index.
+    pub server: Option<String>,
     /// Path that is asked for.
     pub path: String,
     /// JSON that is posted there; `None` for a page that is fetched.

@@ -96,10 +96,13 @@ fn compact(peers: &[SocketAddr]) -> Vec<u8> {
     peers.iter().flat_map(bytes).collect()
 }
 
+/// Answers that were held back, and for whom.
+type Held = Rc<RefCell<Vec<(Vec<u8>, SocketAddr)>>>;
+
 pub(crate) struct Liar {
     pub(crate) address: SocketAddr,
     pub(crate) lie: Rc<Cell<Lie>>,
-    held: Rc<RefCell<Vec<(Vec<u8>, SocketAddr)>>>,
+    held: Held,
     holds: Rc<Notify>,
     udp: Option<Rc<UdpSocket>>,
 }
@@ -143,12 +146,7 @@ impl Liar {
     }
 }
 
-async fn datagrams(
-    socket: Rc<UdpSocket>,
-    lie: Rc<Cell<Lie>>,
-    held: Rc<RefCell<Vec<(Vec<u8>, SocketAddr)>>>,
-    holds: Rc<Notify>,
-) {
+async fn datagrams(socket: Rc<UdpSocket>, lie: Rc<Cell<Lie>>, held: Held, holds: Rc<Notify>) {
     let mut swarms = Swarms::default();
     let mut buffer = [0; 2_048];
     while let Ok((length, from)) = socket.recv_from(&mut buffer).await {

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod daemon;
+pub(crate) mod web;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         name: "test".to_owned(),
         peer_id_prefix: *b"-SQ0001-",
         user_agent: "squall-test/1".to_owned(),
+        http2: 0.0,
+        http3: 0.0,
         numwant: 50,
         tracker: TrackerHabits::default(),
         dht: true,
@@ -86,6 +89,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         content: Catalogue { classes: Vec::new(), zipf: 1.0 },
         side: vec![SideTraffic {
             name: "status".to_owned(),
+            server: None,
             path: "/status".to_owned(),
             body: Some(r#"{"jsonrpc":"2.0","method":"getHealth","id":1}"#.to_owned()),
             rate: SideRate::Attention { follows: Channel::Concern, base: 0.0, gain: 0.0 },
@@ -101,7 +105,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
 
 /// A target with one torrent, every layer of which is at `address` until a test says otherwise.
 pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
-    let server = HttpEndpoint { address, host: "fleet.test".to_owned() };
+    let server = HttpEndpoint::plain(address, "fleet.test".to_owned());
     Target {
         name: "test".to_owned(),
         index: Index {
@@ -110,6 +114,7 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
             assets: vec!["/a.css".to_owned()],
         },
         metadata: server,
+        web: Vec::new(),
         trackers: vec![Tracker::udp(address)],
         dht: vec![address],
         dht_nodes: DhtNodes::default(),
@@ -136,6 +141,7 @@ pub(crate) fn visitor(seed: u64) -> Visitor {
         access: 0,
         region: 0,
         content: 0,
+        returning: false,
         cached: false,
         reachable: true,
     }
@@ -163,8 +169,13 @@ pub(crate) fn local<T>(test: impl Future<Output = T>) -> T {
 
 /// Performs one operation of visitor `n` and waits for its outcome.
 pub(crate) async fn perform(world: &mut LiveWorld, n: u64, operation: Operation) -> Outcome {
-    let id = OpId { journey: JourneyId(n), stage: Stage::Index };
-    world.perform(id, &visitor(n), operation);
+    perform_as(world, visitor(n), operation).await
+}
+
+/// Performs one operation of a visitor, in the journey of its seed's number, and waits for its outcome.
+pub(crate) async fn perform_as(world: &mut LiveWorld, visitor: Visitor, operation: Operation) -> Outcome {
+    let id = OpId { journey: JourneyId(visitor.seed), stage: Stage::Index };
+    world.perform(id, &visitor, operation);
     let (of, outcome) = world.wait(Tick::MAX).await.unwrap();
     assert_eq!(of, id);
     outcome

@@ -15,6 +15,8 @@ fn client() -> Client {
         name: "test".to_owned(),
         peer_id_prefix: *b"-SQ0001-",
         user_agent: "test/1".to_owned(),
+        http2: 0.0,
+        http3: 0.0,
         numwant: -1,
         tracker: TrackerHabits::default(),
         dht: true,

@@ -249,16 +249,18 @@ impl Replay {
         let known = &self.log.known;
         let mut pick = |mix: &Choice| u8::try_from(mix.pick(random.random())).unwrap_or(u8::MAX);
         let (region, access, client) = (pick(&known.regions), pick(&known.access), pick(&known.others));
+        let reach: f64 = random.random();
         Arrival {
             index,
             origin: Origin::Logged(entry.logged),
             // A log does not tell; peers that announce again were there before.
             cohort: Cohort::Returning,
-            cached: false,
-            reachable: true,
             region,
             client: entry.client.unwrap_or(client),
             access,
+            // Peers fetch no pages.
+            cached: false,
+            reachable: known.unreachable.get(usize::from(access)).is_none_or(|share| reach >= *share),
             content: self.log.ranks.get(&entry.info_hash).copied().unwrap_or(u16::MAX),
             seed,
             steps: SmallVec::from_iter([PlannedStep { at, what: What::Announce(entry.event) }]),
@@ -307,6 +309,8 @@ struct Known {
     /// Clients that a log names and the mix has not.
     others: Choice,
     access: Choice,
+    /// Of each access line.
+    unreachable: Vec<f64>,
     regions: Choice,
 }
 
@@ -316,12 +320,16 @@ impl Known {
             clients: scenario.clients.clone(),
             others: Choice::new(scenario.clients.members.iter().map(|(_, share)| *share)),
             access: Choice::new(scenario.access.members.iter().map(|(_, share)| *share)),
+            unreachable: scenario.access.members.iter().map(|(line, _)| line.unreachable).collect(),
             regions: Choice::new(scenario.audience.regions.iter().map(|region| region.share)),
         }
     }
 
     fn numbers(&self) -> impl Iterator<Item = f64> + '_ {
-        [&self.others, &self.access, &self.regions].into_iter().flat_map(Choice::numbers)
+        [&self.others, &self.access, &self.regions]
+            .into_iter()
+            .flat_map(Choice::numbers)
+            .chain(self.unreachable.iter().copied())
     }
 
     fn entry(&self, announce: &Announce<'_>) -> Entry {

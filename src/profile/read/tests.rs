@@ -1,4 +1,4 @@
-use super::super::Tracker;
+use super::super::{HttpEndpoint, HttpVersion, Index, Tracker, WebEndpoint};
 use super::*;
 use crate::profile::{DhtNodes, Dns};
 use std::time::Duration;
@@ -58,10 +58,7 @@ fn every_key_means_what_it_says() {
     );
     let target = good(&format!("{head}{REST}"));
     let index = Index {
-        server: HttpEndpoint {
-            address: "127.0.0.1:40001".parse().unwrap(),
-            host: "index.testbed".to_owned(),
-        },
+        server: HttpEndpoint::plain("127.0.0.1:40001".parse().unwrap(), "index.testbed".to_owned()),
         page: "/content/{name}".to_owned(),
         assets: vec!["/0.css".to_owned(), "/1.js".to_owned()],
     };
@@ -140,4 +137,72 @@ fn the_shares_of_a_mix_become_a_whole() {
     let problems = mix(["33%", "33%", "30%"]).unwrap_err();
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].message, "the shares of `access` add up to 96%");
+}
+
+/// A profile beside a CA's certificate, with this text in the place of the index's address.
+fn with_tls(index: &str) -> Result<Target, Report> {
+    let directory = tempfile::tempdir().unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
+    std::fs::write(directory.path().join("ca.pem"), certificate.pem()).unwrap();
+    std::fs::write(directory.path().join("key.pem"), "no PEM").unwrap();
+    let path = directory.path().join("staging.toml");
+    std::fs::write(&path, SMALLEST.replacen("index.address = \"127.0.0.1:40001\"", index, 1)).unwrap();
+    Target::load(&path)
+}
+
+#[test]
+fn servers_say_what_they_speak_and_how_they_prove_who_they_are() {
+    use HttpVersion::{One, Three, Two};
+    let address = "index.address = \"127.0.0.1:40001\"\n";
+    let tls = "index.tls.ca = \"ca.pem\"\n";
+    let versions = |more: &str| with_tls(&format!("{address}{more}")).unwrap().index.server.versions;
+    assert_eq!(versions(""), [One]);
+    assert_eq!(versions("index.http = [\"2\"]"), [Two]);
+    assert_eq!(versions(tls), [One, Two]);
+    assert_eq!(versions(&format!("{tls}index.http = [\"3\", \"1.1\", \"3\"]")), [One, Three]);
+    let proof = |more: &str| with_tls(&format!("{address}{tls}{more}")).unwrap().index.server.tls.unwrap();
+    assert_eq!(proof("").roots.len(), 1);
+    let name = |more: &str| proof(more).server_name.to_str().into_owned();
+    assert_eq!(name(""), "127.0.0.1");
+    assert_eq!(name("index.host = \"fleet.test:8443\""), "fleet.test");
+    assert_eq!(name("index.host = \"[::1]:8443\""), "::1");
+    assert_eq!(name("index.host = \"fleet.test\"\nindex.tls.server_name = \"other.test\""), "other.test");
+    let web = "[[web]]\nname = \"wallet\"\naddress = \"127.0.0.1:40009\"";
+    let wallet = HttpEndpoint::plain("127.0.0.1:40009".parse().unwrap(), "127.0.0.1:40009".to_owned());
+    assert_eq!(
+        good(&format!("{SMALLEST}{web}")).web,
+        [WebEndpoint { name: "wallet".to_owned(), server: wallet }]
+    );
+}
+
+#[test]
+fn servers_that_nobody_could_reach_are_refused() {
+    let address = "index.address = \"127.0.0.1:40001\"\n";
+    let cases = [
+        ("index.http = [\"3\"]", "HTTP/3 needs TLS"),
+        ("index.http = [\"1.1\", \"2\"]", "two plain versions"),
+        ("index.http = [\"1.0\"]", "must be one of \"1.1\", \"2\", \"3\""),
+        ("index.tls.ca = \"nowhere.pem\"", "No such file"),
+        ("index.tls.ca = \"key.pem\"", "no certificate in it"),
+        ("index.tls.server_name = \"a\"", "`ca` is missing"),
+        ("index.host = \"no name\"\nindex.tls.ca = \"ca.pem\"", "no certificate can be for"),
+    ];
+    for (more, message) in cases {
+        let report = with_tls(&format!("{address}{more}")).unwrap_err();
+        assert!(report.to_string().contains(message), "{more}: {report}");
+    }
+}
+
+#[test]
+fn who_speaks_http3_speaks_http2() {
+    let clients = |more: &str| {
+        let client = "name = \"a\"\nshare = \"100%\"\npeer_id = \"-qB4520-\"\nuser_agent = \"a/1\"";
+        parse_clients(&format!("squall = 1\nkind = \"clients\"\n[[client]]\n{client}\n{more}"))
+    };
+    let (client, _) = clients("http2 = \"70%\"\nhttp3 = \"20%\"").unwrap().members.remove(0);
+    assert_eq!((client.http2, client.http3), (0.7, 0.2));
+    let (client, _) = clients("").unwrap().members.remove(0);
+    assert_eq!((client.http2, client.http3), (0.0, 0.0));
+    assert_eq!(clients("http3 = \"1%\"").unwrap_err()[0].message, "`http3` must be at most `http2`");
 }

@@ -316,12 +316,14 @@ fn every_key_means_what_it_says() {
     assert_eq!(scenario.content, Catalogue { classes, zipf: 1.1 });
     let side = SideTraffic {
         name: "support".to_owned(),
+        server: None,
         path: "/support".to_owned(),
         body: None,
         rate: SideRate::Attention { follows: Channel::Concern, base: 1.0, gain: 2.5 },
     };
     let wallet = SideTraffic {
         name: "wallet".to_owned(),
+        server: None,
         path: "/rpc".to_owned(),
         body: Some(r#"{"method":"getBalance"}"#.to_owned()),
         rate: SideRate::Funnel { follows: Event::Start, each: 0.5, lag: lag(2, 3) },

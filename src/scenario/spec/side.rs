@@ -11,14 +11,19 @@ use super::{MINUTE, lag};
 
 pub(super) fn side(table: &mut Table<'_>) -> Result<Vec<SideTraffic>, Reported> {
     let mut unique = Names::default();
-    let side = table.tables("side", "Traffic on the index layer beside the funnel.", |table| {
+    let side = table.tables("side", "HTTP traffic beside the funnel.", |table| {
         let name = table.required::<Name>("name", "Name in files and reports.");
+        let server = table.optional::<Name>(
+            "server",
+            "Which `web` server of the target it goes to; the index where it is left out.",
+        );
         let path = table.required::<UrlPath>("path", "Path that is asked for.");
         let body = body(table);
         let rate = rate(table);
         let name = name?.0.0;
         unique.claim(table, "name", &name)?;
-        Ok(SideTraffic { name, path: path?.0.0, body: body?, rate: rate? })
+        let server = server?.map(|server| server.0.0);
+        Ok(SideTraffic { name, server, path: path?.0.0, body: body?, rate: rate? })
     })?;
     if side.len() > 256 {
         let hint = "at most 256 are told apart".to_owned();

@@ -1,0 +1,461 @@
+//! HTTP (RFC 9110) as visitors use it: HTTP/1.1 (RFC 9112), HTTP/2 (RFC 9113) and HTTP/3 (RFC 9114), plain or over TLS, on guarded
+//! sockets. Redirects are followed where the profile or the guard knows the way, returning visitors ask whether what they have is still
+//! good, and what caches and servers tell beside the answer is counted.
+
+mod connection;
+mod field;
+mod memory;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use hyper::body::Bytes;
+use hyper::header::{
+    ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
+};
+use hyper::{Method, StatusCode};
+use url::{Host, Position, Url};
+
+use crate::journey::Cause;
+use crate::profile::{HttpEndpoint, HttpVersion, Target};
+
+use super::Guard;
+use super::meter::Meter;
+use connection::{Answer, Connection};
+use field::CacheAnswer;
+use memory::Memory;
+use tls::Sessions;
+
+/// Bytes of a body that are still drained.
+const MAX_DRAINED: usize = 64 << 20;
+/// Redirects that are followed one after the other. Browsers follow 20, and nobody means more than one or two.
+const MAX_REDIRECTS: usize = 5;
+
+/// A GET, or a POST where there is something to post.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request<'a> {
+    pub(super) path: &'a str,
+    pub(super) user_agent: &'a str,
+    /// JSON to post.
+    pub(super) body: Option<&'a str>,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Browser {
+    /// The newest version of HTTP that it speaks; it speaks all before.
+    pub(super) newest: HttpVersion,
+    /// Whether it was there before: it resumes TLS sessions, and asks only for what has changed.
+    pub(super) returning: bool,
+}
+
+/// A visitor's connection, kept from one exchange to the next.
+#[derive(Debug, Default)]
+pub(super) struct Kept(Option<Connection>);
+
+/// An HTTP server and what is known of it.
+#[derive(Debug)]
+pub(super) struct Site {
+    endpoint: HttpEndpoint,
+    sessions: Option<Sessions>,
+    /// Where it begins, by its name and by its address; relative references start from the first.
+    roots: [Url; 2],
+}
+
+impl Site {
+    fn new(endpoint: &HttpEndpoint) -> io::Result<Rc<Self>> {
+        let sessions = endpoint.tls.as_ref().map(Sessions::new).transpose()?;
+        let scheme = if sessions.is_some() { "https" } else { "http" };
+        let root = |authority: &str| {
+            Url::parse(&format!("{scheme}://{authority}/")).map_err(|error| {
+                io::Error::new(io::ErrorKind::InvalidInput, format!("host `{authority}`: {error}"))
+            })
+        };
+        let roots = [root(&endpoint.host)?, root(&endpoint.address.to_string())?];
+        Ok(Rc::new(Self { endpoint: endpoint.clone(), sessions, roots }))
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.endpoint.address
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.sessions.is_some() { "https" } else { "http" }
+    }
+
+    /// Whether a URL leads to it.
+    fn is_at(&self, url: &Url) -> bool {
+        self.roots.iter().any(|root| root.origin() == url.origin())
+    }
+}
+
+/// The HTTP side of all of a worker's visitors.
+#[derive(Debug)]
+pub(super) struct Agent {
+    guard: Arc<Guard>,
+    index: Rc<Site>,
+    metadata: Rc<Site>,
+    web: Vec<(String, Rc<Site>)>,
+    /// For IPv4 and IPv6, once somebody speaks HTTP/3.
+    quic: RefCell<[Option<quinn::Endpoint>; 2]>,
+    memory: Memory,
+}
+
+/// What one exchange is for.
+struct Wish {
+    /// Whether a copy of an earlier visit may be used.
+    conditional: bool,
+    codings: &'static str,
+    limit: usize,
+    /// Redirects that are followed.
+    redirects: usize,
+}
+
+/// A page is looked at and forgotten, however it is compressed.
+const PAGE: Wish =
+    Wish { conditional: true, codings: "gzip, br, zstd", limit: MAX_DRAINED, redirects: MAX_REDIRECTS };
+
+impl Agent {
+    /// # Errors
+    /// A host or a root certificate of the target cannot be used.
+    pub(super) fn new(target: &Target, guard: Arc<Guard>) -> io::Result<Self> {
+        let web = target.web.iter().map(|web| Ok((web.name.clone(), Site::new(&web.server)?)));
+        Ok(Self {
+            guard,
+            index: Site::new(&target.index.server)?,
+            metadata: Site::new(&target.metadata)?,
+            web: web.collect::<io::Result<_>>()?,
+            quic: RefCell::default(),
+            memory: Memory::default(),
+        })
+    }
+
+    /// The server of the pages.
+    pub(super) fn index(&self) -> &Rc<Site> {
+        &self.index
+    }
+
+    /// The server of the `.torrent` files.
+    pub(super) fn metadata(&self) -> &Rc<Site> {
+        &self.metadata
+    }
+
+    /// The server beside the funnel of this name.
+    pub(super) fn web(&self, name: &str) -> Option<&Rc<Site>> {
+        self.web.iter().find(|(of, _)| of == name).map(|(_, site)| site)
+    }
+
+    /// Every server.
+    pub(super) fn sites(&self) -> impl Iterator<Item = &Rc<Site>> {
+        [&self.index, &self.metadata].into_iter().chain(self.web.iter().map(|(_, site)| site))
+    }
+
+    /// Loads a page and forgets its body, on the kept connection where it still leads there.
+    ///
+    /// # Errors
+    /// What the network or the server did.
+    pub(super) async fn visit(
+        &self,
+        site: &Rc<Site>,
+        request: Request<'_>,
+        browser: Browser,
+        kept: &mut Kept,
+        meter: &Meter,
+    ) -> Result<(), Cause> {
+        self.exchange(site, request, browser, &PAGE, kept, meter).await.map(drop)
+    }
+
+    /// Fetches a body of at most `limit` bytes, whether compressed or not.
+    ///
+    /// # Errors
+    /// What the network or the server did; [`Cause::Malformed`] where the body is longer.
+    pub(super) async fn fetch(
+        &self,
+        site: &Rc<Site>,
+        request: Request<'_>,
+        browser: Browser,
+        meter: &Meter,
+        limit: usize,
+    ) -> Result<Vec<u8>, Cause> {
+        self.body(site, request, browser, meter, limit, MAX_REDIRECTS).await
+    }
+
+    /// As [`Agent::fetch`], but only from this very server.
+    ///
+    /// # Errors
+    /// As [`Agent::fetch`], and where the server says that it is elsewhere.
+    pub(super) async fn fetch_here(
+        &self,
+        site: &Rc<Site>,
+        request: Request<'_>,
+        browser: Browser,
+        meter: &Meter,
+        limit: usize,
+    ) -> Result<Vec<u8>, Cause> {
+        self.body(site, request, browser, meter, limit, 0).await
+    }
+
+    async fn body(
+        &self,
+        site: &Rc<Site>,
+        request: Request<'_>,
+        browser: Browser,
+        meter: &Meter,
+        limit: usize,
+        redirects: usize,
+    ) -> Result<Vec<u8>, Cause> {
+        let wish = Wish { conditional: false, codings: "gzip", limit, redirects };
+        let mut kept = Kept::default();
+        let (fields, body) = self.exchange(site, request, browser, &wish, &mut kept, meter).await?;
+        field::decoded(body, &fields, limit)
+    }
+
+    /// One request and what follows from it, redirect by redirect.
+    async fn exchange(
+        &self,
+        site: &Rc<Site>,
+        request: Request<'_>,
+        browser: Browser,
+        wish: &Wish,
+        kept: &mut Kept,
+        meter: &Meter,
+    ) -> Result<(HeaderMap, Vec<u8>), Cause> {
+        let mut site = Rc::clone(site);
+        let mut path = request.path.to_owned();
+        let mut post = request.body;
+        for _ in 0..=wish.redirects {
+            let mut fields = HeaderMap::new();
+            let user_agent = HeaderValue::from_str(request.user_agent).map_err(|_| Cause::Local)?;
+            fields.insert(USER_AGENT, user_agent);
+            fields.insert(ACCEPT_ENCODING, HeaderValue::from_static(wish.codings));
+            let url = (site.endpoint.address, path.as_str());
+            let repeated = wish.conditional && post.is_none();
+            let conditional = repeated && browser.returning && self.memory.ask_for_changes(url, &mut fields);
+            let mut answer = self.send(&site, &path, &fields, post, browser, kept, meter).await?;
+            let mut body = Vec::new();
+            let keep = !wish.conditional;
+            answer
+                .read(meter, wish.limit, |data| {
+                    if keep {
+                        body.extend_from_slice(data)
+                    }
+                })
+                .await?;
+            match verdict(&answer, conditional, meter)? {
+                Verdict::Done => {
+                    if repeated {
+                        self.memory.note(url, &answer.head.headers);
+                    }
+                    return Ok((answer.head.headers, body));
+                }
+                Verdict::Moved { location, same_method } => {
+                    meter.web(|web| web.redirects += 1);
+                    (site, path) = self.destination(&site, &path, &location)?;
+                    post = post.filter(|_| same_method);
+                }
+            }
+        }
+        // As a rule a loop.
+        Err(Cause::Incorrect)
+    }
+
+    /// Sends on the kept connection, else on a new one, which is kept. Where the server closed the old one meanwhile, a request without
+    /// a body is sent again, as RFC 9110 (9.2.2) lets clients do.
+    #[expect(clippy::too_many_arguments, reason = "private, called once")]
+    async fn send(
+        &self,
+        site: &Rc<Site>,
+        path: &str,
+        fields: &HeaderMap,
+        post: Option<&str>,
+        browser: Browser,
+        kept: &mut Kept,
+        meter: &Meter,
+    ) -> Result<Answer, Cause> {
+        let request = || request(path, fields.clone(), post);
+        if let Some(mut connection) = kept.0.take().filter(|kept| kept.is_open_to(site)) {
+            match connection.send(request()?, meter).await {
+                Err(Cause::Closed) if post.is_none() => meter.retransmitted(),
+                answer => return self.count(answer?, connection, kept, meter),
+            }
+        }
+        let mut connection = self.connect(site, browser, meter).await?;
+        let answer = connection.send(request()?, meter).await?;
+        self.count(answer, connection, kept, meter)
+    }
+
+    fn count(
+        &self,
+        answer: Answer,
+        connection: Connection,
+        kept: &mut Kept,
+        meter: &Meter,
+    ) -> Result<Answer, Cause> {
+        meter.web(|web| {
+            *match connection.version() {
+                HttpVersion::One => &mut web.http1,
+                HttpVersion::Two => &mut web.http2,
+                HttpVersion::Three => &mut web.http3,
+            } += 1;
+            match field::cache_answer(&answer.head.headers) {
+                Some(CacheAnswer::Hit) => web.cache_hits += 1,
+                Some(CacheAnswer::Miss) => web.cache_misses += 1,
+                None => {}
+            }
+        });
+        kept.0 = Some(connection);
+        Ok(answer)
+    }
+
+    /// Connects in the newest version that both sides know; where the browser knows none of the site's, in the site's oldest.
+    async fn connect(&self, site: &Rc<Site>, browser: Browser, meter: &Meter) -> Result<Connection, Cause> {
+        let offered = &site.endpoint.versions;
+        let common: Vec<_> = offered.iter().copied().filter(|version| *version <= browser.newest).collect();
+        let versions = if common.is_empty() { &offered[..1.min(offered.len())] } else { &common[..] };
+        match (versions.last(), &site.sessions) {
+            (Some(HttpVersion::Three), Some(sessions)) => {
+                let endpoint = self.quic(site.endpoint.address)?;
+                Connection::over_quic(&self.guard, &endpoint, site, sessions, browser.returning, meter).await
+            }
+            _ => Connection::over_tcp(&self.guard, site, versions, browser.returning, None, meter).await,
+        }
+    }
+
+    /// The worker's endpoint for addresses like this one.
+    fn quic(&self, remote: SocketAddr) -> Result<quinn::Endpoint, Cause> {
+        let slot = &mut self.quic.borrow_mut()[usize::from(remote.is_ipv6())];
+        if let Some(endpoint) = slot {
+            return Ok(endpoint.clone());
+        }
+        let endpoint = self.guard.quic(remote).map_err(|_| Cause::Local)?;
+        Ok(slot.insert(endpoint).clone())
+    }
+
+    /// Where a redirect leads: a site of the target, or a literal address that the guard allows.
+    fn destination(
+        &self,
+        from: &Rc<Site>,
+        path: &str,
+        location: &HeaderValue,
+    ) -> Result<(Rc<Site>, String), Cause> {
+        let base = from.roots[0].join(path).map_err(|_| Cause::Local)?;
+        let location = location.to_str().map_err(|_| Cause::Malformed)?;
+        let url = base.join(location).map_err(|_| Cause::Malformed)?;
+        let path = url[Position::BeforePath..Position::AfterQuery].to_owned();
+        if from.is_at(&url) {
+            return Ok((Rc::clone(from), path));
+        }
+        if let Some(site) = self.sites().find(|site| site.is_at(&url)) {
+            return Ok((Rc::clone(site), path));
+        }
+        let address = literal(&url).filter(|address| url.scheme() == "http" && self.guard.allows(*address));
+        let address = address.ok_or(Cause::Foreign)?;
+        let authority = url[Position::BeforeHost..Position::AfterPort].to_owned();
+        let site = Site::new(&HttpEndpoint::plain(address, authority)).map_err(|_| Cause::Malformed)?;
+        Ok((site, path))
+    }
+}
+
+/// A request to whoever the connection leads to.
+fn request(path: &str, fields: HeaderMap, post: Option<&str>) -> Result<hyper::Request<Bytes>, Cause> {
+    let mut request = hyper::Request::new(Bytes::from(post.unwrap_or_default().to_owned()));
+    // A path that no URI can hold is a profile's mistake, not the target's.
+    *request.uri_mut() = path.parse().map_err(|_| Cause::Local)?;
+    *request.headers_mut() = fields;
+    if post.is_some() {
+        *request.method_mut() = Method::POST;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    Ok(request)
+}
+
+/// Fetches a body of at most `limit` bytes over plain HTTP/1.1, on a connection of its own from this local address, and follows nobody
+/// elsewhere: as BitTorrent clients ask HTTP trackers.
+///
+/// # Errors
+/// What the network or the server did.
+pub(super) async fn fetch_plain(
+    guard: &Guard,
+    endpoint: &HttpEndpoint,
+    source: Option<IpAddr>,
+    asked: Request<'_>,
+    meter: &Meter,
+    limit: usize,
+) -> Result<Vec<u8>, Cause> {
+    let site = Site::new(endpoint).map_err(|_| Cause::Local)?;
+    let mut connection = Connection::over_tcp(guard, &site, &endpoint.versions, false, source, meter).await?;
+    let user_agent = HeaderValue::from_str(asked.user_agent).map_err(|_| Cause::Local)?;
+    let fields = HeaderMap::from_iter([(USER_AGENT, user_agent)]);
+    let mut answer = connection.send(request(asked.path, fields, asked.body)?, meter).await?;
+    let mut body = Vec::new();
+    answer.read(meter, limit, |data| body.extend_from_slice(data)).await?;
+    match verdict(&answer, false, meter)? {
+        Verdict::Done => Ok(body),
+        Verdict::Moved { .. } => Err(Cause::Incorrect),
+    }
+}
+
+/// The address in a URL that names one; names are not resolved.
+fn literal(url: &Url) -> Option<SocketAddr> {
+    let ip: IpAddr = match url.host()? {
+        Host::Ipv4(ip) => ip.into(),
+        Host::Ipv6(ip) => ip.into(),
+        Host::Domain(_) => return None,
+    };
+    Some(SocketAddr::new(ip, url.port_or_known_default()?))
+}
+
+enum Verdict {
+    Done,
+    Moved { location: HeaderValue, same_method: bool },
+}
+
+/// What an answer means for the visitor.
+fn verdict(answer: &Answer, conditional: bool, meter: &Meter) -> Result<Verdict, Cause> {
+    let fields = &answer.head.headers;
+    match answer.head.status {
+        status if status.is_success() => Ok(Verdict::Done),
+        StatusCode::NOT_MODIFIED if conditional => {
+            meter.web(|web| web.not_modified += 1);
+            Ok(Verdict::Done)
+        }
+        status @ (StatusCode::MOVED_PERMANENTLY
+        | StatusCode::FOUND
+        | StatusCode::SEE_OTHER
+        | StatusCode::TEMPORARY_REDIRECT
+        | StatusCode::PERMANENT_REDIRECT) => {
+            let location = fields.get(LOCATION).cloned().ok_or(Cause::Malformed)?;
+            // RFC 9110 (15.4.2 to 15.4.9): of these only the newer two promise not to turn a POST into a GET, and with the older
+            // ones every browser does.
+            let same_method =
+                matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+            Ok(Verdict::Moved { location, same_method })
+        }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+            if fields.contains_key(RETRY_AFTER) =>
+        {
+            let Some(pause) = field::retry_after(fields, SystemTime::now()) else {
+                return Err(refusal(answer.head.status));
+            };
+            meter.asked_to_wait(pause);
+            Err(Cause::Throttled)
+        }
+        status => Err(refusal(status)),
+    }
+}
+
+fn refusal(status: StatusCode) -> Cause {
+    match status.as_u16() {
+        400..=499 => Cause::ClientError,
+        500..=599 => Cause::ServerError,
+        _ => Cause::Incorrect,
+    }
+}
