@@ -84,7 +84,9 @@ fn tracker() -> (SocketAddr, mpsc::Receiver<Request>) {
                     if tell.send(said).is_err() {
                         break;
                     }
-                    [&1_u32.to_be_bytes()[..], transaction, &[0; 12]].concat()
+                    // Half an hour, and as many leeches and seeds as there may be.
+                    let rest = [1800, 500, 500].map(u32::to_be_bytes).concat();
+                    [&1_u32.to_be_bytes()[..], transaction, &rest].concat()
                 }
             };
             socket.send_to(&answer, from).unwrap();
@@ -103,7 +105,7 @@ fn profile(tracker: SocketAddr) -> String {
     format!(
         "squall = 1\nkind = \"target\"\nname = \"one-tracker\"\n\
          [index]\naddress = \"127.0.0.1:1\"\n[metadata]\naddress = \"127.0.0.1:1\"\n\
-         [tracker]\naddress = \"{tracker}\"\n[dht]\nbootstrap = [\"127.0.0.1:1\"]\n[swarm]\nstand_in_port = 6881\n{}",
+         [[tracker]]\naddress = \"{tracker}\"\n[dht]\nbootstrap = [\"127.0.0.1:1\"]\n[swarm]\nstand_in_port = 6881\n{}",
         content.collect::<String>()
     )
 }

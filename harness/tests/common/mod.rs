@@ -39,7 +39,9 @@ impl Profile {
     }
 
     pub(crate) fn text(&self, table: &str, key: &str) -> String {
-        self.0[table][key].as_str().unwrap().to_owned()
+        // Trackers are a list, of which a testbed has one.
+        let table = &self.0[table];
+        table.get(0).unwrap_or(table)[key].as_str().unwrap().to_owned()
     }
 
     pub(crate) fn content(&self, name: &str, key: &str) -> String {
