@@ -12,6 +12,7 @@ use aquatic_udp::config::{Config, NetworkConfig};
 use squall::journey::{Kind, Operation};
 use squall::plan::AnnounceEvent;
 use squall::profile::ContentItem;
+use support::conformity::shown;
 use support::{PATIENCE, local, peers, perform, scenario, target, world_of};
 
 /// Runs the tracker in a thread, which ends with the test program: aquatic knows no other end.
@@ -74,9 +75,11 @@ fn a_life(ip: &str) {
 #[test]
 fn ipv4() {
     a_life("127.0.0.1");
+    shown("UDP tracker: announce, scrape (BEP 15)", "aquatic_udp");
 }
 
 #[test]
 fn ipv6() {
     a_life("::1");
+    shown("UDP tracker over IPv6", "aquatic_udp");
 }

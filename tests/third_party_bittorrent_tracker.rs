@@ -14,6 +14,7 @@ use squall::journey::{Kind, Oddity, Operation, Outcome};
 use squall::live::LiveWorld;
 use squall::plan::AnnounceEvent;
 use squall::profile::{Tracker, TrackerKind};
+use support::conformity::shown;
 use support::daemon::{Daemon, free_port, installed};
 use support::{PATIENCE, local, peers, perform, scenario, target, world_of};
 
@@ -110,29 +111,35 @@ fn a_life(kind: TrackerKind, address: &str) {
 #[test]
 fn udp() {
     a_life(TrackerKind::Udp, "127.0.0.1");
+    shown("UDP tracker: announce, scrape (BEP 15)", "npm bittorrent-tracker");
 }
 
 #[test]
 fn http() {
     a_life(TrackerKind::Http, "127.0.0.1");
+    shown("HTTP tracker: announce, scrape (BEP 3, 23, 48)", "npm bittorrent-tracker");
 }
 
 #[test]
 fn websocket() {
     a_life(TrackerKind::Ws, "127.0.0.1");
+    shown("WebSocket tracker (WebTorrent)", "npm bittorrent-tracker");
 }
 
 #[test]
 fn udp_over_ipv6() {
     a_life(TrackerKind::Udp, "::1");
+    shown("UDP tracker over IPv6", "npm bittorrent-tracker");
 }
 
 #[test]
 fn http_over_ipv6() {
     a_life(TrackerKind::Http, "::1");
+    shown("HTTP tracker over IPv6 (BEP 7)", "npm bittorrent-tracker");
 }
 
 #[test]
 fn websocket_over_ipv6() {
     a_life(TrackerKind::Ws, "::1");
+    shown("WebSocket tracker over IPv6", "npm bittorrent-tracker");
 }

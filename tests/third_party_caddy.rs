@@ -12,6 +12,7 @@ use squall::journey::{Cause, Operation, Reply, Visitor};
 use squall::profile::HttpVersion::{One, Three, Two};
 use squall::profile::{HttpEndpoint, Target};
 use squall::scenario::Scenario;
+use support::conformity::shown;
 use support::daemon::{Daemon, await_listener, free_port, program};
 use support::web::{PIECES, Site, log_lines, plain};
 use support::{PATIENCE, local, perform_as, scenario, target, visitor, world_of};
@@ -129,6 +130,9 @@ fn every_version_is_understood() {
         lines.iter().step_by(2).map(|line| line["request"]["proto"].as_str().unwrap()).collect();
     assert_eq!(spoken, ["HTTP/1.1", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0", "HTTP/3.0"]);
     assert!(lines.iter().all(|line| line["status"] == 200), "{lines:#?}");
+    shown("HTTP/1.1", "caddy");
+    shown("HTTP/2 over TLS", "caddy");
+    shown("HTTP/3", "caddy");
 }
 
 #[test]
@@ -160,6 +164,8 @@ fn only_those_who_come_back_ask_for_changes_over_tcp_and_quic() {
             assert_eq!(resumed, [false, false, true, true]);
         }
     }
+    shown("HTTP conditional requests (304)", "caddy");
+    shown("TLS session resumption", "caddy");
 }
 
 #[test]
@@ -173,6 +179,7 @@ fn a_compressed_torrent_comes_over_http3() {
         assert_eq!(outcome.result, Ok(Reply::Metadata { pieces: PIECES, size }));
         assert!(outcome.bytes_in > 0 && outcome.bytes_in < caddy.site.torrent / 10, "{}", outcome.bytes_in);
     });
+    shown("HTTP compressed `.torrent`", "caddy");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use squall::drive::{JourneyId, World};
 use squall::journey::{Cause, Operation, Outcome, Reply};
 use squall::live::LiveWorld;
 use squall::profile::DhtHabits;
+use support::conformity::shown;
 use support::daemon::{Daemon, installed, libtorrent_installed, python};
 use support::{PATIENCE, local, peers, perform, scenario, target, world, world_of};
 
@@ -94,6 +95,8 @@ fn libtorrent_over_ipv4() {
         // Each asks for itself, however many the worker has seen before: never less than the eight closest have to answer.
         assert!(counts.iter().all(|count| *count >= 8), "{counts:?}");
     });
+    shown("DHT: lookup, announce_peer (BEP 5)", "libtorrent");
+    shown("DHT: sample_infohashes (BEP 51)", "libtorrent");
 }
 
 #[test]
@@ -104,6 +107,7 @@ fn libtorrent_over_ipv6() {
     let mut daemon = Daemon::start(python("dht.py").args([&NODES.to_string(), "::1"]));
     let nodes = nodes(&mut daemon, Ipv6Addr::LOCALHOST.into());
     visitors_find_each_other(&nodes, 8, "[::1]:4711".parse().unwrap(), Ok(Reply::Done));
+    shown("DHT over IPv6 (BEP 32)", "libtorrent");
 }
 
 /// Where `npm install --prefix target/npm bittorrent-dht` puts it.
@@ -122,4 +126,5 @@ fn bittorrent_dht() {
     let nodes = nodes(&mut daemon, Ipv4Addr::LOCALHOST.into());
     // It knows no BEP 51, and says nothing to what it does not know.
     visitors_find_each_other(&nodes, 20, "127.16.1.2:4711".parse().unwrap(), Err(Cause::Timeout));
+    shown("DHT: lookup, announce_peer (BEP 5)", "npm bittorrent-dht");
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use squall::journey::{Cause, Kind, Operation, Reply, Service};
 use squall::profile::{Dns, Target};
 use squall::record::Recording;
+use support::conformity::shown;
 use support::daemon::{Daemon, free_port, program_installed};
 use support::{PATIENCE, local, perform, target, world};
 
@@ -134,6 +135,7 @@ fn nsd_is_understood() {
     assert_eq!(resolve(address, "elsewhere.fleet.test"), (Err(Cause::Incorrect), 0));
     assert_eq!(resolve(address, "foreign.fleet.test"), (Err(Cause::Foreign), 1));
     assert_eq!(resolve(address, "fleet.example"), (Err(Cause::Rejected), 0), "REFUSED: not its zone");
+    shown("DNS: A and AAAA over UDP and TCP", "nsd");
 }
 
 #[test]
@@ -151,6 +153,7 @@ fn dnsmasq_is_understood_and_counts_the_same() {
     assert_eq!(resolve(address, "fleet.example"), (Err(Cause::Rejected), 0), "REFUSED: no upstream");
     assert_eq!(queries(directory.path(), "index.fleet.test"), 2, "A and AAAA");
     assert_eq!(queries(directory.path(), "fleet.example"), 4, "and once again");
+    shown("DNS: A and AAAA over UDP and TCP", "dnsmasq");
 }
 
 #[cfg(feature = "testbed")]

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use squall::journey::{Cause, Operation, Reply};
+use support::conformity::shown;
 use support::daemon::{Daemon, hash, libtorrent_installed, python};
 use support::{PATIENCE, local, perform, target, world};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -86,4 +87,6 @@ fn a_torrent_is_fetched_from_libtorrent() {
             "libtorrent hangs up on a torrent that it does not have"
         );
     });
+    shown("`ut_metadata` (BEP 9, 10)", "libtorrent");
+    shown("Peer wire over TCP (BEP 3)", "libtorrent");
 }

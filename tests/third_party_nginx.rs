@@ -12,6 +12,7 @@ use squall::journey::{Cause, Operation, Outcome, Reply, Visitor};
 use squall::profile::HttpVersion::{One, Two};
 use squall::profile::{HttpEndpoint, Target};
 use squall::scenario::Scenario;
+use support::conformity::shown;
 use support::daemon::{Daemon, await_listener, free_port, program};
 use support::web::{PIECES, Site, log_lines, plain};
 use support::{PATIENCE, local, perform_as, scenario, target, visitor, world_of};
@@ -138,6 +139,9 @@ fn every_version_is_understood() {
     let spoken: Vec<&str> = lines.iter().step_by(2).map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!(spoken, ["HTTP/1.1", "HTTP/2.0", "HTTP/1.1", "HTTP/2.0", "HTTP/1.1"], "{lines:#?}");
     assert!(lines.iter().all(|line| line.contains(" 200 ")), "{lines:#?}");
+    shown("HTTP/1.1", "nginx-light");
+    shown("HTTP/2 over TLS", "nginx-light");
+    shown("HTTP/2 without TLS", "nginx-light");
 }
 
 #[test]
@@ -159,6 +163,8 @@ fn only_those_who_come_back_resume_and_ask_for_changes() {
     assert_eq!(reused, [false, false, true, true], "{lines:#?}");
     let unchanged: Vec<bool> = lines.iter().map(|line| line.contains(" 304 ")).collect();
     assert_eq!(unchanged, [false, false, true, true], "{lines:#?}");
+    shown("HTTP conditional requests (304)", "nginx-light");
+    shown("TLS session resumption", "nginx-light");
 }
 
 #[test]
@@ -173,6 +179,7 @@ fn a_compressed_torrent_is_unpacked_and_counted_as_it_came() {
     });
     let lines = nginx.log(1);
     assert!(!lines[0].ends_with("gzip=-"), "{lines:#?}");
+    shown("HTTP compressed `.torrent`", "nginx-light");
 }
 
 #[test]
@@ -193,6 +200,7 @@ fn a_limit_throttles_and_redirects_lead_home_or_nowhere() {
         let away = perform_as(&mut world, visitor(3), Operation::Asset(1)).await;
         assert_eq!(away.result, Err(Cause::Foreign));
     });
+    shown("HTTP 429 with `Retry-After`, redirects", "nginx-light");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::time::Duration;
 use squall::journey::{Cause, Kind, Oddity, Operation};
 use squall::plan::AnnounceEvent;
 use squall::profile::{Tracker, TrackerKind};
+use support::conformity::shown;
 use support::daemon::{Daemon, free_port, program};
 use support::{PATIENCE, local, peers, perform, scenario, target, world, world_of};
 
@@ -121,4 +122,6 @@ fn announces_are_understood() {
         let outcome = perform(&mut world(mine, PATIENCE), 4, announce(AnnounceEvent::Started, 9)).await;
         assert_eq!(outcome.result, Err(Cause::Malformed), "its answer to a hash that it does not serve");
     });
+    shown("UDP tracker: announce, scrape (BEP 15)", "opentracker");
+    shown("HTTP tracker: announce, scrape (BEP 3, 23, 48)", "opentracker");
 }

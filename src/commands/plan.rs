@@ -80,7 +80,7 @@ fn survey(replay: &Replay, form: PlanFormat) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A picture is written in one format. PNG would take a rasteriser and fonts (`resvg` brings some forty crates), which every desktop has.
+/// A picture is written in one format. PNG would take a rasteriser and fonts, which every desktop has.
 ///
 /// # Errors
 /// [`Exit::Input`] where the name asks for another format.

@@ -2,6 +2,7 @@
 // Each test program compiles this file for itself and uses a part of it.
 #![allow(dead_code)]
 
+pub(crate) mod conformity;
 pub(crate) mod daemon;
 pub(crate) mod web;
 
