@@ -72,7 +72,8 @@
 //! * HTTP/3 visitors of a worker share one UDP socket; the server tells them apart by connection id, not by address.
 //! * The addresses of a target are literal: resolving one would send a packet before the guard has spoken. Where its profile names resolvers,
 //!   visitors resolve the names of its servers as part of their visit, and connect to the literal address whatever the answer was.
-//! * Visitors' DHT nodes ask and do not answer (BEP 43): nobody's routing table names them.
+//! * Visitors' DHT nodes ask and do not answer, and say so (BEP 43). libtorrent names those that announced all the same, so in a small
+//!   network of its nodes lookups wait for visitors that are gone.
 //!
 //! # Where this differs from the first sketch
 //!
