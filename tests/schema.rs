@@ -72,6 +72,8 @@ fn every_shipped_file_names_its_schema_and_keeps_to_it() {
             .map(|e| format!("{}: {e}", e.instance_path()))
             .collect();
         assert!(errors.is_empty(), "{}: {errors:#?}", path.display());
+        let is_profile = validator(SchemaOf::Profile).is_valid(&document(&text));
+        assert_eq!(is_profile, kind != FileKind::Scenario, "{}", path.display());
     }
 }
 

@@ -38,6 +38,13 @@ pub(super) fn fit(args: &FitArgs, colors: Colors) -> Result<Exit, Failure> {
             fs::write(path, &found.scenario.text)
                 .map_err(|error| Failure::trouble(format!("writing {}", path.display()), error))?;
             print::note(&format!("wrote {}", path.display()));
+            let profiles = path.parent().unwrap_or(Path::new("")).join(&question.profiles.0);
+            if !profiles.join("clients.toml").exists() {
+                print::note(&format!(
+                    "{} holds no profiles, and the scenario names them there: --profiles DIR says where they are, as seen from it",
+                    profiles.display()
+                ));
+            }
         }
         None => print::note("the scenario was not written: --out FILE says where"),
     }

@@ -14,6 +14,8 @@ use crate::{profile, scenario};
 pub enum SchemaOf {
     /// A file that people write.
     File(FileKind),
+    /// Any profile: whichever its `kind` says.
+    Profile,
     /// `summary.json` of a run directory.
     Summary,
 }
@@ -24,6 +26,7 @@ impl SchemaOf {
     pub fn name(self) -> &'static str {
         match self {
             Self::File(kind) => kind.name(),
+            Self::Profile => "profile",
             Self::Summary => "summary",
         }
     }
@@ -33,6 +36,7 @@ impl ValueEnum for SchemaOf {
     fn value_variants<'a>() -> &'a [Self] {
         &[
             Self::File(FileKind::Scenario),
+            Self::Profile,
             Self::File(FileKind::Target),
             Self::File(FileKind::Clients),
             Self::File(FileKind::Access),
@@ -44,6 +48,7 @@ impl ValueEnum for SchemaOf {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         match self {
             Self::File(kind) => kind.to_possible_value(),
+            Self::Profile => Some(PossibleValue::new(self.name()).help("Any of the four that follow")),
             Self::Summary => {
                 Some(PossibleValue::new(self.name()).help("The verdict of a run, `summary.json`"))
             }
@@ -51,11 +56,18 @@ impl ValueEnum for SchemaOf {
     }
 }
 
+/// The kinds of files that are called profiles.
+const PROFILES: [FileKind; 4] = [FileKind::Target, FileKind::Clients, FileKind::Access, FileKind::Model];
+
 /// The JSON Schema (2020-12) of a format. Ends with a newline.
 #[must_use]
 pub fn schema(of: SchemaOf) -> String {
     let schema = match of {
         SchemaOf::File(kind) => problem::schema(kind, &keys(kind)),
+        SchemaOf::Profile => {
+            let each = PROFILES.map(|kind| problem::schema(kind, &keys(kind)));
+            serde_json::json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "oneOf": each })
+        }
         // Derived from the very types that are written.
         SchemaOf::Summary => SchemaSettings::draft2020_12()
             .for_serialize()

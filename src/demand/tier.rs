@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::scenario::{Attention, Channel, Engagement, Metric, Scenario, Signal, SignalKind, VariantName};
+use crate::scenario::{Attention, Engagement, Metric, Scenario, Signal, SignalKind, VariantName};
 
 use super::{Demand, Observation, Shape, feed, shocks};
 
@@ -138,7 +138,7 @@ fn confirming(observations: &[&Observation]) -> Vec<&'static str> {
 }
 
 /// What the response matrix asks for at an expected multiple of normal demand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Response {
     /// Less than 1.2 times a normal day.
     Nothing,
@@ -154,7 +154,8 @@ impl Response {
     /// The response to an expected multiple of normal demand.
     #[must_use]
     pub fn to(factor: f64) -> Self {
-        match factor {
+        // As it is shown: what reads 2.00 is twice.
+        match (100.0 * factor).round() / 100.0 {
             factor if factor >= 3.0 => Self::Expand,
             factor if factor >= 2.0 => Self::PreWarm,
             factor if factor >= 1.2 => Self::Monitor,
@@ -163,7 +164,7 @@ impl Response {
     }
 }
 
-/// A change of tier.
+/// A change of tier, or of the response that is called for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TierChange {
     /// Scenario seconds.
@@ -176,43 +177,63 @@ pub struct TierChange {
     pub driver: Option<&'static str>,
     /// Weighted intensity of the mentions ([`intensity`]).
     pub intensity: f64,
-    /// Most visits within six hours that the signals seen so far let expect, as a multiple of a normal day.
+    /// Most demand within six hours that the signals seen so far let expect, as a multiple of a normal day: visits, or the index's traffic
+    /// where worry drives that.
     pub factor: f64,
     /// What that asks for.
     pub response: Response,
 }
 
-/// The tiers that a scenario's feed calls for, change by change, as somebody would see them who knows nothing but the feed. `seed` draws the faults of the feed.
+/// How often the outlook is looked at between observations: what was announced comes nearer without another one.
+const LOOK: Duration = Duration::from_secs(30 * 60);
+
+/// The tiers and responses that a scenario's feed calls for, change by change, as somebody would see them who knows nothing but the feed.
+/// `seed` draws the faults of the feed.
 #[must_use]
 pub fn tiers(scenario: &Scenario, variant: VariantName, seed: u64) -> Vec<TierChange> {
     let feed: Vec<Observation> = feed(scenario, seed).collect();
-    let mut moments: BTreeSet<Duration> =
+    // Tiers change when something is seen, stops to count, or a step down is over; the response whenever it is looked at.
+    let mut decisions: BTreeSet<Duration> =
         feed.iter().flat_map(|it| [it.seen, it.seen + holds(it.metric)]).collect();
-    let (mut changes, mut tier) = (Vec::new(), Tier::Calm);
-    while let Some(now) = moments.pop_first().filter(|now| *now < scenario.duration) {
+    let mut looks: BTreeSet<Duration> =
+        (1..).map(|n| LOOK * n).take_while(|look| *look < scenario.duration).collect();
+    let (mut changes, mut tier, mut response) = (Vec::new(), Tier::Calm, Response::Nothing);
+    let mut outlook = Outlook::new(scenario, variant);
+    while let Some(now) = earliest(&mut decisions, &mut looks).filter(|(now, _)| *now < scenario.duration) {
+        let (now, decides) = now;
         let counts = |it: &&Observation| (it.seen..it.seen + holds(it.metric)).contains(&now);
         let assessment = assess(feed.iter().filter(counts));
-        let next = if assessment.tier < tier { tier.lower().max(assessment.tier) } else { assessment.tier };
-        if next > assessment.tier {
-            moments.insert(now + STEP);
+        let before = (tier, response);
+        if decides {
+            tier = if assessment.tier < tier { tier.lower().max(assessment.tier) } else { assessment.tier };
+            if tier > assessment.tier {
+                decisions.insert(now + STEP);
+            }
         }
-        if next == tier {
+        outlook.see(&feed, now);
+        let factor = outlook.highest(now);
+        response = Response::to(factor);
+        if before == (tier, response) {
             continue;
         }
-        tier = next;
-        let known = known(scenario, &feed, now);
-        let factor = expected(&known, variant, now);
         changes.push(TierChange {
             at_seconds: now.as_secs_f64(),
             tier,
             assessment,
-            driver: driver(&known, now),
+            driver: driver(&outlook.known, now),
             intensity: intensity(&feed, now),
             factor,
-            response: Response::to(factor),
+            response,
         });
     }
     changes
+}
+
+/// Takes the earliest moment out of both sets, and says whether it was in the first.
+fn earliest(decisions: &mut BTreeSet<Duration>, looks: &mut BTreeSet<Duration>) -> Option<(Duration, bool)> {
+    let now = decisions.first().into_iter().chain(looks.first()).min().copied()?;
+    looks.remove(&now);
+    Some((now, decisions.remove(&now)))
 }
 
 const fn holds(metric: Metric) -> Duration {
@@ -223,25 +244,54 @@ const fn holds(metric: Metric) -> Duration {
 }
 
 /// The day as it looks at a moment: the signals that were seen by then, nothing that is to come or that no signal tells.
-fn known(scenario: &Scenario, feed: &[Observation], now: Duration) -> Scenario {
-    let seen: BTreeSet<&str> = feed.iter().filter(|it| it.seen <= now).map(|it| it.signal.as_str()).collect();
-    let mut known = Scenario { confounders: Vec::new(), ..scenario.clone() };
-    known.signals.retain(|signal| seen.contains(signal.name.as_str()));
-    known
+struct Outlook<'a> {
+    scenario: &'a Scenario,
+    variant: VariantName,
+    known: Scenario,
+    expected: Demand,
+    normal: Demand,
 }
 
-/// The highest level of interest in the next hours, over all regions.
-fn expected(known: &Scenario, variant: VariantName, now: Duration) -> f64 {
-    let demand = Demand::new(known, variant);
-    let level = |minute: u32| {
-        let t = now.as_secs_f64() + 60.0 * f64::from(minute);
-        let (felt, normal) = demand.regions.iter().fold((0.0, 0.0), |(felt, normal), flow| {
-            let day = flow.day.at(t) * flow.week.at(t);
-            (felt + day * flow.level.at(Channel::Interest, t), normal + day)
-        });
-        if normal > 0.0 { felt / normal } else { 1.0 }
-    };
-    (0..=AHEAD * 60).step_by(10).map(level).fold(0.0, f64::max)
+impl<'a> Outlook<'a> {
+    fn new(scenario: &'a Scenario, variant: VariantName) -> Self {
+        let known = Scenario { confounders: Vec::new(), signals: Vec::new(), ..scenario.clone() };
+        let (expected, normal) = (Demand::new(&known, variant), Demand::new(&known, variant));
+        Self { scenario, variant, known, expected, normal }
+    }
+
+    /// Takes in what was seen by now.
+    fn see(&mut self, feed: &[Observation], now: Duration) {
+        let seen: BTreeSet<&str> =
+            feed.iter().filter(|it| it.seen <= now).map(|it| it.signal.as_str()).collect();
+        if seen.len() == self.known.signals.len() {
+            return;
+        }
+        let signals = self.scenario.signals.iter().filter(|signal| seen.contains(signal.name.as_str()));
+        self.known.signals = signals.cloned().collect();
+        self.expected = Demand::new(&self.known, self.variant);
+    }
+
+    /// The highest multiple of a normal day in the next hours, over all regions: of visits, or of the index's traffic.
+    fn highest(&self, now: Duration) -> f64 {
+        let ratio = |minute: u32| {
+            let t = now.as_secs_f64() + 60.0 * f64::from(minute);
+            let (visits, index) = traffic(&self.expected, t);
+            let (usual_visits, usual_index) = traffic(&self.normal, t);
+            f64::max(over(visits, usual_visits), over(index, usual_index))
+        };
+        (0..=AHEAD * 60).step_by(10).map(ratio).fold(0.0, f64::max)
+    }
+}
+
+/// Visits, and visits with side traffic, over all regions.
+fn traffic(demand: &Demand, t: f64) -> (f64, f64) {
+    let visits: f64 = demand.regions.iter().map(|flow| flow.visits.at(t)).sum();
+    let sides: f64 = demand.regions.iter().flat_map(|flow| &flow.sides).map(|side| side.at(t)).sum();
+    (visits, visits + sides)
+}
+
+fn over(rate: f64, usual: f64) -> f64 {
+    if usual > 0.0 { rate / usual } else { 1.0 }
 }
 
 /// Whose signals are felt most at a moment: the member of the taxonomy of events.

@@ -142,7 +142,10 @@ pub enum Unfit {
     #[error("no shock whose window lies in the series: name a moment with --event")]
     NoEvent,
     /// The moment's window does not lie in the series.
-    #[error("the window of the event does not lie in the series")]
+    #[error(
+        "the window of the event, 24 h before it to 48 h after it (a week and three weeks in bins longer than an hour), does not lie in the \
+         series: name another moment with --event"
+    )]
     Outside,
     /// The scenario that was written does not read.
     #[error("the fitted scenario does not read: {0}")]

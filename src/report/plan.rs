@@ -105,9 +105,9 @@ pub fn sentence(overview: &Overview) -> String {
         format!("{what} to {:.1}x of a normal day {} later", effect.factor, span(effect.lag_seconds))
     };
     format!(
-        "\"{trigger}\" at {} takes {}, and {}.",
+        "\"{trigger}\" at {} alone takes {}, and {}.",
         moment(overview, *at_seconds),
-        effect(front, "index visits"),
+        effect(front, "index traffic"),
         effect(downstream, "tracker announces")
     )
 }
@@ -334,7 +334,7 @@ mod tests {
         };
         assert_eq!(
             sentence(&Overview { explanation: Some(why), ..overview(5) }),
-            "\"listing\" at T+08:00 takes index visits to 6.0x of a normal day 20m later, and tracker announces \
+            "\"listing\" at T+08:00 alone takes index traffic to 6.0x of a normal day 20m later, and tracker announces \
              to 3.0x of a normal day 1h 30m later."
         );
         let calm = Overview { explanation: None, confounders: Vec::new(), ..overview(5) };

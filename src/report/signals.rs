@@ -73,9 +73,20 @@ pub fn csv(feed: impl Iterator<Item = Observation>, start: Timestamp) -> Result<
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The changes of tier on the clock, each with its reasons.
+/// What a feed delivered of what happened.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery {
+    /// Observations that happened.
+    pub made: usize,
+    /// Those that arrived.
+    pub arrived: usize,
+    /// Signals that move demand and show in no measure.
+    pub unseen: usize,
+}
+
+/// The changes of tier and response on the clock, each with its reasons; then what the feed kept back.
 #[must_use]
-pub fn text(name: &str, changes: &[TierChange]) -> String {
+pub fn text(name: &str, changes: &[TierChange], delivery: Delivery) -> String {
     let mut out = format!("{name}: tiers that its signals call for\n\n");
     if changes.is_empty() {
         out.push_str("None: nothing that is seen is worth a watch.\n");
@@ -86,8 +97,24 @@ pub fn text(name: &str, changes: &[TierChange]) -> String {
             writeln!(out, "{:<10}{:<9} {}", clock(change.at_seconds), change.tier.name(), reasons(change));
         let _ = writeln!(out, "{:20}{}", "", outlook(change));
     }
+    let Delivery { made, arrived, unseen } = delivery;
+    if arrived < made {
+        let _ = writeln!(
+            out,
+            "\n{arrived} of {made} observations arrived: the feed has faults, and demand does not wait for it."
+        );
+    }
+    if unseen > 0 {
+        let _ = writeln!(
+            out,
+            "\nSignals that move demand and show in no measure: {unseen}. No feed tells of them."
+        );
+    }
     out
 }
+
+/// No signal is left, whatever demand is still there.
+const NOTHING: &str = "no signal counts any more";
 
 fn reasons(change: &TierChange) -> String {
     let assessment = &change.assessment;
@@ -99,7 +126,7 @@ fn reasons(change: &TierChange) -> String {
         .iter()
         .map(|(signal, metric, value)| format!("{signal} ({})", says(metric, *value)))
         .collect();
-    let because = if because.is_empty() { "nothing counts any more".to_owned() } else { because.join(", ") };
+    let because = if because.is_empty() { NOTHING.to_owned() } else { because.join(", ") };
     if assessment.unconfirmed > Tier::Prepare && change.tier < assessment.unconfirmed {
         let confirmed = assessment.confirming.join(", ");
         return format!(
@@ -128,7 +155,7 @@ fn outlook(change: &TierChange) -> String {
     };
     let driver = change.driver.map(|driver| format!("{driver}; ")).unwrap_or_default();
     format!(
-        "{driver}up to {}x of normal visits within 6 h: {response}; intensity {}",
+        "{driver}up to {}x of a normal day within 6 h: {response}; intensity {}",
         three_digits(change.factor),
         three_digits(change.intensity)
     )
@@ -156,7 +183,8 @@ mod tests {
     #[test]
     fn changes_say_why_and_what_to_do() {
         let scenario = sample::sample();
-        let told = text("sample", &tiers(&scenario, VariantName::Baseline, 1));
+        let all = Delivery { made: 5, arrived: 5, unseen: 0 };
+        let told = text("sample", &tiers(&scenario, VariantName::Baseline, 1), all);
         for part in [
             "T+06:00   scale     listing (price +12%), listing (volume 3.20x), listing (mentions 5.00x), listing (listing)\n",
             "market-driven burst; up to ",
@@ -167,6 +195,6 @@ mod tests {
             assert!(told.contains(part), "{part:?} is not in\n{told}");
         }
         let calm = Scenario { signals: Vec::new(), ..scenario };
-        assert!(text("calm", &tiers(&calm, VariantName::Baseline, 1)).contains("None:"));
+        assert!(text("calm", &tiers(&calm, VariantName::Baseline, 1), all).contains("None:"));
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::scenario::{FeedFault, sample};
+use crate::scenario::{Channel, FeedFault, SideRate, sample};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -61,7 +61,11 @@ fn what_is_not_believed_is_worth_a_watch() {
 
 fn clock(scenario: &Scenario) -> Vec<(f64, Tier)> {
     let changes = tiers(scenario, VariantName::Baseline, 1);
-    changes.iter().map(|change| (change.at_seconds / 3600.0, change.tier)).collect()
+    let mut clock: Vec<(f64, Tier)> =
+        changes.iter().map(|change| (change.at_seconds / 3600.0, change.tier)).collect();
+    // Between them the response alone may change.
+    clock.dedup_by_key(|(_, tier)| *tier);
+    clock
 }
 
 #[test]
@@ -107,6 +111,29 @@ fn what_is_to_come_is_not_known() {
     scenario.signals.insert(0, early);
     let first = tiers(&scenario, VariantName::Baseline, 1).remove(0);
     assert_eq!((first.tier, first.at_seconds, first.response), (Tier::Watch, 7200.0, Response::Nothing));
+}
+
+#[test]
+fn the_response_changes_when_an_announced_event_comes_near() {
+    let mut scenario = sample::sample();
+    scenario.duration = 60 * HOUR;
+    scenario.signals = vec![Signal { at: 2 * HOUR, go_live: Some(30 * HOUR), ..sample::signal("listing") }];
+    let changes = tiers(&scenario, VariantName::Baseline, 1);
+    let responses: Vec<(f64, Response)> =
+        changes.iter().map(|change| (change.at_seconds / 3600.0, change.response)).collect();
+    // Six hours before the start of trading, give or take a look.
+    let near =
+        |(hour, response): &(f64, Response)| (24.0..=24.5).contains(hour) && *response == Response::Expand;
+    assert!(responses.iter().any(near), "{responses:?}");
+}
+
+#[test]
+fn worry_calls_for_a_response_though_visits_fall() {
+    let mut scenario = sample::sample();
+    scenario.signals = vec![Signal { price: -0.4, volume: 3.0, ..sample::signal("crash") }];
+    scenario.side[0].rate = SideRate::Attention { base: 500.0, follows: Channel::Concern, gain: 2.0 };
+    let changes = tiers(&scenario, VariantName::Baseline, 1);
+    assert!(changes.iter().any(|change| change.response > Response::Monitor), "{changes:#?}");
 }
 
 #[test]
