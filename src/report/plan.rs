@@ -220,9 +220,9 @@ fn footer(overview: &Overview) -> String {
     let [returning, old_clusters, cached, reachable] =
         [returning, old_clusters, cached, reachable].map(|share| format!("{:.0}%", 100.0 * share));
     format!(
-        "population {least:.0} to {most:.0} modelled peers\n\
+        "population {least:.0} to {most:.0} modelled peers, each for a session (`funnel.session`), as trackers see them\n\
          visitors   {returning} return, {cached} with the assets in their cache; {old_clusters} from address clusters seen before\n\
-         clients    {reachable} can be reached by peers\narrivals   {}\nseed       {}\ndigest     {}\n\n{STEPS}",
+         clients    {reachable} can be reached by peers\narrivals   {}, each a visitor or a peer of the population with all its steps\nseed       {}\ndigest     {}\n\n{STEPS}",
         overview.arrivals, overview.seed, overview.digest
     )
 }

@@ -88,7 +88,7 @@ fn swarm(out: &mut String, overview: &Overview) {
         let _ = writeln!(out, "<polyline class=\"{class}\" points=\"{}\"/>", path(&peers, floor, top));
     }
     let middle = floor - STRIP / 2.0;
-    for (line, label) in (0..).zip(["swarms", "— leechers", "··· seeds"]) {
+    for (line, label) in (0..).zip(["peers", "— leechers", "··· seeds"]) {
         let class = if line == 0 { "" } else { "small" };
         text(out, (MARGIN, middle - 12.0 + f64::from(line) * LINE), class, label);
     }

@@ -94,8 +94,8 @@ pub fn text(name: &str, changes: &[TierChange], delivery: Delivery) -> String {
     for change in changes {
         // Writing to a String cannot fail.
         let _ =
-            writeln!(out, "{:<10}{:<9} {}", clock(change.at_seconds), change.tier.name(), reasons(change));
-        let _ = writeln!(out, "{:20}{}", "", outlook(change));
+            writeln!(out, "{:<13}{:<9} {}", clock(change.at_seconds), change.tier.name(), reasons(change));
+        let _ = writeln!(out, "{:23}{}", "", outlook(change));
     }
     let Delivery { made, arrived, unseen } = delivery;
     if arrived < made {
@@ -186,10 +186,10 @@ mod tests {
         let all = Delivery { made: 5, arrived: 5, unseen: 0 };
         let told = text("sample", &tiers(&scenario, VariantName::Baseline, 1), all);
         for part in [
-            "T+06:00   scale     listing (price +12%), listing (volume 3.20x), listing (mentions 5.00x), listing (listing)\n",
+            "T+06:00      scale     listing (price +12%), listing (volume 3.20x), listing (mentions 5.00x), listing (listing)\n",
             "market-driven burst; up to ",
             "within 6 h: extra seedboxes, higher queue limits, tell finance; intensity 12.0\n",
-            "T+12:00   prepare   listing (listing), listing (trading); scale takes two confirming signals besides the price, \
+            "T+12:00      prepare   listing (listing), listing (trading); scale takes two confirming signals besides the price, \
              there is listing alone\n",
         ] {
             assert!(told.contains(part), "{part:?} is not in\n{told}");
