@@ -13,7 +13,7 @@ use squall::profile::HttpVersion::{One, Three, Two};
 use squall::profile::{HttpEndpoint, Target};
 use squall::scenario::Scenario;
 use support::conformity::shown;
-use support::daemon::{Daemon, await_listener, free_port, program};
+use support::daemon::{Daemon, await_listener, free_port, program_installed};
 use support::web::{PIECES, Site, log_lines, plain};
 use support::{PATIENCE, local, perform_as, scenario, target, visitor, world_of};
 
@@ -26,7 +26,7 @@ struct Caddy {
 
 /// caddy with a configuration of its own, which keeps it to itself; `None` where it is not installed.
 fn caddy() -> Option<Caddy> {
-    if !program("caddy") {
+    if !program_installed("caddy") {
         return None;
     }
     let site = Site::new();

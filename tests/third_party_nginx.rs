@@ -13,7 +13,7 @@ use squall::profile::HttpVersion::{One, Two};
 use squall::profile::{HttpEndpoint, Target};
 use squall::scenario::Scenario;
 use support::conformity::shown;
-use support::daemon::{Daemon, await_listener, free_port, program};
+use support::daemon::{Daemon, await_listener, free_port, program_installed};
 use support::web::{PIECES, Site, log_lines, plain};
 use support::{PATIENCE, local, perform_as, scenario, target, visitor, world_of};
 
@@ -27,7 +27,7 @@ struct Nginx {
 
 /// nginx as one process with a configuration of its own; `None` where it is not installed.
 fn nginx() -> Option<Nginx> {
-    if !program("nginx") {
+    if !program_installed("nginx") {
         return None;
     }
     let site = Site::new();

@@ -14,7 +14,7 @@ use squall::journey::{Cause, Kind, Oddity, Operation};
 use squall::plan::AnnounceEvent;
 use squall::profile::{Tracker, TrackerKind};
 use support::conformity::shown;
-use support::daemon::{Daemon, free_port, program};
+use support::daemon::{Daemon, free_port, program_installed};
 use support::{PATIENCE, local, peers, perform, scenario, target, world, world_of};
 
 const KNOWN: [u8; 20] = [0x5a; 20];
@@ -91,7 +91,7 @@ async fn a_life(address: SocketAddr, kind: TrackerKind) {
 
 #[test]
 fn announces_are_understood() {
-    if !program("opentracker") {
+    if !program_installed("opentracker") {
         return;
     }
     // It gives up root for an unprivileged user, who must be able to read its directory.

@@ -199,8 +199,10 @@ pub fn tiers(scenario: &Scenario, variant: VariantName, seed: u64) -> Vec<TierCh
         (1..).map(|n| LOOK * n).take_while(|look| *look < scenario.duration).collect();
     let (mut changes, mut tier, mut response) = (Vec::new(), Tier::Calm, Response::Nothing);
     let mut outlook = Outlook::new(scenario, variant);
-    while let Some(now) = earliest(&mut decisions, &mut looks).filter(|(now, _)| *now < scenario.duration) {
-        let (now, decides) = now;
+    while let Some((now, decides)) = earliest(&mut decisions, &mut looks) {
+        if now >= scenario.duration {
+            break;
+        }
         let counts = |it: &&Observation| (it.seen..it.seen + holds(it.metric)).contains(&now);
         let assessment = assess(feed.iter().filter(counts));
         let before = (tier, response);
@@ -255,8 +257,8 @@ struct Outlook<'a> {
 impl<'a> Outlook<'a> {
     fn new(scenario: &'a Scenario, variant: VariantName) -> Self {
         let known = Scenario { confounders: Vec::new(), signals: Vec::new(), ..scenario.clone() };
-        let (expected, normal) = (Demand::new(&known, variant), Demand::new(&known, variant));
-        Self { scenario, variant, known, expected, normal }
+        let normal = Demand::new(&known, variant);
+        Self { scenario, variant, known, expected: normal.clone(), normal }
     }
 
     /// Takes in what was seen by now.

@@ -250,7 +250,7 @@ impl Walker<'_> {
             };
             self.search.node.holders.borrow_mut().extend(lookup.holders().map(holder));
         }
-        for (oddity, times) in self.port.strays() {
+        for (oddity, times) in self.network().pool.strays() {
             self.meter.odd(oddity, times);
         }
         found

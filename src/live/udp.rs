@@ -154,11 +154,6 @@ struct Pending {
 }
 
 impl Port {
-    /// The datagrams on this worker's sockets that nobody waited for, since this was last asked.
-    pub(super) fn strays(&self) -> Vec<(Oddity, u32)> {
-        self.strays.take()
-    }
-
     fn stray(&self, oddity: Oddity) {
         let mut strays = self.strays.borrow_mut();
         match strays.iter_mut().find(|(other, _)| *other == oddity) {

@@ -44,13 +44,6 @@ pub(crate) fn installed(what: &str, there: bool) -> bool {
     there
 }
 
-/// Whether there is a program of this name.
-pub(crate) fn program(name: &str) -> bool {
-    let mut places = vec!["/usr/sbin".into()];
-    places.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
-    installed(name, places.iter().any(|place: &std::path::PathBuf| place.join(name).exists()))
-}
-
 /// Returns once something takes connections there.
 pub(crate) fn await_listener(address: SocketAddr) {
     let begin = std::time::Instant::now();
