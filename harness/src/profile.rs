@@ -25,6 +25,8 @@ pub(crate) struct Fleet {
     pub(crate) seedbox: SocketAddrV4,
     /// Names and info-hashes in hexadecimal.
     pub(crate) content: Vec<(String, String)>,
+    /// What the content is computed from.
+    pub(crate) seed: u64,
     pub(crate) processes: Vec<(Layer, u32)>,
 }
 
@@ -80,6 +82,7 @@ struct Content<'a> {
     name: &'a str,
     info_hash: &'a str,
     torrent: String,
+    seed: u64,
 }
 
 #[derive(Serialize)]
@@ -107,7 +110,7 @@ pub(crate) fn toml(fleet: &Fleet) -> Result<String, toml::ser::Error> {
         tracker: [Tracker { address: fleet.tracker }],
         dht: Dht { bootstrap: &fleet.dht[..fleet.dht.len().min(BOOTSTRAP)], k: NODES_OF_AN_ANSWER },
         swarm: Swarm { stand_in_port: fleet.seedbox.port(), peers: [fleet.seedbox] },
-        content: fleet.content.iter().map(content).collect(),
+        content: fleet.content.iter().map(|item| content(item, fleet.seed)).collect(),
         process: fleet
             .processes
             .iter()
@@ -118,6 +121,6 @@ pub(crate) fn toml(fleet: &Fleet) -> Result<String, toml::ser::Error> {
     toml::to_string(&profile)
 }
 
-fn content((name, info_hash): &(String, String)) -> Content<'_> {
-    Content { name, info_hash, torrent: format!("/torrents/{name}.torrent") }
+fn content((name, info_hash): &(String, String), seed: u64) -> Content<'_> {
+    Content { name, info_hash, torrent: format!("/torrents/{name}.torrent"), seed }
 }

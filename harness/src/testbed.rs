@@ -121,7 +121,7 @@ fn start(options: &Options) -> Result<(Fleet, [Process; 5]), TestbedError> {
     let index = IndexAssignment { items: items(options, &torrents), tracker: tracker_address };
     let metadata = MetadataAssignment { torrents: torrents.clone(), tracker: tracker_address };
     let seedbox = SeedboxAssignment {
-        seed: options.seed,
+        seed: content_seed(options),
         torrents: torrents.clone(),
         tracker: tracker_address,
         dht: dht_addresses.clone(),
@@ -140,6 +140,7 @@ fn start(options: &Options) -> Result<(Fleet, [Process; 5]), TestbedError> {
         dht: dht_addresses,
         seedbox: seedbox_address,
         content: torrents.iter().map(|torrent| (torrent.name.clone(), torrent.hex())).collect(),
+        seed: content_seed(options),
         processes: processes.iter().map(|process| (process.layer(), process.pid())).collect(),
     };
     Ok((fleet, processes))
@@ -152,12 +153,17 @@ fn end(mut processes: [Process; 5]) {
     processes.iter_mut().for_each(|process| process.wait_until(deadline));
 }
 
+/// What the content is computed from: a number that a profile can name.
+const fn content_seed(options: &Options) -> u64 {
+    options.seed & u32::MAX as u64
+}
+
 fn torrents(options: &Options) -> Result<Vec<Torrent>, TestbedError> {
     let failed = |name: &str, error| TestbedError::Content { reason: format!("`{name}`: {error:#}") };
     options
         .content
         .iter()
-        .map(|item| Torrent::new(options.seed, item).map_err(|error| failed(&item.name, error)))
+        .map(|item| Torrent::new(content_seed(options), item).map_err(|error| failed(&item.name, error)))
         .collect()
 }
 

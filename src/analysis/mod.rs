@@ -19,7 +19,7 @@ mod tests;
 pub use summary::*;
 pub use verdict::Verdict;
 
-use crate::journey::Kind;
+use crate::journey::{Kind, Swarm};
 use crate::plan::Stage;
 use crate::profile::Layer;
 use crate::record::{Counts, KindRow, Recording, Traffic};
@@ -37,7 +37,11 @@ pub fn analyse(recording: &Recording) -> Summary {
     let layers: Vec<_> =
         Layer::ALL.into_iter().map(|layer| layer_summary(recording, layer)).filter(is_there).collect();
     let mut journeys = Counts::default();
-    recording.rows.iter().for_each(|row| journeys += &row.journeys);
+    let mut swarm = Swarm::default();
+    for row in &recording.rows {
+        journeys += &row.journeys;
+        swarm += &row.swarm;
+    }
     let stage = |stage: Stage| StageSummary {
         stage,
         flow: flow::flow(recording, |kind| kind.stage() == stage && !kind.is_part()),
@@ -65,6 +69,7 @@ pub fn analyse(recording: &Recording) -> Summary {
         resources,
         foreign_peers: traffic.foreign,
         web: traffic.web,
+        swarm,
         oddities: traffic.oddities,
         breakdown: groups::named(&recording.breakdown, &recording.manifest),
     }

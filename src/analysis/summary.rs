@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::journey::{Cause, Kind, Oddity, Web};
+use crate::journey::{Cause, Kind, Oddity, Swarm, Web};
 use crate::plan::Stage;
 use crate::profile::Layer;
 use crate::record::{Counts, Manifest, Tally};
@@ -54,6 +54,8 @@ pub struct Summary {
     pub foreign_peers: u64,
     /// What the HTTP exchanges were like.
     pub web: Web,
+    /// What the visitors' part in the swarms was like.
+    pub swarm: Swarm,
     /// What was noticed about answers, and how often.
     pub oddities: BTreeMap<Oddity, u64>,
     /// Self-check by Little's law; `None` where too little was in flight to tell.

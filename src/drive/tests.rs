@@ -163,7 +163,7 @@ impl Books {
                 assert!(seen.due <= seen.released && seen.started <= seen.ended, "{seen:?}");
                 self.kinds.entry(seen.kind).or_default().settle(seen.settled);
             }
-            Event::Part(_) => {}
+            Event::Part(_) | Event::Swarm(..) => {}
         }
     }
 

@@ -131,6 +131,8 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
             let now = self.world.now();
             if clock != Some(now.second()) {
                 clock = Some(now.second());
+                // What was counted lies in the second that is over.
+                self.tell_swarm(Tick(now.0 - now.0 % 1_000_000_000) - Duration::from_nanos(1));
                 (self.observe)(Event::Clock(now));
             }
             match stop.level() {
@@ -158,6 +160,13 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
             self.take_outcomes(until).await;
         }
         self.cut();
+    }
+
+    fn tell_swarm(&mut self, until: Tick) {
+        let swarm = self.world.swarm();
+        if !swarm.is_empty() {
+            (self.observe)(Event::Swarm(until, Box::new(swarm)));
+        }
     }
 
     /// Releases what is due; when the next arrival is.
@@ -320,6 +329,7 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
             self.world.release(id);
             (self.observe)(Event::JourneyEnded(now, Settled::Cut));
         }
+        self.tell_swarm(now);
         (self.observe)(Event::Clock(now));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::journey::{Cause, Kind, Oddity, Operation, Outcome, Visitor, Web};
+use crate::journey::{Cause, Kind, Oddity, Operation, Outcome, Swarm, Visitor, Web};
 use crate::plan::Stage;
 use crate::unit::Tick;
 
@@ -30,6 +30,11 @@ pub trait World {
     /// The journey is over: closes its connections, forgets its state. Operations of it that are still under way give no outcome.
     fn release(&mut self, journey: JourneyId);
 
+    /// What the visitors' part in the swarms was like since this was last asked: connections live between operations, and go on after them.
+    fn swarm(&mut self) -> Swarm {
+        Swarm::default()
+    }
+
     /// The next outcome, or `None` once the clock has reached `until`. Live: sleeps or polls; model: jumps.
     fn wait(&mut self, until: Tick) -> impl Future<Output = Option<(OpId, Outcome)>>;
 }
@@ -55,6 +60,8 @@ pub enum Event {
     Shed(Kind, Tick, Shed),
     /// A released operation ended.
     Settled(Observation),
+    /// What the visitors' part in the swarms was like, up to this tick.
+    Swarm(Tick, Box<Swarm>),
     /// A part of an operation ended. `due` and `released` equal `started`.
     Part(Observation),
 }

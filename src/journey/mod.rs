@@ -15,6 +15,7 @@ mod oddity;
 mod operation;
 mod stage;
 mod stages;
+mod swarm;
 #[cfg(test)]
 mod tests;
 mod way;
@@ -24,5 +25,6 @@ pub use intent::intended;
 pub use oddity::Oddity;
 pub use operation::{Cause, Kind, Operation, Outcome, Part, Peer, Reply, Service, Visitor};
 pub use stage::{Names, Rules};
+pub use swarm::Swarm;
 pub use way::{Action, Journey};
 pub use web::Web;

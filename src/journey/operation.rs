@@ -35,6 +35,8 @@ pub struct Visitor {
     pub cached: bool,
     /// Whether peers can connect to it.
     pub reachable: bool,
+    /// Whether it is going to fetch the content: then it is a peer itself. Others only announce that there is one.
+    pub transfers: bool,
 }
 
 /// A peer's address.

@@ -101,6 +101,7 @@ impl Journey {
             returning: arrival.cohort == Cohort::Returning,
             cached: arrival.cached,
             reachable: arrival.reachable,
+            transfers: arrival.steps.iter().any(|step| matches!(step.what, What::Transfer { .. })),
         };
         let size = rules.sizes.get(usize::from(arrival.content)).copied().unwrap_or(0);
         let mut facts = Facts { size, ..Facts::default() };

@@ -26,6 +26,7 @@ pub(super) fn target(address: SocketAddr) -> Target {
             name: "release".to_owned(),
             info_hash: [7; 20],
             torrent_path: "/release.torrent".to_owned(),
+            seed: None,
         }],
         envelope: Envelope::default(),
         processes: Vec::new(),

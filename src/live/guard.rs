@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 use crate::journey::Cause;
 use crate::profile::{Authorization, HttpEndpoint, Target};
@@ -182,9 +182,31 @@ impl Guard {
             return Err(Cause::Foreign);
         }
         let stream = open(address, source).await.map_err(|error| cause(&error))?;
-        stream.set_nodelay(true).map_err(|error| cause(&error))?;
-        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).map_err(|error| cause(&error))?;
-        Ok(Connection(stream))
+        prepared(stream).map_err(|error| cause(&error))
+    }
+
+    /// Listens for peers. `loopback` binds to the loopback device, so that nobody outside can connect whatever the address.
+    ///
+    /// # Errors
+    /// The system's, where it gives no socket.
+    pub(super) fn listen(&self, local: SocketAddr, loopback: bool) -> io::Result<TcpListener> {
+        let socket = if local.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if loopback {
+            socket.bind_device(Some(b"lo"))?;
+        }
+        if local.is_ipv6() {
+            socket2::SockRef::from(&socket).set_only_v6(true)?;
+        }
+        socket.bind(local)?;
+        socket.listen(BACKLOG)
+    }
+
+    /// Takes a connection that a peer opened, where the peer's address is allowed.
+    pub(super) fn accepted(&self, stream: TcpStream, from: SocketAddr) -> Option<Connection> {
+        if !self.allows(from) {
+            return None;
+        }
+        prepared(stream).ok()
     }
 
     /// Opens a UDP socket on a free port of this address.
@@ -239,6 +261,15 @@ fn socket(local: IpAddr) -> io::Result<std::net::UdpSocket> {
     // Thousands of answers can arrive between two turns of the worker; the system caps this at its own limit.
     socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
     Ok(socket)
+}
+
+/// Peers that wait to be accepted.
+const BACKLOG: u32 = 1_024;
+
+fn prepared(stream: TcpStream) -> io::Result<Connection> {
+    stream.set_nodelay(true)?;
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    Ok(Connection(stream))
 }
 
 /// Connects, from a port of the system's choice.
@@ -327,6 +358,16 @@ pub(super) fn cause(error: &io::Error) -> Cause {
 /// generator's 28,000 ports for a minute. That state belongs to the visitors' machines, which here are all one.
 #[derive(Debug)]
 pub(super) struct Connection(TcpStream);
+
+impl Connection {
+    /// The address on this side.
+    ///
+    /// # Errors
+    /// The system's, where the connection is gone.
+    pub(super) fn local_ip(&self) -> io::Result<IpAddr> {
+        Ok(self.0.local_addr()?.ip())
+    }
+}
 
 impl Drop for Connection {
     fn drop(&mut self) {

@@ -1,5 +1,7 @@
 //! Info dictionaries (BEP 3): how a torrent is cut into pieces.
 
+use std::rc::Rc;
+
 use serde::Deserialize;
 use sha1::{Digest, Sha1};
 
@@ -18,6 +20,7 @@ pub(super) struct Layout {
     piece_length: u32,
     size: u64,
     hashes: Vec<[u8; 20]>,
+    info: Rc<[u8]>,
 }
 
 #[derive(Deserialize)]
@@ -55,8 +58,8 @@ impl Layout {
         Self::parse(info).ok_or(Cause::Malformed)
     }
 
-    fn parse(info: &[u8]) -> Option<Self> {
-        let info: Info = bencode::decode(info)?;
+    fn parse(raw: &[u8]) -> Option<Self> {
+        let info: Info = bencode::decode(raw)?;
         let size = match (info.length, info.files) {
             (Some(length), None) => length,
             (None, Some(files)) => files.iter().try_fold(0_u64, |sum, file| sum.checked_add(file.length))?,
@@ -71,7 +74,18 @@ impl Layout {
             piece_length: u32::try_from(info.piece_length).ok()?,
             size,
             hashes: hashes.to_vec(),
+            info: raw.into(),
         })
+    }
+
+    /// The raw info dictionary.
+    pub(super) fn info(&self) -> &[u8] {
+        &self.info
+    }
+
+    /// Bytes of every piece but the last.
+    pub(super) fn piece_length(&self) -> u32 {
+        self.piece_length
     }
 
     /// Number of pieces.

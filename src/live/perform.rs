@@ -12,7 +12,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::SplitMix64;
 
-use crate::journey::{Cause, Operation, Peer, Reply, Visitor};
+use crate::journey::{Cause, Operation, Peer, Reply, Swarm, Visitor};
 use crate::plan::AnnounceEvent;
 use crate::profile::{Client, ContentItem, HttpVersion, Target};
 use crate::scenario::Scenario;
@@ -20,16 +20,17 @@ use crate::scenario::Scenario;
 use super::announce::{Announcer, Asker, Contact, RETRANSMIT};
 use super::dht::{Dht, OwnNode, Search};
 use super::dns::{Stub, StubTimes, Wanted};
+use super::client::{self, Clients, Persona, Seat};
 use super::http::{Agent, Browser, Kept, Request};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
-use super::peer::{Introduction, PeerConnection};
-use super::shaper::Bucket;
+use super::torrent::Generator;
 use super::tracker::Announce;
+use super::udp::source;
 use super::{Clock, Guard, LiveConfig};
 
-/// Peers that are tried in one operation.
-const MAX_TRIED: usize = 8;
+/// Peers that a client serves at a time, beside the one by chance (BEP 3).
+const SLOTS: usize = 4;
 /// Layouts that a worker remembers.
 const MAX_LAYOUTS: usize = 1_024;
 /// What stays as it is in a path segment (RFC 3986 unreserved).
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     announcer: Announcer,
     dht: Dht,
     stub: Stub,
+    clients: Rc<Clients>,
+    worker: u32,
     layouts: RefCell<HashMap<[u8; 20], Rc<Layout>>>,
 }
 
@@ -53,7 +56,7 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     page: RefCell<Kept>,
-    peer: RefCell<Option<(PeerConnection, Bucket)>>,
+    seat: RefCell<Option<Seat>>,
     tracker: Contact,
     node: OwnNode,
 }
@@ -79,7 +82,14 @@ impl Shared {
         let agent = Agent::new(&target, Arc::clone(&guard))?;
         let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
         let stub = Stub::new(Arc::clone(&guard), clock, resolvers, worker, StubTimes::USUAL);
-        Ok(Self { target, scenario, guard, clock, agent, announcer, dht, stub, layouts: RefCell::default() })
+        let clients = Clients::open(&guard, clock, &target)?;
+        let layouts = RefCell::default();
+        Ok(Self { target, scenario, guard, clock, agent, announcer, dht, stub, clients, worker, layouts })
+    }
+
+    /// What the visitors' part in the swarms was like since this was last asked.
+    pub(super) fn swarm(&self) -> Swarm {
+        self.clients.tally()
     }
 
     /// Performs one operation. An index that the target or the scenario does not have is [`Cause::Local`], and so is an operation beyond
@@ -133,11 +143,13 @@ impl Shared {
                 let Identity { peer_id, key, port, .. } = self.identity(visitor, client);
                 let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
                 let (info_hash, numwant) = (item.info_hash, numwant.unwrap_or(usual));
+                let player = visitor.transfers.then(|| self.player(visitor, item, client, connections)).transpose()?;
+                let uploaded = player.as_ref().map_or(0, |player| player.uploaded());
                 let announce =
-                    Announce { info_hash, peer_id, downloaded, left, uploaded: 0, event, key, numwant, port };
+                    Announce { info_hash, peer_id, downloaded, left, uploaded, event, key, numwant, port };
                 let asker = Asker { seed: visitor.seed, source: visitor.source, client };
                 let peers = self.announcer.announce(asker, &announce, &connections.tracker, meter).await?;
-                self.admit(peers, meter)
+                self.admit(peers, connections, meter)
             }
             Operation::Lookup { announce } => {
                 let search = search(visitor, client, item, connections);
@@ -146,7 +158,7 @@ impl Shared {
                 if peers.is_empty() && !announce {
                     return Err(Cause::NoPeers);
                 }
-                self.admit(peers, meter)
+                self.admit(peers, connections, meter)
             }
             Operation::AnnouncePeer => {
                 let port = self.identity(visitor, client).port;
@@ -158,22 +170,72 @@ impl Shared {
                 Ok(Reply::Done)
             }
             Operation::PeerMetadata { peers } => {
-                let fetch = async |mut peer: PeerConnection| peer.metadata(meter).await;
-                let layout = self.try_peers(visitor, &peers, None, meter, fetch).await?;
+                let player = self.player(visitor, item, client, connections)?;
+                self.introduce(visitor, client, &player, &peers, meter)?;
+                let layout = player.metadata(meter).await?;
                 self.remember(item, &layout);
                 Ok(layout.reply())
             }
-            Operation::Handshake { peers } => self.handshake(visitor, item, &peers, connections, meter).await,
-            Operation::Piece { index, until } => {
-                let kept = connections.peer.take();
-                // Without a connection there is nobody to ask: the journey did not wait for a handshake.
-                let (mut peer, mut line) = kept.ok_or(Cause::NoPeers)?;
-                peer.piece(index..until, &mut line, self.clock, meter).await?;
-                // The last piece ends the connection, as between any two peers that need nothing of each other.
-                connections.peer.replace(Some((peer, line)).filter(|_| index + 1 < until));
+            Operation::Handshake { peers } => {
+                let player = self.player(visitor, item, client, connections)?;
+                self.introduce(visitor, client, &player, &peers, meter)?;
+                let layout = player.ready(meter).await?;
+                self.remember(item, &layout);
+                Ok(Reply::Handshake { pieces: layout.pieces(), size: layout.size() })
+            }
+            Operation::Piece { until, .. } => {
+                let player = self.player(visitor, item, client, connections)?;
+                player.piece(until, meter).await?;
                 Ok(Reply::Done)
             }
         }
+    }
+
+    /// The visitor's BitTorrent client, which lives as long as its journey.
+    fn player(
+        &self,
+        visitor: &Visitor,
+        item: &ContentItem,
+        client: &Client,
+        connections: &Connections,
+    ) -> Result<Rc<client::Client>, Cause> {
+        let mut seat = connections.seat.borrow_mut();
+        if let Some(seat) = seat.as_ref() {
+            return Ok(Rc::clone(seat.client()));
+        }
+        let access = &self.scenario.access.members.get(usize::from(visitor.access)).ok_or(Cause::Local)?.0;
+        let Identity { peer_id, random, .. } = self.identity(visitor, client);
+        let tracker = self.target.trackers.first().map(|tracker| tracker.address);
+        let persona = Persona {
+            info_hash: item.info_hash,
+            peer_id,
+            client: client.user_agent.as_str().into(),
+            slots: SLOTS,
+            reachable: visitor.reachable,
+            address: tracker.and_then(|tracker| source(tracker, self.worker, visitor.source)),
+            line: (access.down, access.up),
+            random,
+        };
+        let layout = self.layouts.borrow().get(&item.info_hash).cloned();
+        Ok(Rc::clone(seat.insert(self.clients.start(persona, layout)).client()))
+    }
+
+    /// Tells a visitor's client of peers, in an order of its own: everybody knows the same few, and must not load the same one first.
+    fn introduce(
+        &self,
+        visitor: &Visitor,
+        client: &Client,
+        player: &Rc<client::Client>,
+        peers: &[Peer],
+        meter: &Meter,
+    ) -> Result<(), Cause> {
+        let mut allowed = self.allowed(peers, meter);
+        if allowed.is_empty() && !peers.is_empty() {
+            return Err(Cause::Foreign);
+        }
+        allowed.shuffle(&mut self.identity(visitor, client).random);
+        player.meet(&allowed, true);
+        Ok(())
     }
 
     /// An asset on the connection of its page.
@@ -217,69 +279,13 @@ impl Shared {
         Ok(layout.reply())
     }
 
-    async fn handshake(
-        &self,
-        visitor: &Visitor,
-        item: &ContentItem,
-        peers: &[Peer],
-        connections: &Connections,
-        meter: &Meter,
-    ) -> Result<Reply, Cause> {
-        let access = &self.scenario.access.members.get(usize::from(visitor.access)).ok_or(Cause::Local)?.0;
-        let layout = self.layouts.borrow().get(&item.info_hash).cloned();
-        connections.peer.take();
-        let ready = async |mut peer: PeerConnection| {
-            let layout = peer.ready(meter).await?;
-            Ok((peer, layout))
-        };
-        let (peer, layout) = self.try_peers(visitor, peers, layout, meter, ready).await?;
-        self.remember(item, &layout);
-        let line = Bucket::new(access.down, self.clock.now());
-        connections.peer.replace(Some((peer, line)));
-        Ok(Reply::Handshake { pieces: layout.pieces(), size: layout.size() })
-    }
-
-    /// Tries peers until `each` succeeds with one, in an order that is the visitor's own: everybody knows the same few, and must not
-    /// load the same one first. All but the last share patience evenly, so that one that is silent does not use up all of it.
-    async fn try_peers<T>(
-        &self,
-        visitor: &Visitor,
-        peers: &[Peer],
-        layout: Option<Rc<Layout>>,
-        meter: &Meter,
-        mut each: impl AsyncFnMut(PeerConnection) -> Result<T, Cause>,
-    ) -> Result<T, Cause> {
-        let client = self.client(visitor).ok_or(Cause::Local)?;
-        let item = self.item(visitor).ok_or(Cause::Local)?;
-        let Identity { peer_id, mut random, .. } = self.identity(visitor, client);
-        let who = Introduction { info_hash: item.info_hash, peer_id, client: &client.user_agent };
-        let mut allowed = self.allowed(peers, meter);
-        allowed.shuffle(&mut random);
-        allowed.truncate(MAX_TRIED);
-        let share = self.scenario.funnel.patience / u32::try_from(allowed.len()).unwrap_or(1).max(1);
-        let mut last = if peers.is_empty() || !allowed.is_empty() { Cause::NoPeers } else { Cause::Foreign };
-        for (n, &address) in allowed.iter().enumerate() {
-            meter.set_overdue(Cause::Timeout);
-            let work = async {
-                let peer = PeerConnection::open(&self.guard, address, &who, layout.clone(), meter).await?;
-                each(peer).await
-            };
-            if n + 1 == allowed.len() {
-                return work.await;
-            }
-            match tokio::time::timeout(share, work).await {
-                Ok(Ok(found)) => return Ok(found),
-                Ok(Err(cause)) => last = cause,
-                Err(_) => last = Cause::Timeout,
-            }
-        }
-        Err(last)
-    }
-
     /// The peers that a journey may use; those outside the allowed networks are counted and dropped.
-    fn admit(&self, peers: Vec<Peer>, meter: &Meter) -> Result<Reply, Cause> {
+    fn admit(&self, peers: Vec<Peer>, connections: &Connections, meter: &Meter) -> Result<Reply, Cause> {
         let allowed = self.allowed(&peers, meter);
         let usable = peers.iter().filter(|peer| peer.port() != 0).count();
+        if let Some(seat) = connections.seat.borrow().as_ref() {
+            seat.client().hear(&allowed);
+        }
         if allowed.is_empty() && usable > 0 { Err(Cause::Foreign) } else { Ok(Reply::Peers(allowed)) }
     }
 
@@ -292,8 +298,13 @@ impl Shared {
 
     fn remember(&self, item: &ContentItem, layout: &Rc<Layout>) {
         let mut layouts = self.layouts.borrow_mut();
-        if layouts.len() < MAX_LAYOUTS {
-            layouts.entry(item.info_hash).or_insert_with(|| Rc::clone(layout));
+        if layouts.len() >= MAX_LAYOUTS || layouts.contains_key(&item.info_hash) {
+            return;
+        }
+        layouts.insert(item.info_hash, Rc::clone(layout));
+        if let Some(seed) = item.seed {
+            let generator = Generator::new(seed, &item.name);
+            self.clients.store().generate(item.info_hash, generator, layout.piece_length());
         }
     }
 
@@ -314,7 +325,13 @@ impl Shared {
         let key = random.next_u32();
         // Any port that needs no privilege.
         let own = 1_024 + (random.next_u32() % (65_536 - 1_024)) as u16;
-        Identity { peer_id, key, port: self.target.stand_in_port.unwrap_or(own), random }
+        let port = match visitor.transfers {
+            true if visitor.reachable => self.clients.port(),
+            // It cannot be reached there or elsewhere, and its client does not know.
+            true => own,
+            false => self.target.stand_in_port.unwrap_or(own),
+        };
+        Identity { peer_id, key, port, random }
     }
 }
 

@@ -6,9 +6,6 @@ use crate::unit::Tick;
 
 use super::wire::BLOCK;
 
-/// Requests that are kept under way at least, and at most.
-const PIPELINE: (u32, u32) = (4, 64);
-
 /// What a line takes at once: 20 ms of its rate (the depth of a common home router's queue), at least a few requests.
 const BURST: f64 = 0.02;
 const LEAST_BURST: f64 = 4.0 * BLOCK as f64;
@@ -29,16 +26,15 @@ impl Bucket {
         Self { rate: rate.max(1.0), burst, level: burst, at: now }
     }
 
-    /// Requests for 16 KiB to keep under way: what the line delivers in a second, from 4 to 64 (1 MiB). Real clients size their queue
-    /// alike (libtorrent's `request_queue_time` is three seconds of the peer's rate, and at most 500 requests); one second of the line
-    /// outlasts any round trip, and more would only wait in the peer.
-    pub(super) fn pipeline(&self) -> u32 {
-        let (least, most) = PIPELINE;
-        ((self.rate / f64::from(BLOCK)).ceil() as u32).clamp(least, most)
-    }
-
     /// Takes `bytes` where they may go now, else says how long they must wait. More than a whole burst waits for a full bucket.
     pub(super) fn take(&mut self, now: Tick, bytes: u32) -> Result<(), Duration> {
+        self.ready(now, bytes)?;
+        self.level -= f64::from(bytes);
+        Ok(())
+    }
+
+    /// Whether `bytes` may go now, else how long they must wait.
+    pub(super) fn ready(&mut self, now: Tick, bytes: u32) -> Result<(), Duration> {
         self.level = (self.level + self.rate * now.since(self.at).as_secs_f64()).min(self.burst);
         self.at = self.at.max(now);
         let missing = f64::from(bytes).min(self.burst) - self.level;
@@ -46,7 +42,6 @@ impl Bucket {
             // Rounded up by a nanosecond, so that waiting as told is enough.
             return Err(Duration::from_secs_f64(missing / self.rate) + Duration::from_nanos(1));
         }
-        self.level -= f64::from(bytes);
         Ok(())
     }
 }
@@ -70,12 +65,6 @@ mod tests {
         }
         let expected = 1e7 + LEAST_BURST;
         assert!((bytes as f64 - expected).abs() <= 16_384.0, "{bytes}");
-    }
-
-    #[test]
-    fn the_pipeline_holds_a_second_of_the_line() {
-        let pipeline = |rate| Bucket::new(rate, Tick::ZERO).pipeline();
-        assert_eq!([1.0, 65_537.0, 500_000.0, 1e6, 1e9].map(pipeline), [4, 5, 31, 62, 64]);
     }
 
     proptest! {

@@ -73,6 +73,11 @@ pub(super) fn source(towards: SocketAddr, worker: u32, visitor: u64) -> Option<I
     addresses.get(n as usize).copied().filter(|address| !address.is_unspecified())
 }
 
+/// Whether an address is one of those that visitors have on loopback, this worker's or another's.
+pub(super) fn is_visitors(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(ip) if matches!(ip.octets(), [127, 16..=143, ..]))
+}
+
 /// Finds the transaction id in a datagram; `None` where it cannot be an answer.
 pub(super) type Identify = fn(&[u8]) -> Option<u32>;
 

@@ -1,38 +1,57 @@
-//! The peer wire (BEP 3) with the extension protocol (BEP 10) and metadata exchange (BEP 9). By hand: the embedded testbed's seedbox
+//! The peer wire (BEP 3) with the Fast extension (BEP 6) and the extension protocol (BEP 10). By hand: the embedded testbed's seedbox
 //! is built on the one kept codec crate, which must not check itself.
 
-use serde::Deserialize;
+mod extension;
 
-use super::bencode;
+pub(super) use extension::{Introduction, METADATA_BLOCK, Offer, hello, metadata_block, metadata_reject, metadata_request, pex};
 
 /// The unit of requests (BEP 3).
 pub(super) const BLOCK: u32 = 16 << 10;
 /// Bytes of the handshake.
 pub(super) const HANDSHAKE: usize = 68;
+/// Bytes of a block's message before its data.
+pub(super) const BLOCK_HEAD: usize = 13;
 /// The longest message that is read: the bitfield of two million pieces. A block needs 16 KiB and 9 bytes.
 const MAX_MESSAGE: usize = 256 << 10;
-/// Our extension id for `ut_metadata`: what peers must put on metadata messages to us.
-const UT_METADATA: u8 = 1;
 const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
-/// A message from a peer.
+/// A part of a piece, as requests name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) piece: u32,
+    pub(super) begin: u32,
+    pub(super) length: u32,
+}
+
+/// A message from a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Message<'a> {
     KeepAlive,
     Choke,
     Unchoke,
+    Interested,
+    NotInterested,
     Have(u32),
     Bitfield(&'a [u8]),
+    Request(Span),
     Block {
         piece: u32,
         begin: u32,
         data: &'a [u8],
     },
-    /// An extension handshake: the peer's id for `ut_metadata` (0: none) and the size of its metadata.
-    Extensions {
-        ut_metadata: u8,
-        metadata_size: Option<u64>,
-    },
+    Cancel(Span),
+    /// BEP 6.
+    HaveAll,
+    /// BEP 6.
+    HaveNone,
+    /// BEP 6: the request will not be served.
+    Reject(Span),
+    /// BEP 6: the piece may be asked for in spite of a choke.
+    AllowedFast(u32),
+    /// An extension handshake.
+    Offer(Offer),
+    /// A request for a block of metadata (BEP 9).
+    MetadataRequest(u32),
     /// A block of metadata.
     MetadataBlock {
         block: u32,
@@ -40,7 +59,9 @@ pub(super) enum Message<'a> {
     },
     /// A refusal to send metadata.
     MetadataReject,
-    /// Anything that does not concern a visitor who only downloads.
+    /// Peers that somebody else knows (BEP 11).
+    Peers(Vec<std::net::SocketAddr>),
+    /// Anything that calls for nothing.
     Other,
 }
 
@@ -48,59 +69,109 @@ pub(super) enum Message<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Broken;
 
-/// Our handshake: the extension protocol and nothing else.
-pub(super) fn handshake(info_hash: &[u8; 20], peer_id: &[u8; 20]) -> [u8; HANDSHAKE] {
-    let mut bytes = [0; HANDSHAKE];
-    bytes[..20].copy_from_slice(PROTOCOL);
-    bytes[25] = 0x10;
-    bytes[28..48].copy_from_slice(info_hash);
-    bytes[48..].copy_from_slice(peer_id);
-    bytes
+/// What a handshake says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Handshake {
+    pub(super) info_hash: [u8; 20],
+    pub(super) peer_id: [u8; 20],
+    /// Whether the extension protocol is spoken (BEP 10).
+    pub(super) extended: bool,
+    /// Whether the Fast extension is spoken (BEP 6).
+    pub(super) fast: bool,
 }
 
-/// What a peer's handshake says: its info-hash, and whether it speaks the extension protocol.
-pub(super) fn read_handshake(bytes: &[u8; HANDSHAKE]) -> Result<([u8; 20], bool), Broken> {
-    let (protocol, rest) = bytes.split_at(20);
-    let (reserved, rest) = rest.split_at(8);
-    if protocol != PROTOCOL {
-        return Err(Broken);
+impl Handshake {
+    /// Ours: both extensions.
+    pub(super) const fn ours(info_hash: [u8; 20], peer_id: [u8; 20]) -> Self {
+        Self { info_hash, peer_id, extended: true, fast: true }
     }
-    let info_hash = rest.first_chunk().ok_or(Broken)?;
-    Ok((*info_hash, reserved.get(5).is_some_and(|byte| byte & 0x10 != 0)))
+
+    pub(super) fn encode(&self) -> [u8; HANDSHAKE] {
+        let mut bytes = [0; HANDSHAKE];
+        bytes[..20].copy_from_slice(PROTOCOL);
+        bytes[25] = if self.extended { 0x10 } else { 0 };
+        bytes[27] = if self.fast { 0x04 } else { 0 };
+        bytes[28..48].copy_from_slice(&self.info_hash);
+        bytes[48..].copy_from_slice(&self.peer_id);
+        bytes
+    }
+
+    /// # Errors
+    /// The bytes are no handshake.
+    pub(super) fn read(bytes: &[u8; HANDSHAKE]) -> Result<Self, Broken> {
+        let (protocol, rest) = bytes.split_at(20);
+        let (reserved, rest) = rest.split_at(8);
+        if protocol != PROTOCOL {
+            return Err(Broken);
+        }
+        let (info_hash, peer_id) = rest.split_first_chunk().ok_or(Broken)?;
+        Ok(Self {
+            info_hash: *info_hash,
+            peer_id: peer_id.try_into().map_err(|_| Broken)?,
+            extended: reserved.get(5).is_some_and(|byte| byte & 0x10 != 0),
+            fast: reserved.get(7).is_some_and(|byte| byte & 0x04 != 0),
+        })
+    }
 }
 
-/// Our extension handshake.
-pub(super) fn extension_handshake(out: &mut Vec<u8>, client: &str) {
-    let payload = format!("d1:md11:ut_metadatai{UT_METADATA}ee1:v{}:{client}e", client.len());
-    extended(out, 0, payload.as_bytes());
+/// Messages without a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plain {
+    Choke = 0,
+    Unchoke = 1,
+    Interested = 2,
+    NotInterested = 3,
+    HaveAll = 14,
+    HaveNone = 15,
 }
 
-/// A request for one block of metadata, under the peer's extension id.
-pub(super) fn metadata_request(out: &mut Vec<u8>, id: u8, block: u32) {
-    extended(out, id, format!("d8:msg_typei0e5:piecei{block}ee").as_bytes());
-}
-
-/// Interested.
-pub(super) fn interested(out: &mut Vec<u8>) {
-    out.extend([0, 0, 0, 1, 2]);
+pub(super) fn plain(out: &mut Vec<u8>, message: Plain) {
+    out.extend([0, 0, 0, 1, message as u8]);
 }
 
 /// Keep-alive.
 pub(super) const KEEP_ALIVE: [u8; 4] = [0; 4];
 
-/// A request for one block of a piece.
-pub(super) fn request(out: &mut Vec<u8>, piece: u32, begin: u32, length: u32) {
-    out.extend([0, 0, 0, 13, 6]);
-    out.extend(piece.to_be_bytes());
-    out.extend(begin.to_be_bytes());
-    out.extend(length.to_be_bytes());
+/// Messages that name a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Numbered {
+    Have = 4,
+    AllowedFast = 17,
 }
 
-fn extended(out: &mut Vec<u8>, id: u8, payload: &[u8]) {
-    // Payloads are ours, and short.
-    out.extend((payload.len() as u32 + 2).to_be_bytes());
-    out.extend([20, id]);
-    out.extend(payload);
+pub(super) fn numbered(out: &mut Vec<u8>, message: Numbered, piece: u32) {
+    out.extend([0, 0, 0, 5, message as u8]);
+    out.extend(piece.to_be_bytes());
+}
+
+/// Messages that name a part of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spanning {
+    Request = 6,
+    Cancel = 8,
+    Reject = 16,
+}
+
+pub(super) fn spanning(out: &mut Vec<u8>, message: Spanning, span: Span) {
+    out.extend([0, 0, 0, 13, message as u8]);
+    out.extend(span.piece.to_be_bytes());
+    out.extend(span.begin.to_be_bytes());
+    out.extend(span.length.to_be_bytes());
+}
+
+pub(super) fn bitfield(out: &mut Vec<u8>, bits: &[u8]) {
+    // Bounded by the metadata that fits in memory.
+    out.extend((bits.len() as u32 + 1).to_be_bytes());
+    out.push(5);
+    out.extend(bits);
+}
+
+/// The head of a block; its data comes behind it.
+pub(super) fn block_head(out: &mut Vec<u8>, span: Span) {
+    out.extend((span.length + 9).to_be_bytes());
+    out.push(7);
+    out.extend(span.piece.to_be_bytes());
+    out.extend(span.begin.to_be_bytes());
 }
 
 /// Cuts a byte stream into messages.
@@ -150,164 +221,40 @@ impl Frames {
 fn parse(body: &[u8]) -> Result<Message<'_>, Broken> {
     let Some((&id, payload)) = body.split_first() else { return Ok(Message::KeepAlive) };
     match id {
-        0 if payload.is_empty() => Ok(Message::Choke),
-        1 if payload.is_empty() => Ok(Message::Unchoke),
-        0 | 1 => Err(Broken),
-        4 => Ok(Message::Have(u32::from_be_bytes(payload.try_into().map_err(|_| Broken)?))),
+        0..=3 | 14 | 15 if !payload.is_empty() => Err(Broken),
+        0 => Ok(Message::Choke),
+        1 => Ok(Message::Unchoke),
+        2 => Ok(Message::Interested),
+        3 => Ok(Message::NotInterested),
+        4 => Ok(Message::Have(number(payload)?)),
         5 => Ok(Message::Bitfield(payload)),
+        6 => Ok(Message::Request(span(payload)?)),
         7 => {
             let (piece, rest) = payload.split_first_chunk().ok_or(Broken)?;
             let (begin, data) = rest.split_first_chunk().ok_or(Broken)?;
             Ok(Message::Block { piece: u32::from_be_bytes(*piece), begin: u32::from_be_bytes(*begin), data })
         }
-        20 => {
-            let (&id, payload) = payload.split_first().ok_or(Broken)?;
-            match id {
-                0 => parse_extensions(payload),
-                UT_METADATA => parse_metadata(payload),
-                _ => Ok(Message::Other),
-            }
-        }
-        // Interest, requests, cancels, DHT ports and messages of extensions that we did not offer.
+        8 => Ok(Message::Cancel(span(payload)?)),
+        14 => Ok(Message::HaveAll),
+        15 => Ok(Message::HaveNone),
+        16 => Ok(Message::Reject(span(payload)?)),
+        17 => Ok(Message::AllowedFast(number(payload)?)),
+        20 => extension::parse(payload),
+        // DHT ports, suggestions, and whatever we did not offer.
         _ => Ok(Message::Other),
     }
 }
 
-#[derive(Deserialize)]
-struct Extensions {
-    #[serde(default)]
-    m: Ids,
-    metadata_size: Option<u64>,
+fn number(payload: &[u8]) -> Result<u32, Broken> {
+    payload.try_into().map(u32::from_be_bytes).map_err(|_| Broken)
 }
 
-#[derive(Default, Deserialize)]
-struct Ids {
-    ut_metadata: Option<u8>,
-}
-
-fn parse_extensions(payload: &[u8]) -> Result<Message<'_>, Broken> {
-    let extensions: Extensions = bencode::decode(payload).ok_or(Broken)?;
-    Ok(Message::Extensions {
-        ut_metadata: extensions.m.ut_metadata.unwrap_or(0),
-        metadata_size: extensions.metadata_size,
-    })
-}
-
-#[derive(Deserialize)]
-struct Metadata {
-    msg_type: u8,
-    piece: u32,
-}
-
-fn parse_metadata(payload: &[u8]) -> Result<Message<'_>, Broken> {
-    let head = bencode::first_value(payload).ok_or(Broken)?;
-    let Metadata { msg_type, piece } = bencode::decode(head).ok_or(Broken)?;
-    match msg_type {
-        1 => Ok(Message::MetadataBlock { block: piece, data: payload.get(head.len()..).unwrap_or_default() }),
-        2 => Ok(Message::MetadataReject),
-        // Requests to us, and types that BEP 9 says to ignore.
-        _ => Ok(Message::Other),
-    }
+fn span(payload: &[u8]) -> Result<Span, Broken> {
+    let (numbers, []) = payload.as_chunks::<4>() else { return Err(Broken) };
+    let &[piece, begin, length] = numbers else { return Err(Broken) };
+    let [piece, begin, length] = [piece, begin, length].map(u32::from_be_bytes);
+    Ok(Span { piece, begin, length })
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn frames(bytes: &[u8]) -> Frames {
-        Frames { buffer: bytes.to_vec(), read: 0 }
-    }
-
-    fn framed(body: &[u8]) -> Vec<u8> {
-        [&u32::try_from(body.len()).unwrap().to_be_bytes()[..], body].concat()
-    }
-
-    #[test]
-    fn what_we_send_has_the_layout_of_the_specification() {
-        let hello = handshake(&[b'h'; 20], b"-SQ0001-abcdefghijkl");
-        let expected =
-            b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\0hhhhhhhhhhhhhhhhhhhh-SQ0001-abcdefghijkl".to_vec();
-        assert_eq!(hello.to_vec(), expected);
-        assert_eq!(read_handshake(&hello), Ok(([b'h'; 20], true)));
-        let mut out = Vec::new();
-        interested(&mut out);
-        request(&mut out, 1, BLOCK, 5);
-        metadata_request(&mut out, 9, 3);
-        extension_handshake(&mut out, "x/1");
-        let mut expected = b"\0\0\0\x01\x02\0\0\0\x0d\x06\0\0\0\x01\0\0\x40\0\0\0\0\x05".to_vec();
-        expected.extend(b"\0\0\0\x1b\x14\x09d8:msg_typei0e5:piecei3ee");
-        expected.extend(b"\0\0\0\x22\x14\x00d1:md11:ut_metadatai1ee1:v3:x/1e");
-        assert_eq!(out, expected);
-    }
-
-    #[test]
-    fn messages_are_read() {
-        let cases: [(&[u8], Message<'_>); 11] = [
-            (b"", Message::KeepAlive),
-            (b"\0", Message::Choke),
-            (b"\x01", Message::Unchoke),
-            (b"\x02", Message::Other),
-            (b"\x04\0\0\0\x07", Message::Have(7)),
-            (b"\x05\xff\x80", Message::Bitfield(b"\xff\x80")),
-            (b"\x07\0\0\0\x01\0\0\x40\0data", Message::Block { piece: 1, begin: BLOCK, data: b"data" }),
-            (
-                b"\x14\x00d1:md11:ut_metadatai3e6:ut_pexi1ee13:metadata_sizei99e1:pi6881ee",
-                Message::Extensions { ut_metadata: 3, metadata_size: Some(99) },
-            ),
-            (b"\x14\x00de", Message::Extensions { ut_metadata: 0, metadata_size: None }),
-            (
-                b"\x14\x01d8:msg_typei1e5:piecei2e10:total_sizei9eexyz",
-                Message::MetadataBlock { block: 2, data: b"xyz" },
-            ),
-            (b"\x14\x01d8:msg_typei2e5:piecei0ee", Message::MetadataReject),
-        ];
-        for (body, message) in cases {
-            assert_eq!(frames(&framed(body)).next(), Ok(Some(message)), "{body:?}");
-        }
-        for broken in
-            [&b"\x01x"[..], b"\x04\0\0", b"\x07\0\0\0\x01\0\0", b"\x14", b"\x14\x00x", b"\x14\x01de"]
-        {
-            assert_eq!(frames(&framed(broken)).next(), Err(Broken), "{broken:?}");
-        }
-        assert_eq!(frames(&[0, 4, 0, 1]).next(), Err(Broken), "longer than any message");
-    }
-
-    proptest! {
-        #[test]
-        fn any_cut_of_the_stream_gives_the_same_messages(
-            blocks in prop::collection::vec((any::<u32>(), prop::collection::vec(any::<u8>(), 0..300)), 1..8),
-            cut in 1_usize..400,
-        ) {
-            let bodies: Vec<Vec<u8>> = blocks
-                .iter()
-                .map(|(piece, data)| [&[7][..], &piece.to_be_bytes(), &[0; 4], data].concat())
-                .collect();
-            let stream: Vec<u8> = bodies.iter().flat_map(|body| framed(body)).collect();
-            let mut frames = Frames::default();
-            let mut seen = Vec::new();
-            for bytes in stream.chunks(cut) {
-                frames.space(cut).extend(bytes);
-                while let Some(message) = frames.next().unwrap() {
-                    let Message::Block { piece, begin: 0, data } = message else { panic!("{message:?}") };
-                    seen.push((piece, data.to_vec()));
-                }
-                frames.rest();
-            }
-            prop_assert_eq!(seen, blocks);
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = parse(&bytes);
-            let mut frames = frames(&bytes);
-            while let Ok(Some(_)) = frames.next() {}
-        }
-
-        #[test]
-        fn arbitrary_extension_payloads_never_panic(id in 0_u8..3, text in "[d1-9:melipsgtyc_za]{0,80}") {
-            let _ = parse(&[&[20, id], text.as_bytes()].concat());
-        }
-    }
-}
+mod tests;

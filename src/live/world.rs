@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use tokio::task::AbortHandle;
 
 use crate::drive::{JourneyId, OpId, World};
-use crate::journey::{Operation, Outcome, Visitor};
+use crate::journey::{Operation, Outcome, Swarm, Visitor};
 use crate::profile::Target;
 use crate::scenario::Scenario;
 use crate::unit::Tick;
@@ -113,6 +113,10 @@ impl World for LiveWorld {
 
     fn release(&mut self, journey: JourneyId) {
         self.journeys.remove(&journey);
+    }
+
+    fn swarm(&mut self) -> Swarm {
+        self.shared.swarm()
     }
 
     /// Outcomes first, so that they are taken even where the worker is late; a worker that is late gives its sockets a turn in between.

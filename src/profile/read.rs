@@ -202,12 +202,17 @@ fn content(table: &mut Table<'_>, names: &mut Names, hashes: &mut Names) -> Resu
     let name = table.required::<Name>("name", "Name in reports.");
     let info_hash = table.required::<InfoHash>("info_hash", "SHA-1 of the info dictionary.");
     let torrent = table.required::<UrlPath>("torrent", "Path of the `.torrent` on the metadata server.");
+    let seed = table.optional::<u32>(
+        "seed",
+        "Where the content is computed as the testbed does it: its seed. Visitors then need not keep it to give it to others.",
+    );
     let (name, info_hash) = (name?.0.0, info_hash?.0);
     let unique_name = names.claim(table, "name", &name);
     let unique_hash = hashes.claim(table, "info_hash", &hex(&info_hash));
     unique_name?;
     unique_hash?;
-    Ok(ContentItem { name, info_hash, torrent_path: torrent?.0.0 })
+    let seed = seed?.map(u64::from);
+    Ok(ContentItem { name, info_hash, torrent_path: torrent?.0.0, seed })
 }
 
 fn hex(bytes: &[u8]) -> String {

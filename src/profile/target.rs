@@ -163,6 +163,8 @@ pub struct ContentItem {
     pub info_hash: [u8; 20],
     /// Path of the `.torrent` on the metadata server.
     pub torrent_path: String,
+    /// What its bytes are computed from, where they are: visitors need not keep them to give them to others.
+    pub seed: Option<u64>,
 }
 
 /// A local process that serves a layer.

@@ -135,6 +135,7 @@ fn add_rows(sum: &mut Vec<Row>, rows: &[Row]) {
     }
     for (sum, row) in sum.iter_mut().zip(rows) {
         sum.journeys += &row.journeys;
+        sum.swarm += &row.swarm;
         for (kind, row) in &row.kinds {
             let sum = sum.kinds.entry(*kind).or_default();
             sum.counts += &row.counts;

@@ -6,7 +6,7 @@ use std::ops::AddAssign;
 use serde::{Deserialize, Serialize};
 
 use crate::drive::Settled;
-use crate::journey::{Cause, Kind, Oddity, Web};
+use crate::journey::{Cause, Kind, Oddity, Swarm, Web};
 
 use super::latency::Distribution;
 
@@ -195,6 +195,9 @@ pub struct Row {
     pub second: u64,
     /// What became of journeys.
     pub journeys: Counts,
+    /// What the visitors' part in the swarms was like.
+    #[serde(default, skip_serializing_if = "Swarm::is_empty")]
+    pub swarm: Swarm,
     /// The kinds of which something happened or is in flight.
     pub kinds: BTreeMap<Kind, KindRow>,
 }

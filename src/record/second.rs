@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 
 use crate::drive::{Observation, Settled};
-use crate::journey::Kind;
+use crate::journey::{Kind, Swarm};
 
 use super::latency::{self, Distribution, histogram};
 use super::row::{Counts, KindRow, Latencies, Traffic};
@@ -79,6 +79,7 @@ impl KindSecond {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Second {
     pub(crate) journeys: Counts,
+    pub(crate) swarm: Swarm,
     kinds: [Option<Box<KindSecond>>; Kind::ALL.len()],
 }
 
@@ -96,12 +97,13 @@ impl Second {
 
     /// Whether nothing happened.
     pub(crate) fn is_empty(&self) -> bool {
-        self.journeys == Counts::default() && self.kinds.iter().all(Option::is_none)
+        self.journeys == Counts::default() && self.swarm.is_empty() && self.kinds.iter().all(Option::is_none)
     }
 
     /// Adds what another worker counted.
     pub(crate) fn merge(&mut self, other: Self) {
         self.journeys += &other.journeys;
+        self.swarm += &other.swarm;
         for (mine, theirs) in self.kinds.iter_mut().zip(other.kinds) {
             match (mine, theirs) {
                 (_, None) => {}

@@ -67,6 +67,7 @@ impl WorkerRecorder {
                 counts.shed += 1;
                 counts.shed_ceiling += u64::from(why == Shed::Ceiling);
             }
+            Event::Swarm(until, swarm) => self.at(until).swarm += &swarm,
             Event::Part(seen) => self.at(seen.ended).kind(seen.kind).settle(&seen, true),
             Event::Settled(seen) => {
                 self.at(seen.ended).kind(seen.kind).settle(&seen, false);

@@ -126,6 +126,7 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
             name: "a release".to_owned(),
             info_hash,
             torrent_path: "/release.torrent".to_owned(),
+            seed: None,
         }],
         envelope: Envelope::default(),
         processes: Vec::new(),
@@ -145,6 +146,7 @@ pub(crate) fn visitor(seed: u64) -> Visitor {
         returning: false,
         cached: false,
         reachable: true,
+        transfers: true,
     }
 }
 

@@ -16,6 +16,7 @@ dht.bootstrap = ["127.0.0.1:40004", "127.0.0.1:40005"]
 name = "item-01"
 info_hash = "00FF0203040506070809101112131415161718ff"
 torrent = "/torrents/item-01.torrent"
+seed = 42
 "#;
 
 /// Every key that the smallest target leaves out.
@@ -71,6 +72,7 @@ fn every_key_means_what_it_says() {
         name: "item-01".to_owned(),
         info_hash: *b"\x00\xff\x02\x03\x04\x05\x06\x07\x08\x09\x10\x11\x12\x13\x14\x15\x16\x17\x18\xff",
         torrent_path: "/torrents/item-01.torrent".to_owned(),
+        seed: Some(42),
     };
     assert_eq!(target.content, [item]);
     assert_eq!(target.processes, [Process { layer: Layer::Dht, pid: 1234 }]);

@@ -1,7 +1,6 @@
 //! Against peers that are written out by hand.
 
-use std::cell::RefCell;
-
+use rand::SeedableRng;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
@@ -40,7 +39,8 @@ async fn send(stream: &mut TcpStream, body: &[u8]) {
 /// Reads the handshake and answers with one for this torrent.
 async fn shake_hands(stream: &mut TcpStream, hash: &[u8; 20]) {
     stream.read_exact(&mut [0; 68]).await.unwrap();
-    let hello = [b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\0", &hash[..], b"-XX0000-............"].concat();
+    let id = format!("-XX0000-{:>12}", stream.local_addr().unwrap().port());
+    let hello = [b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\0", &hash[..], id.as_bytes()].concat();
     stream.write_all(&hello).await.unwrap();
 }
 
@@ -142,28 +142,43 @@ async fn leech_from<S: Future<Output = ()> + 'static>(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (info, info_hash) = info_of(&content(), PIECE);
-    let guard = Guard::new(&target(address)).unwrap();
+    let guard = Arc::new(Guard::new(&target(address)).unwrap());
     let clock = Clock::start();
     let meter = Meter::new(clock);
     let layout = know_layout.then(|| Rc::new(Layout::from_info(&info, &info_hash).unwrap()));
     let result = RefCell::new(None);
-    let fetch = async {
-        let who = Introduction { info_hash, peer_id: [1; 20], client: "test/1" };
-        let mut peer = PeerConnection::open(&guard, address, &who, layout, &meter).await?;
-        let layout = peer.ready(&meter).await?;
-        let mut line = Bucket::new(rate, clock.now());
-        for index in 0..layout.pieces() {
-            peer.piece(index..layout.pieces(), &mut line, clock, &meter).await?;
-        }
-        Ok(())
-    };
     let run = async {
         tokio::task::spawn_local(seeder(listener));
-        *result.borrow_mut() = Some(fetch.await);
+        let clients = Clients::open(&guard, clock, &target(address)).unwrap();
+        let seat = clients.start(persona(info_hash, 1, rate), layout);
+        *result.borrow_mut() = Some(fetch(seat.client(), &[address], &meter).await);
     };
     let _ = tokio::time::timeout(patience, LocalSet::new().run_until(run)).await;
     let outcome = meter.outcome(result.take().map(|it| it.map(|()| crate::journey::Reply::Done)));
     (outcome.result.map(|_| ()), outcome.bytes_in)
+}
+
+fn persona(info_hash: [u8; 20], seed: u8, rate: f64) -> Persona {
+    Persona {
+        info_hash,
+        peer_id: [seed; 20],
+        client: "test/1".into(),
+        slots: 4,
+        reachable: true,
+        address: Some(std::net::Ipv4Addr::new(127, 16, 200, seed).into()),
+        line: (rate, rate),
+        random: SplitMix64::seed_from_u64(seed.into()),
+    }
+}
+
+/// Fetches every piece from these peers.
+async fn fetch(client: &Rc<Client>, peers: &[SocketAddr], meter: &Meter) -> Result<(), Cause> {
+    client.meet(peers, true);
+    let layout = client.ready(meter).await?;
+    for _ in 0..layout.pieces() {
+        client.piece(layout.pieces(), meter).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -193,4 +208,68 @@ async fn peers_that_do_not_help_have_their_cause() {
         Err(Cause::Rejected),
         "choked until patience ended"
     );
+}
+
+/// Visitors with one seed that serves each of them slowly: what they have, they give each other.
+#[tokio::test]
+async fn visitors_give_each_other_what_they_have() {
+    let run = async {
+        let (info, info_hash) = info_of(&content(), PIECE);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let seed = listener.local_addr().unwrap();
+        let guard = Arc::new(Guard::new(&target(seed)).unwrap());
+        let clock = Clock::start();
+        tokio::task::spawn_local(serve(listener, Manner::Good));
+        let clients = Clients::open(&guard, clock, &target(seed)).unwrap();
+        let meter = Meter::new(clock);
+        let first = clients.start(persona(info_hash, 1, 1e9), None);
+        assert_eq!(fetch(first.client(), &[seed], &meter).await, Ok(()));
+        let tally = clients.tally();
+        assert_eq!((tally.from_others, tally.from_visitors), (90_000, 0));
+        // The seed served one connection and is not there any more. The second knows only the hash.
+        let peer = SocketAddr::from(([127, 16, 200, 1], clients.port()));
+        let second = clients.start(persona(info_hash, 2, 1e9), None);
+        assert_eq!(fetch(second.client(), &[peer], &meter).await, Ok(()));
+        let tally = clients.tally();
+        assert_eq!((tally.from_others, tally.from_visitors, tally.to_visitors), (0, 90_000, 90_000));
+        assert_eq!((first.client().uploaded(), second.client().uploaded()), (90_000, 0));
+        // Who has left is not there, and who cannot be reached neither.
+        drop(first);
+        let third = clients.start(persona(info_hash, 3, 1e9), None);
+        assert_eq!(fetch(third.client(), &[peer], &meter).await, Err(Cause::Closed));
+        let layout = Rc::new(Layout::from_info(&info, &info_hash).unwrap());
+        let hidden = Persona { reachable: false, ..persona(info_hash, 4, 1e9) };
+        let hidden = clients.start(hidden, Some(layout));
+        let dialled_out = SocketAddr::from(([127, 16, 200, 2], clients.port()));
+        assert_eq!(fetch(hidden.client(), &[dialled_out], &meter).await, Ok(()), "who is behind NAT dials out");
+        let behind_nat = SocketAddr::from(([127, 16, 200, 4], clients.port()));
+        assert_eq!(fetch(third.client(), &[behind_nat], &meter).await, Err(Cause::Closed));
+        assert_eq!(clients.tally().turned_away, 2);
+    };
+    tokio::time::timeout(PATIENCE, LocalSet::new().run_until(run)).await.unwrap();
+}
+
+/// One peer lies, stalls or breaks the protocol; another is good. The visitor ends with everything, and the tally says what was wrong.
+#[tokio::test]
+async fn a_bad_peer_does_not_stop_a_visitor_who_knows_another() {
+    for manner in [Manner::Lies, Manner::Closes, Manner::OtherTorrent, Manner::Chokes] {
+        let run = async {
+            let (_, info_hash) = info_of(&content(), PIECE);
+            let mut peers = Vec::new();
+            for manner in [manner, Manner::Good] {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                peers.push(listener.local_addr().unwrap());
+                tokio::task::spawn_local(serve(listener, manner));
+            }
+            let guard = Arc::new(Guard::new(&target(peers[0])).unwrap());
+            let clock = Clock::start();
+            let clients = Clients::open(&guard, clock, &target(peers[0])).unwrap();
+            let seat = clients.start(persona(info_hash, 1, 1e9), None);
+            assert_eq!(fetch(seat.client(), &peers, &Meter::new(clock)).await, Ok(()));
+            let tally = clients.tally();
+            assert_eq!(tally.ended_incorrect > 0, manner == Manner::Lies && tally.wrong_pieces > 0);
+            assert!(tally.from_others >= 90_000);
+        };
+        tokio::time::timeout(PATIENCE, LocalSet::new().run_until(run)).await.unwrap();
+    }
 }

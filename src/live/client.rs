@@ -1,0 +1,502 @@
+//! A visitor's BitTorrent client at work on one torrent: moves bytes between its connections and its [`Torrent`].
+
+mod listen;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_xoshiro::SplitMix64;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::journey::{Cause, Swarm};
+use crate::profile::Target;
+
+use super::guard::{Connection, cause};
+use super::metainfo::Layout;
+use super::meter::Meter;
+use super::shaper::Bucket;
+use super::torrent::{Meeting, Own, PeerKey, Store, Torrent};
+use super::udp::is_visitors;
+use super::wire::{self, Frames, Handshake, Message};
+use super::{Clock, Guard};
+
+use listen::Listener;
+
+/// Connections that a client opens by itself. Real clients open far more (libtorrent: 200 in all); a generator's descriptors set the
+/// bound, and most of a swarm's exchange happens with a few.
+const MAX_DIALLED: usize = 8;
+/// Connections in all.
+const MAX_CONNECTIONS: usize = 24;
+/// Time for a connection and both handshakes (libtorrent: `handshake_timeout`).
+const MEETING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Silence after which a keep-alive is sent, and a peer is given up (BEP 3: two minutes).
+const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(100);
+const DEAD_AFTER: Duration = Duration::from_secs(120);
+/// Bytes read at a time: little while only short messages come, since thousands of peers wait at a time; several blocks in a piece.
+const SMALL_READ: usize = 2 << 10;
+const LARGE_READ: usize = 4 * wire::BLOCK as usize;
+/// Peers that a client remembers as tried.
+const MAX_KNOWN: usize = 500;
+
+/// What the clients of all visitors of a worker share.
+#[derive(Debug)]
+pub(super) struct Clients {
+    guard: Arc<Guard>,
+    clock: Clock,
+    store: Rc<Store>,
+    listener: Listener,
+    /// The port where the target answers in the place of visitors who only announce.
+    stand_in_port: Option<u16>,
+    tally: RefCell<Swarm>,
+}
+
+/// Who a visitor is as a peer.
+#[derive(Clone, Debug)]
+pub(super) struct Persona {
+    pub(super) info_hash: [u8; 20],
+    pub(super) peer_id: [u8; 20],
+    /// Name and version of its client.
+    pub(super) client: Rc<str>,
+    /// Peers served at a time.
+    pub(super) slots: usize,
+    /// Whether peers can connect to it.
+    pub(super) reachable: bool,
+    /// Its address; `None` where the system chooses.
+    pub(super) address: Option<IpAddr>,
+    /// Bytes per second of its line, towards it and from it.
+    pub(super) line: (f64, f64),
+    pub(super) random: SplitMix64,
+}
+
+impl Clients {
+    /// Opens the worker's listener; within a `LocalSet`.
+    ///
+    /// # Errors
+    /// The system's, where it gives no socket.
+    pub(super) fn open(guard: &Arc<Guard>, clock: Clock, target: &Target) -> io::Result<Rc<Self>> {
+        let loopback = target.trackers.iter().all(|tracker| tracker.address.ip().is_loopback());
+        let listener = Listener::open(guard, loopback)?;
+        let clients = Rc::new(Self {
+            guard: Arc::clone(guard),
+            clock,
+            store: Rc::default(),
+            listener,
+            stand_in_port: target.stand_in_port,
+            tally: RefCell::default(),
+        });
+        listen::accept(&clients);
+        Ok(clients)
+    }
+
+    /// Where the worker's visitors listen.
+    pub(super) fn port(&self) -> u16 {
+        self.listener.port()
+    }
+
+    /// The content that visitors can give.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What was counted since this was last asked.
+    pub(super) fn tally(&self) -> Swarm {
+        self.tally.take()
+    }
+
+    fn count(&self, count: impl FnOnce(&mut Swarm)) {
+        count(&mut self.tally.borrow_mut());
+    }
+
+    /// A new client; it listens where its visitor can be reached.
+    pub(super) fn start(self: &Rc<Self>, persona: Persona, layout: Option<Rc<Layout>>) -> Seat {
+        let now = self.clock.now();
+        let (down, up) = persona.line;
+        let own = Own {
+            info_hash: persona.info_hash,
+            client: Rc::clone(&persona.client),
+            port: persona.reachable.then(|| self.port()),
+            slots: persona.slots,
+        };
+        let torrent = Torrent::new(own, layout, Rc::clone(&self.store), persona.random.clone());
+        let client = Rc::new(Client {
+            clients: Rc::clone(self),
+            torrent: RefCell::new(torrent),
+            down: RefCell::new(Bucket::new(down, now)),
+            up: RefCell::new(Bucket::new(up, now)),
+            persona,
+            candidates: RefCell::default(),
+            known: RefCell::default(),
+            dialling: Cell::new(0),
+            bells: RefCell::default(),
+            changed: Notify::new(),
+            last: Cell::new(None),
+            bytes: Cell::new((0, 0)),
+            tasks: RefCell::default(),
+        });
+        if client.persona.reachable {
+            self.listener.register(&client);
+        }
+        Seat(client)
+    }
+}
+
+/// A visitor's client. Dropping it closes its connections.
+#[derive(Debug)]
+pub(super) struct Seat(Rc<Client>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.tasks.borrow_mut().abort_all();
+        self.0.clients.listener.forget(&self.0);
+    }
+}
+
+impl Seat {
+    pub(super) fn client(&self) -> &Rc<Client> {
+        &self.0
+    }
+}
+
+/// A client at work. Its connections are tasks that share it.
+#[derive(Debug)]
+pub(super) struct Client {
+    clients: Rc<Clients>,
+    persona: Persona,
+    torrent: RefCell<Torrent>,
+    down: RefCell<Bucket>,
+    up: RefCell<Bucket>,
+    candidates: RefCell<VecDeque<SocketAddr>>,
+    known: RefCell<HashSet<SocketAddr>>,
+    dialling: Cell<usize>,
+    /// What wakes the task of each connection.
+    bells: RefCell<HashMap<PeerKey, Rc<Notify>>>,
+    /// Wakes the operation that waits.
+    changed: Notify,
+    /// How the last connection ended, or did not come about.
+    last: Cell<Option<Cause>>,
+    /// Bytes in and out that no operation has counted yet.
+    bytes: Cell<(u64, u64)>,
+    tasks: RefCell<JoinSet<()>>,
+}
+
+impl Client {
+    /// Payload bytes given to peers so far.
+    pub(super) fn uploaded(&self) -> u64 {
+        self.torrent.borrow().uploaded()
+    }
+
+    /// Tells the client of peers, and lets it connect to as many as it wants.
+    pub(super) fn meet(self: &Rc<Self>, peers: &[SocketAddr], again: bool) {
+        {
+            let (mut known, mut candidates) = (self.known.borrow_mut(), self.candidates.borrow_mut());
+            for &peer in peers {
+                let own = Some(peer.ip()) == self.persona.address && peer.port() == self.clients.port();
+                let new = known.len() < MAX_KNOWN && known.insert(peer);
+                if !own && (new || again) && !candidates.contains(&peer) {
+                    candidates.push_back(peer);
+                }
+            }
+        }
+        self.dial();
+    }
+
+    /// Tells the client of peers without hurry: they are tried where it is looking for some.
+    pub(super) fn hear(self: &Rc<Self>, peers: &[SocketAddr]) {
+        if self.torrent.borrow().connections() > 0 {
+            self.meet(peers, false);
+        }
+    }
+
+    /// Waits until the layout is known.
+    ///
+    /// # Errors
+    /// [`Cause::NoPeers`] where there is nobody to ask; what the last peer did where all failed.
+    pub(super) async fn metadata(self: &Rc<Self>, meter: &Meter) -> Result<Rc<Layout>, Cause> {
+        self.until(meter, |torrent| torrent.layout().cloned()).await
+    }
+
+    /// Waits until some peer lets itself be asked for pieces.
+    ///
+    /// # Errors
+    /// As [`Client::metadata`]; patience that ends while all peers choke is [`Cause::Rejected`].
+    pub(super) async fn ready(self: &Rc<Self>, meter: &Meter) -> Result<Rc<Layout>, Cause> {
+        self.torrent.borrow_mut().want(u32::MAX);
+        self.ring();
+        let result = self.until(meter, |torrent| torrent.layout().cloned().filter(|_| torrent.is_ready())).await;
+        // What is wanted is for the operations that follow to say.
+        let mut torrent = self.torrent.borrow_mut();
+        let all = torrent.pieces();
+        torrent.want(all);
+        result
+    }
+
+    /// Waits for the next piece of `until` in all to be whole and checked.
+    ///
+    /// # Errors
+    /// As [`Client::ready`].
+    pub(super) async fn piece(self: &Rc<Self>, until: u32, meter: &Meter) -> Result<(), Cause> {
+        self.torrent.borrow_mut().want(until);
+        self.ring();
+        self.until(meter, |torrent| torrent.take_piece().then_some(())).await
+    }
+
+    /// Waits until `found` finds something, for as long as there is somebody from whom it can come.
+    async fn until<T>(
+        self: &Rc<Self>,
+        meter: &Meter,
+        mut found: impl FnMut(&mut Torrent) -> Option<T>,
+    ) -> Result<T, Cause> {
+        meter.start();
+        let result = loop {
+            let changed = self.changed.notified();
+            {
+                let mut torrent = self.torrent.borrow_mut();
+                if let Some(found) = found(&mut torrent) {
+                    break Ok(found);
+                }
+                if torrent.connections() == 0 && self.dialling.get() == 0 && self.candidates.borrow().is_empty() {
+                    break Err(self.last.take().unwrap_or(Cause::NoPeers));
+                }
+                let held_back = torrent.connections() > 0 && torrent.is_held_back();
+                meter.set_overdue(if held_back { Cause::Rejected } else { Cause::Timeout });
+            }
+            changed.await;
+        };
+        let (bytes_in, bytes_out) = self.bytes.take();
+        meter.sent(bytes_out as usize);
+        meter.received(bytes_in as usize);
+        result
+    }
+
+    /// Opens connections while more are wanted and there is somebody to try.
+    fn dial(self: &Rc<Self>) {
+        loop {
+            let open = self.torrent.borrow().connections() + self.dialling.get();
+            if open >= MAX_DIALLED || self.torrent.borrow().is_done() {
+                return;
+            }
+            let Some(address) = self.candidates.borrow_mut().pop_front() else { return };
+            self.dialling.set(self.dialling.get() + 1);
+            let client = Rc::clone(self);
+            self.spawn(async move {
+                client.clients.count(|swarm| swarm.dials += 1);
+                let met = tokio::time::timeout(MEETING_TIMEOUT, client.approach(address)).await;
+                client.dialling.set(client.dialling.get() - 1);
+                match met.unwrap_or(Err(Cause::Timeout)) {
+                    Ok((stream, frames, theirs)) => {
+                        let meeting = client.meeting(address, false, &theirs);
+                        client.talk(stream, frames, meeting).await;
+                    }
+                    Err(cause) => {
+                        client.clients.count(|swarm| swarm.failed_dials += 1);
+                        client.last.set(Some(cause));
+                        client.dial();
+                        client.changed.notify_waiters();
+                    }
+                }
+            });
+        }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let mut tasks = self.tasks.borrow_mut();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_local(task);
+    }
+
+    fn meeting(&self, address: SocketAddr, incoming: bool, theirs: &Handshake) -> Meeting {
+        let Handshake { peer_id, extended, fast, .. } = *theirs;
+        let visitor = is_visitors(address.ip()) && self.clients.stand_in_port != Some(address.port());
+        Meeting { address, incoming, peer_id, extended, fast, visitor }
+    }
+
+    /// Connects to a peer and exchanges handshakes.
+    async fn approach(&self, address: SocketAddr) -> Result<(Connection, Frames, Handshake), Cause> {
+        let source = self.persona.address.filter(|own| own.is_ipv4() == address.is_ipv4());
+        let mut stream = self.clients.guard.connect_from(address, source).await?;
+        let own = Handshake::ours(self.persona.info_hash, self.persona.peer_id).encode();
+        stream.write_all(&own).await.map_err(|error| cause(&error))?;
+        let (frames, theirs) = read_handshake(&mut stream).await?;
+        self.moved(wire::HANDSHAKE, wire::HANDSHAKE);
+        if theirs.info_hash != self.persona.info_hash {
+            return Err(Cause::Incorrect);
+        }
+        if theirs.peer_id == self.persona.peer_id {
+            return Err(Cause::NoPeers);
+        }
+        Ok((stream, frames, theirs))
+    }
+
+    /// Takes over a connection that a peer opened, after its handshake was answered.
+    fn adopt(self: &Rc<Self>, stream: Connection, frames: Frames, address: SocketAddr, theirs: &Handshake) {
+        let meeting = self.meeting(address, true, theirs);
+        let client = Rc::clone(self);
+        self.spawn(async move { client.talk(stream, frames, meeting).await });
+    }
+
+    /// A conversation from its beginning to its end.
+    async fn talk(self: &Rc<Self>, stream: Connection, frames: Frames, meeting: Meeting) {
+        let full = self.torrent.borrow().connections() >= MAX_CONNECTIONS;
+        if full || self.torrent.borrow().knows(&meeting.peer_id) {
+            self.changed.notify_waiters();
+            return;
+        }
+        self.clients.count(|swarm| if meeting.incoming { swarm.accepted += 1 } else { swarm.met += 1 });
+        let key = self.torrent.borrow_mut().join(meeting, self.clients.clock.now());
+        let bell = Rc::new(Notify::new());
+        self.bells.borrow_mut().insert(key, Rc::clone(&bell));
+        let Err(cause) = self.converse(key, stream, frames, &bell).await;
+        self.bells.borrow_mut().remove(&key);
+        self.torrent.borrow_mut().leave(key, self.clients.clock.now());
+        self.clients.count(|swarm| swarm.ended(cause));
+        self.last.set(Some(cause));
+        self.ring();
+        self.dial();
+        self.changed.notify_waiters();
+    }
+
+    /// Exchanges messages until the connection ends; why it did.
+    async fn converse(
+        self: &Rc<Self>,
+        key: PeerKey,
+        stream: Connection,
+        mut frames: Frames,
+        bell: &Notify,
+    ) -> Result<std::convert::Infallible, Cause> {
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let mut sending = Sending::default();
+        let mut heard = self.clients.clock.now();
+        loop {
+            self.take_in(key, &mut frames)?;
+            let (wait, room) = self.plan(key, &mut sending)?;
+            self.ring();
+            let silence = self.clients.clock.now().since(heard);
+            let wait = wait.unwrap_or(KEEP_ALIVE_AFTER).min(KEEP_ALIVE_AFTER);
+            tokio::select! {
+                read = reader.read_buf(frames.space(room)) => {
+                    let read = read.map_err(|error| cause(&error))?;
+                    if read == 0 {
+                        return Err(Cause::Closed);
+                    }
+                    self.moved(read, 0);
+                    heard = self.clients.clock.now();
+                }
+                wrote = writer.write(sending.rest()), if !sending.rest().is_empty() => {
+                    let wrote = wrote.map_err(|error| cause(&error))?;
+                    self.moved(0, wrote);
+                    sending.advance(wrote);
+                }
+                () = bell.notified() => {}
+                () = tokio::time::sleep(wait) => {
+                    if silence >= DEAD_AFTER {
+                        return Err(Cause::Timeout);
+                    }
+                    if wait == KEEP_ALIVE_AFTER {
+                        sending.bytes.extend(wire::KEEP_ALIVE);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands every message that is whole to the torrent.
+    fn take_in(self: &Rc<Self>, key: PeerKey, frames: &mut Frames) -> Result<(), Cause> {
+        let now = self.clients.clock.now();
+        let mut heard = false;
+        while let Some(message) = frames.next().map_err(|_| Cause::Malformed)? {
+            heard = true;
+            if let Message::Peers(peers) = &message {
+                let allowed: Vec<_> =
+                    peers.iter().copied().filter(|peer| self.clients.guard.allows(*peer)).collect();
+                self.clients.count(|swarm| swarm.exchanged += allowed.len() as u64);
+                self.meet(&allowed, false);
+            } else {
+                self.torrent.borrow_mut().handle(key, message, now)?;
+            }
+        }
+        if heard {
+            self.changed.notify_waiters();
+        }
+        Ok(())
+    }
+
+    /// Decides what is to be sent, how long until something is due, and how much may be read at a time.
+    fn plan(&self, key: PeerKey, sending: &mut Sending) -> Result<(Option<Duration>, usize), Cause> {
+        let now = self.clients.clock.now();
+        let mut torrent = self.torrent.borrow_mut();
+        let due = torrent.turn(key, now)?.map(|due| due.since(now));
+        if torrent.is_useless(key) {
+            return Err(Cause::Closed);
+        }
+        let asking = torrent.ask(key, &mut self.down.borrow_mut(), now);
+        let serving = torrent.serve(key, sending.rest().len(), &mut self.up.borrow_mut(), now);
+        torrent.tell_peers(key, now);
+        torrent.take_out(key, &mut sending.bytes);
+        let room = if torrent.owes(key) { LARGE_READ } else { SMALL_READ };
+        Ok(([due, asking, serving].into_iter().flatten().min(), room))
+    }
+
+    /// Wakes whoever has something to do.
+    fn ring(&self) {
+        let (awake, tally) = {
+            let mut torrent = self.torrent.borrow_mut();
+            (torrent.awake(), torrent.tally())
+        };
+        if !tally.is_empty() {
+            self.clients.count(|swarm| *swarm += &tally);
+        }
+        let bells = self.bells.borrow();
+        awake.iter().filter_map(|key| bells.get(key)).for_each(|bell| bell.notify_one());
+    }
+
+    fn moved(&self, bytes_in: usize, bytes_out: usize) {
+        let (before_in, before_out) = self.bytes.get();
+        self.bytes.set((before_in + bytes_in as u64, before_out + bytes_out as u64));
+    }
+}
+
+/// Bytes on their way out.
+#[derive(Debug, Default)]
+struct Sending {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Sending {
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.at += bytes;
+        if self.at >= self.bytes.len() {
+            // Between blocks a connection holds no buffer: thousands are idle at a time.
+            *self = Self::default();
+        }
+    }
+}
+
+/// Reads a peer's handshake, and what came with it.
+async fn read_handshake(stream: &mut Connection) -> Result<(Frames, Handshake), Cause> {
+    let mut frames = Frames::default();
+    loop {
+        let read = stream.read_buf(frames.space(SMALL_READ)).await.map_err(|error| cause(&error))?;
+        if read == 0 {
+            return Err(Cause::Closed);
+        }
+        if let Some(theirs) = frames.handshake() {
+            let theirs = Handshake::read(theirs).map_err(|_| Cause::Malformed)?;
+            return Ok((frames, theirs));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

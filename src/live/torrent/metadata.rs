@@ -1,0 +1,92 @@
+//! The info dictionary, from peers and for peers (BEP 9).
+
+use std::rc::Rc;
+
+use crate::journey::Cause;
+
+use super::super::metainfo::{Layout, MAX_METADATA};
+use super::super::wire::{self, METADATA_BLOCK};
+use super::Torrent;
+use super::picker::PeerKey;
+
+/// An info dictionary on its way. It comes from one peer at a time: it is small, and whose fault it is then needs no search.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    from: PeerKey,
+    bytes: Vec<u8>,
+    missing: Vec<bool>,
+}
+
+impl Torrent {
+    /// Asks a peer for the info dictionary where it is wanted and nobody else is asked.
+    pub(super) fn want_metadata(&mut self, key: PeerKey) -> Result<(), Cause> {
+        let asked = self.metadata.as_ref().is_some_and(|fetch| self.remotes.contains_key(&fetch.from));
+        if self.layout.is_some() || asked {
+            return Ok(());
+        }
+        let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
+        let Some(size) = remote.offer.metadata_size.filter(|size| *size > 0 && remote.offer.ut_metadata != 0) else {
+            // It may learn it itself.
+            return Ok(());
+        };
+        let size = usize::try_from(size).ok().filter(|size| *size <= MAX_METADATA).ok_or(Cause::Malformed)?;
+        let blocks = size.div_ceil(METADATA_BLOCK);
+        for block in 0..blocks {
+            wire::metadata_request(&mut remote.out, remote.offer.ut_metadata, block as u32);
+        }
+        self.metadata = Some(Fetch { from: key, bytes: vec![0; size], missing: vec![true; blocks] });
+        Ok(())
+    }
+
+    pub(super) fn metadata_block(&mut self, key: PeerKey, block: u32, data: &[u8]) -> Result<(), Cause> {
+        if self.layout.is_some() {
+            return Ok(());
+        }
+        let Some(fetch) = self.metadata.as_mut().filter(|fetch| fetch.from == key) else {
+            return Err(Cause::Malformed);
+        };
+        let missing = fetch.missing.get_mut(block as usize).ok_or(Cause::Malformed)?;
+        let begin = block as usize * METADATA_BLOCK;
+        let end = (begin + METADATA_BLOCK).min(fetch.bytes.len());
+        let space = fetch.bytes.get_mut(begin..end).ok_or(Cause::Malformed)?;
+        if space.len() != data.len() {
+            return Err(Cause::Malformed);
+        }
+        space.copy_from_slice(data);
+        *missing = false;
+        if !fetch.missing.contains(&true) {
+            let layout = Layout::from_info(&fetch.bytes, &self.own.info_hash);
+            self.metadata = None;
+            self.know(Rc::new(layout?));
+        }
+        Ok(())
+    }
+
+    /// A peer does not give metadata: it is asked of another, if there is one.
+    pub(super) fn metadata_refused(&mut self, key: PeerKey) -> Result<(), Cause> {
+        if let Some(remote) = self.remotes.get_mut(&key) {
+            remote.offer.metadata_size = None;
+        }
+        if self.metadata.as_ref().is_some_and(|fetch| fetch.from == key) {
+            self.metadata = None;
+            for other in self.keys() {
+                self.want_metadata(other)?;
+            }
+        }
+        if self.layout.is_none() && self.metadata.is_none() { Err(Cause::Rejected) } else { Ok(()) }
+    }
+
+    /// Whether the layout can come from a peer that is there.
+    pub(super) fn give_metadata(&mut self, key: PeerKey, block: u32) {
+        let Some(remote) = self.remotes.get_mut(&key).filter(|remote| remote.offer.ut_metadata != 0) else { return };
+        let id = remote.offer.ut_metadata;
+        let info = self.layout.as_ref().map(|layout| layout.info());
+        let begin = (block as usize).saturating_mul(METADATA_BLOCK);
+        match info.and_then(|info| info.get(begin..info.len().min(begin.saturating_add(METADATA_BLOCK))).zip(Some(info))) {
+            Some((data, info)) if !data.is_empty() => {
+                wire::metadata_block(&mut remote.out, id, block, info.len(), data);
+            }
+            _ => wire::metadata_reject(&mut remote.out, id, block),
+        }
+    }
+}

@@ -1,0 +1,663 @@
+//! A visitor's part in a swarm, as a pure state machine: messages of its peers in, messages to them out. No socket, no clock.
+//!
+//! A [`Torrent`] is what all connections of a visitor in one swarm share: what it has and wants, whom it asks for what, to whom it
+//! gives. [`client`](super::client) moves its bytes.
+
+mod bits;
+mod choke;
+mod fast;
+mod metadata;
+mod picker;
+mod remote;
+mod store;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rand_xoshiro::SplitMix64;
+
+use crate::journey::{Cause, Swarm};
+use crate::unit::Tick;
+
+use super::metainfo::{Layout, MAX_METADATA};
+use super::shaper::Bucket;
+use super::wire::{self, BLOCK, BLOCK_HEAD, Message, Numbered, Offer, Plain, Span, Spanning};
+
+use bits::Bits;
+use metadata::Fetch;
+use picker::{Picker, Taken};
+use remote::{MAX_QUEUE, Remote};
+
+pub(super) use picker::PeerKey;
+pub(super) use remote::Meeting;
+pub(super) use store::{Generator, Store};
+
+/// Requests that we let wait, as we tell peers.
+const OWN_QUEUE: u32 = 250;
+/// Bytes that wait to be written on one connection before the next block is taken from the queue.
+const MAX_WAITING: usize = 4 * (BLOCK as usize + BLOCK_HEAD);
+/// The longest request that is served (BEP 3: everybody asks for 16 KiB, and 128 KiB is where clients of old drew the line).
+const MAX_REQUEST: u32 = 128 << 10;
+/// Peers are told of others no more often (BEP 11).
+const PEX_EVERY: Duration = Duration::from_secs(60);
+/// Cancelled requests that are remembered, since their blocks may be on their way.
+const MAX_DROPPED: usize = 256;
+
+/// What a visitor is like as a peer.
+#[derive(Clone, Debug)]
+pub(super) struct Own {
+    pub(super) info_hash: [u8; 20],
+    /// Name and version of its client.
+    pub(super) client: Rc<str>,
+    /// Where peers reach it; `None` where none can.
+    pub(super) port: Option<u16>,
+    /// Peers that are served at a time, not counting the optimistic one (BEP 3: four).
+    pub(super) slots: usize,
+}
+
+/// All connections of a visitor in one swarm.
+#[derive(Debug)]
+pub(super) struct Torrent {
+    own: Own,
+    layout: Option<Rc<Layout>>,
+    metadata: Option<Fetch>,
+    picker: Option<Picker>,
+    wanted: u32,
+    remotes: BTreeMap<PeerKey, Remote>,
+    next_key: PeerKey,
+    /// Pieces that are whole and that nobody has been told of.
+    fresh: u32,
+    uploaded: u64,
+    choking: choke::Rounds,
+    /// Connections whose peer has something to read.
+    awake: Vec<PeerKey>,
+    tally: Swarm,
+    store: Rc<Store>,
+    random: SplitMix64,
+}
+
+impl Torrent {
+    pub(super) fn new(own: Own, layout: Option<Rc<Layout>>, store: Rc<Store>, random: SplitMix64) -> Self {
+        let mut torrent = Self {
+            own,
+            layout: None,
+            metadata: None,
+            picker: None,
+            wanted: 0,
+            remotes: BTreeMap::new(),
+            next_key: 0,
+            fresh: 0,
+            uploaded: 0,
+            choking: choke::Rounds::default(),
+            awake: Vec::new(),
+            tally: Swarm::default(),
+            store,
+            random,
+        };
+        if let Some(layout) = layout {
+            torrent.know(layout);
+        }
+        torrent
+    }
+
+    /// The layout, once known.
+    pub(super) fn layout(&self) -> Option<&Rc<Layout>> {
+        self.layout.as_ref()
+    }
+
+    /// Fetches so many pieces in all.
+    pub(super) fn want(&mut self, pieces: u32) {
+        self.wanted = pieces;
+        if let Some(picker) = &mut self.picker {
+            picker.want(pieces);
+        }
+        for key in self.keys() {
+            self.show_interest(key);
+        }
+    }
+
+    /// Takes a piece that was fetched and not taken yet.
+    pub(super) fn take_piece(&mut self) -> bool {
+        let there = self.fresh > 0;
+        self.fresh -= u32::from(there);
+        there
+    }
+
+    /// Whether a peer lets itself be asked for something that is wanted, or did.
+    pub(super) fn is_ready(&self) -> bool {
+        let Some(picker) = &self.picker else { return false };
+        // Whoever has a piece already was let in.
+        picker.have().count() > 0 || self.remotes.values().any(|it| !it.chokes_us && it.has.offers(picker.have()))
+    }
+
+    /// Whether it is the peers who make us wait: all of them choke, or none has what is missing.
+    pub(super) fn is_held_back(&self) -> bool {
+        let open = self.remotes.values().any(|it| !it.chokes_us && self.picker.as_ref().is_some_and(|picker| picker.wants_of(&it.has)));
+        !open && self.remotes.values().all(|it| it.asked.is_empty())
+    }
+
+    /// Number of pieces; 0 while unknown.
+    pub(super) fn pieces(&self) -> u32 {
+        self.layout.as_ref().map_or(0, |layout| layout.pieces())
+    }
+
+    /// Whether there is nothing more to fetch.
+    pub(super) fn is_done(&self) -> bool {
+        self.picker.as_ref().is_some_and(|picker| picker.is_done())
+    }
+
+    /// Whether a peer owes blocks.
+    pub(super) fn owes(&self, key: PeerKey) -> bool {
+        self.remotes.get(&key).is_some_and(|remote| !remote.asked.is_empty())
+    }
+
+    /// Number of connections.
+    pub(super) fn connections(&self) -> usize {
+        self.remotes.len()
+    }
+
+    /// Whether there is a connection to the peer of this id.
+    pub(super) fn knows(&self, peer_id: &[u8; 20]) -> bool {
+        self.remotes.values().any(|it| it.meeting.peer_id == *peer_id)
+    }
+
+    /// Payload bytes given to peers so far.
+    pub(super) fn uploaded(&self) -> u64 {
+        self.uploaded
+    }
+
+    /// What was counted since this was last asked.
+    pub(super) fn tally(&mut self) -> Swarm {
+        std::mem::take(&mut self.tally)
+    }
+
+    /// Connections that have something to do since this was last asked.
+    pub(super) fn awake(&mut self) -> Vec<PeerKey> {
+        std::mem::take(&mut self.awake)
+    }
+
+    /// Appends what is to be sent to a peer.
+    pub(super) fn take_out(&mut self, key: PeerKey, out: &mut Vec<u8>) {
+        if let Some(remote) = self.remotes.get_mut(&key) {
+            out.append(&mut remote.out);
+        }
+    }
+
+    /// Begins a conversation after both handshakes.
+    pub(super) fn join(&mut self, meeting: Meeting, now: Tick) -> PeerKey {
+        let key = self.next_key;
+        self.next_key += 1;
+        let mut remote = Remote::new(meeting, now);
+        if meeting.extended {
+            let introduction = wire::Introduction {
+                client: &self.own.client,
+                port: self.own.port,
+                metadata_size: self.layout.as_ref().map(|layout| layout.info().len()),
+                reqq: OWN_QUEUE,
+                your_ip: meeting.address.ip(),
+            };
+            wire::hello(&mut remote.out, &introduction);
+        }
+        self.say_what_we_have(&mut remote);
+        self.allow_some(&mut remote);
+        self.remotes.insert(key, remote);
+        key
+    }
+
+    /// The first message about pieces; without one a peer of the Fast extension would wait for it (BEP 6).
+    fn say_what_we_have(&self, remote: &mut Remote) {
+        let shared = self.shared();
+        let fast = remote.meeting.fast;
+        match (&self.layout, shared.count()) {
+            (Some(layout), count) if fast && count == layout.pieces() => wire::plain(&mut remote.out, Plain::HaveAll),
+            (_, 0) if fast => wire::plain(&mut remote.out, Plain::HaveNone),
+            (_, 0) => {}
+            _ => wire::bitfield(&mut remote.out, shared.as_wire()),
+        }
+    }
+
+    /// Whoever comes with nothing may have a few pieces at once.
+    fn allow_some(&self, remote: &mut Remote) {
+        let shared = self.shared();
+        if !remote.meeting.fast || shared.count() == 0 {
+            return;
+        }
+        let pieces = self.pieces();
+        let ip = remote.meeting.address.ip();
+        remote.may_have = fast::allowed(ip, &self.own.info_hash, pieces, fast::ALLOWED);
+        remote.may_have.retain(|piece| shared.has(*piece));
+        remote.may_have.iter().for_each(|piece| wire::numbered(&mut remote.out, Numbered::AllowedFast, *piece));
+    }
+
+    /// Pieces that can be given to others.
+    fn shared(&self) -> Bits {
+        let mut shared = Bits::none(self.layout.as_ref().map_or(0, |layout| layout.pieces()));
+        for piece in self.picker.iter().flat_map(|picker| picker.have().iter()) {
+            if self.store.can_serve(self.own.info_hash, piece) {
+                shared.add(piece);
+            }
+        }
+        shared
+    }
+
+    /// Ends a conversation.
+    pub(super) fn leave(&mut self, key: PeerKey, now: Tick) {
+        let Some(remote) = self.remotes.remove(&key) else { return };
+        if let Some(picker) = &mut self.picker {
+            picker.lost(&remote.has);
+            remote.asked.iter().for_each(|span| picker.give_up(*span));
+        }
+        if !remote.choked {
+            self.fill_slots(now);
+        }
+        // Who is left may have the metadata too; one who has not is no worse for it.
+        let _ = self.metadata_refused(key);
+        self.wake_others(key);
+    }
+
+    /// What was asked of one peer is free for the others.
+    fn wake_others(&mut self, key: PeerKey) {
+        self.awake.extend(self.remotes.keys().filter(|other| **other != key));
+    }
+
+    /// Takes a message in.
+    ///
+    /// # Errors
+    /// [`Cause::Malformed`] where the peer breaks the protocol, [`Cause::Incorrect`] where it gave wrong bytes, [`Cause::Rejected`]
+    /// where it is of no use.
+    pub(super) fn handle(&mut self, key: PeerKey, message: Message<'_>, now: Tick) -> Result<(), Cause> {
+        let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
+        match message {
+            Message::KeepAlive | Message::Other => Ok(()),
+            Message::MetadataReject => self.metadata_refused(key),
+            Message::Choke => {
+                remote.chokes_us = true;
+                // With the Fast extension each request is refused by name (BEP 6).
+                if !remote.meeting.fast {
+                    self.take_back(key);
+                }
+                Ok(())
+            }
+            Message::Unchoke => {
+                remote.chokes_us = false;
+                Ok(())
+            }
+            Message::Interested => {
+                remote.wants_us = true;
+                self.fill_slots(now);
+                Ok(())
+            }
+            Message::NotInterested => {
+                remote.wants_us = false;
+                Ok(())
+            }
+            Message::Have(piece) => self.have(key, piece),
+            Message::Bitfield(bits) => {
+                let bits = Bits::from_wire(bits);
+                self.has(key, bits)
+            }
+            Message::HaveAll => {
+                remote.has_all = true;
+                match self.layout.as_ref().map(|layout| layout.pieces()) {
+                    Some(pieces) => self.has(key, Bits::all(pieces)),
+                    None => Ok(()),
+                }
+            }
+            Message::HaveNone => Ok(()),
+            Message::AllowedFast(piece) => {
+                // More than any client gives (BEP 6: ten).
+                if remote.allowed.len() < 64 {
+                    remote.allowed.push(piece);
+                }
+                Ok(())
+            }
+            Message::Request(span) => self.requested(key, span),
+            Message::Cancel(span) => {
+                let before = remote.queue.len();
+                remote.queue.retain(|other| *other != span);
+                if remote.meeting.fast && remote.queue.len() < before {
+                    wire::spanning(&mut remote.out, Spanning::Reject, span);
+                }
+                Ok(())
+            }
+            Message::Reject(span) => self.rejected(key, span),
+            Message::Block { piece, begin, data } => self.block(key, piece, begin, data, now),
+            Message::Offer(offer) => {
+                self.offered(key, offer)?;
+                Ok(())
+            }
+            Message::MetadataRequest(block) => {
+                self.give_metadata(key, block);
+                Ok(())
+            }
+            Message::MetadataBlock { block, data } => self.metadata_block(key, block, data),
+            // Handed out by `Torrent::peers_in`.
+            Message::Peers(_) => Ok(()),
+        }
+    }
+
+    fn keys(&self) -> Vec<PeerKey> {
+        self.remotes.keys().copied().collect()
+    }
+
+    /// The layout has become known.
+    fn know(&mut self, layout: Rc<Layout>) {
+        let store = Rc::clone(&self.store);
+        let random = self.random.clone();
+        let mut picker = Picker::new(Rc::clone(&layout), self.own.info_hash, self.wanted, store, random);
+        let pieces = layout.pieces();
+        for remote in self.remotes.values_mut() {
+            if remote.has_all {
+                remote.has = Bits::all(pieces);
+            }
+            if remote.has.fits(pieces) {
+                remote.has.iter().for_each(|piece| picker.gained(piece));
+            } else {
+                remote.has = Bits::none(pieces);
+                remote.doomed = Some(Cause::Malformed);
+            }
+        }
+        self.layout = Some(layout);
+        self.picker = Some(picker);
+        self.metadata = None;
+        for key in self.keys() {
+            self.show_interest(key);
+        }
+        self.awake = self.keys();
+    }
+
+    fn have(&mut self, key: PeerKey, piece: u32) -> Result<(), Cause> {
+        let limit = self.layout.as_ref().map_or(MAX_METADATA as u32 / 20, |layout| layout.pieces());
+        let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
+        if piece >= limit {
+            return Err(Cause::Malformed);
+        }
+        if remote.has.add(piece)
+            && let Some(picker) = &mut self.picker
+        {
+            picker.gained(piece);
+        }
+        self.show_interest(key);
+        Ok(())
+    }
+
+    fn has(&mut self, key: PeerKey, bits: Bits) -> Result<(), Cause> {
+        let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
+        if self.layout.as_ref().is_some_and(|layout| !bits.fits(layout.pieces())) {
+            return Err(Cause::Malformed);
+        }
+        if let Some(picker) = &mut self.picker {
+            picker.lost(&remote.has);
+            bits.iter().for_each(|piece| picker.gained(piece));
+        }
+        remote.has = bits;
+        self.show_interest(key);
+        Ok(())
+    }
+
+    /// Says whether a peer has something that is wanted, where that has changed.
+    fn show_interest(&mut self, key: PeerKey) {
+        let Some(remote) = self.remotes.get_mut(&key) else { return };
+        let wanted = match &self.picker {
+            Some(picker) => picker.wants_of(&remote.has),
+            // Whoever has anything will have something of use.
+            None => remote.has_all || remote.has.count() > 0,
+        };
+        if wanted != remote.wanted {
+            remote.wanted = wanted;
+            wire::plain(&mut remote.out, if wanted { Plain::Interested } else { Plain::NotInterested });
+            self.awake.push(key);
+        }
+    }
+
+    /// Requests to this peer are void.
+    fn take_back(&mut self, key: PeerKey) {
+        let Some(remote) = self.remotes.get_mut(&key) else { return };
+        remote.took_back |= !remote.asked.is_empty();
+        let asked = std::mem::take(&mut remote.asked);
+        if let Some(picker) = &mut self.picker {
+            asked.iter().for_each(|span| picker.give_up(*span));
+        }
+        if !asked.is_empty() {
+            self.wake_others(key);
+        }
+    }
+
+    /// Asks a peer for as many blocks as it, the window and the line allow; how long the line makes the next one wait.
+    pub(super) fn ask(&mut self, key: PeerKey, line: &mut Bucket, now: Tick) -> Option<Duration> {
+        let (Some(picker), Some(remote)) = (&mut self.picker, self.remotes.get_mut(&key)) else { return None };
+        if remote.chokes_us && remote.allowed.is_empty() {
+            return None;
+        }
+        while remote.has_room() && !picker.is_done() {
+            // A line that is full has no use for the block that would be picked.
+            if let Err(wait) = line.ready(now, BLOCK) {
+                return picker.wants_of(&remote.has).then_some(wait);
+            }
+            let asked = &remote.asked;
+            let span = if remote.chokes_us {
+                let mut allowed = Bits::default();
+                remote.allowed.iter().filter(|it| remote.has.has(**it)).for_each(|it| { allowed.add(*it); });
+                picker.pick(key, &allowed, |span| asked.contains(&span))
+            } else {
+                picker.pick(key, &remote.has, |span| asked.contains(&span))
+            };
+            let Some(span) = span else { break };
+            // It is ready.
+            let _ = line.take(now, span.length);
+            wire::spanning(&mut remote.out, Spanning::Request, span);
+            remote.ask(span, now);
+        }
+        None
+    }
+
+    fn rejected(&mut self, key: PeerKey, span: Span) -> Result<(), Cause> {
+        let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
+        if let Some(at) = remote.asked.iter().position(|asked| *asked == span) {
+            remote.asked.remove(at);
+            remote.allowed.retain(|piece| *piece != span.piece);
+            if let Some(picker) = &mut self.picker {
+                picker.give_up(span);
+            }
+            self.wake_others(key);
+            return Ok(());
+        }
+        match remote.dropped.iter().position(|dropped| *dropped == span) {
+            Some(at) => {
+                remote.dropped.swap_remove(at);
+                Ok(())
+            }
+            // BEP 6: a refusal of what was never asked ends the connection.
+            None => Err(Cause::Malformed),
+        }
+    }
+
+    fn block(&mut self, key: PeerKey, piece: u32, begin: u32, data: &[u8], now: Tick) -> Result<(), Cause> {
+        let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
+        let length = u32::try_from(data.len()).map_err(|_| Cause::Malformed)?;
+        let span = Span { piece, begin, length };
+        let Some(at) = remote.asked.iter().position(|asked| (asked.piece, asked.begin) == (piece, begin)) else {
+            self.tally.wasted += u64::from(length);
+            if let Some(at) = remote.dropped.iter().position(|dropped| *dropped == span) {
+                remote.dropped.swap_remove(at);
+                return Ok(());
+            }
+            // A choke takes requests back, and what was sent before it arrives all the same. Nobody else has an excuse.
+            return if remote.took_back { Ok(()) } else { Err(Cause::Malformed) };
+        };
+        if remote.asked.get(at) != Some(&span) {
+            return Err(Cause::Malformed);
+        }
+        remote.asked.remove(at);
+        remote.gave(length, now);
+        if remote.meeting.visitor {
+            self.tally.from_visitors += u64::from(length);
+        } else {
+            self.tally.from_others += u64::from(length);
+        }
+        let Some(picker) = &mut self.picker else { return Ok(()) };
+        match picker.take(key, span, data) {
+            Taken::Again => self.tally.wasted += u64::from(length),
+            Taken::Stored => self.cancel_elsewhere(key, span),
+            Taken::Whole => {
+                self.cancel_elsewhere(key, span);
+                self.whole(piece);
+            }
+            Taken::Wrong(givers) => {
+                self.tally.wrong_pieces += 1;
+                if let [only] = givers[..] {
+                    if only == key {
+                        return Err(Cause::Incorrect);
+                    }
+                    if let Some(remote) = self.remotes.get_mut(&only) {
+                        remote.doomed = Some(Cause::Incorrect);
+                        self.awake.push(only);
+                    }
+                }
+                self.wake_others(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// In the end the same block is asked of several; the first to give it spares the others the work.
+    fn cancel_elsewhere(&mut self, key: PeerKey, span: Span) {
+        for (other, remote) in self.remotes.iter_mut().filter(|(other, _)| **other != key) {
+            if let Some(at) = remote.asked.iter().position(|asked| *asked == span) {
+                remote.asked.remove(at);
+                if remote.dropped.len() < MAX_DROPPED {
+                    remote.dropped.push(span);
+                }
+                wire::spanning(&mut remote.out, Spanning::Cancel, span);
+                self.awake.push(*other);
+            }
+        }
+    }
+
+    fn whole(&mut self, piece: u32) {
+        self.fresh += 1;
+        self.tally.pieces += 1;
+        self.tally.copies += u64::from(self.picker.as_ref().map_or(0, |picker| picker.copies(piece)));
+        let serves = self.store.can_serve(self.own.info_hash, piece);
+        for key in self.keys() {
+            if let Some(remote) = self.remotes.get_mut(&key)
+                && serves
+                && !remote.has.has(piece)
+            {
+                wire::numbered(&mut remote.out, Numbered::Have, piece);
+                self.awake.push(key);
+            }
+            self.show_interest(key);
+        }
+    }
+
+    fn requested(&mut self, key: PeerKey, span: Span) -> Result<(), Cause> {
+        let Some(layout) = &self.layout else { return Err(Cause::Malformed) };
+        let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
+        let length = layout.piece(span.piece).map_or(0, |(length, _)| length);
+        let end = span.begin.checked_add(span.length);
+        if span.length == 0 || span.length > MAX_REQUEST || end.is_none_or(|end| end > length) {
+            return Err(Cause::Malformed);
+        }
+        let has = self.picker.as_ref().is_some_and(|picker| picker.have().has(span.piece));
+        let serves = has && self.store.can_serve(self.own.info_hash, span.piece);
+        let allowed = remote.may_have.contains(&span.piece) && remote.has.count() < fast::ALLOWED as u32;
+        if (remote.choked && !allowed) || !serves || remote.queue.len() >= MAX_QUEUE {
+            if remote.meeting.fast {
+                wire::spanning(&mut remote.out, Spanning::Reject, span);
+            }
+            return Ok(());
+        }
+        remote.queue.push_back(span);
+        Ok(())
+    }
+
+    /// Puts as many blocks that a peer asked for into its way as fit; how long the line makes the next one wait.
+    pub(super) fn serve(&mut self, key: PeerKey, waiting: usize, line: &mut Bucket, now: Tick) -> Option<Duration> {
+        let remote = self.remotes.get_mut(&key)?;
+        while waiting + remote.out.len() < MAX_WAITING
+            && let Some(span) = remote.queue.front().copied()
+        {
+            if let Err(wait) = line.take(now, span.length) {
+                return Some(wait);
+            }
+            remote.queue.pop_front();
+            let start = remote.out.len();
+            wire::block_head(&mut remote.out, span);
+            if self.store.append(self.own.info_hash, span, &mut remote.out) {
+                remote.up.add(span.length);
+                self.uploaded += u64::from(span.length);
+                if remote.meeting.visitor {
+                    self.tally.to_visitors += u64::from(span.length);
+                } else {
+                    self.tally.to_others += u64::from(span.length);
+                }
+            } else {
+                remote.out.truncate(start);
+            }
+        }
+        None
+    }
+
+    /// Does what is due, and says when something will be.
+    ///
+    /// # Errors
+    /// Why the connection must end.
+    pub(super) fn turn(&mut self, key: PeerKey, now: Tick) -> Result<Option<Tick>, Cause> {
+        let round = self.choke_round(now);
+        let Some(remote) = self.remotes.get_mut(&key) else { return Err(Cause::Closed) };
+        if let Some(cause) = remote.doomed {
+            return Err(cause);
+        }
+        let silent = remote.silent_at();
+        if silent.is_some_and(|at| at <= now) {
+            remote.snubbed = true;
+            let asked: Vec<Span> = remote.asked.drain(..).collect();
+            let room = MAX_DROPPED.saturating_sub(remote.dropped.len());
+            remote.dropped.extend(asked.iter().take(room));
+            if let Some(picker) = &mut self.picker {
+                asked.iter().for_each(|span| picker.give_up(*span));
+            }
+            self.tally.snubs += 1;
+            self.wake_others(key);
+            return Ok(round);
+        }
+        Ok([round, silent].into_iter().flatten().min())
+    }
+
+    /// Whether nothing can come of the connection: both have everything.
+    pub(super) fn is_useless(&self, key: PeerKey) -> bool {
+        let (Some(picker), Some(layout), Some(remote)) = (&self.picker, &self.layout, self.remotes.get(&key)) else {
+            return false;
+        };
+        remote.has.count() == layout.pieces() && picker.is_done()
+    }
+
+    fn offered(&mut self, key: PeerKey, offer: Offer) -> Result<(), Cause> {
+        let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
+        self.tally.holepunch += u64::from(offer.holepunch);
+        remote.offer = offer;
+        self.want_metadata(key)
+    }
+
+    /// Tells a peer of the others, where it wants to know and it is time.
+    pub(super) fn tell_peers(&mut self, key: PeerKey, now: Tick) {
+        let due = |remote: &Remote| {
+            remote.offer.ut_pex != 0 && remote.told_peers.is_none_or(|at| now.since(at) >= PEX_EVERY)
+        };
+        if !self.remotes.get(&key).is_some_and(due) {
+            return;
+        }
+        let others: Vec<SocketAddr> =
+            self.remotes.iter().filter(|(other, _)| **other != key).filter_map(|(_, it)| it.listens()).collect();
+        if let Some(remote) = self.remotes.get_mut(&key).filter(|_| !others.is_empty()) {
+            wire::pex(&mut remote.out, remote.offer.ut_pex, &others);
+            remote.told_peers = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
