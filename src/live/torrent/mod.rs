@@ -143,7 +143,7 @@ impl Torrent {
         self.layout.as_ref().map_or(0, |layout| layout.pieces())
     }
 
-    /// Whether there is nothing more to fetch.
+    /// Whether all is there that was wanted.
     pub(super) fn is_done(&self) -> bool {
         self.picker.as_ref().is_some_and(|picker| picker.is_done())
     }
@@ -428,13 +428,13 @@ impl Torrent {
     /// Asks a peer for as many blocks as it, the window and the line allow; how long the line makes the next one wait.
     pub(super) fn ask(&mut self, key: PeerKey, line: &mut Bucket, now: Tick) -> Option<Duration> {
         let (Some(picker), Some(remote)) = (&mut self.picker, self.remotes.get_mut(&key)) else { return None };
-        if remote.chokes_us && remote.allowed.is_empty() {
+        if !picker.wants_of(&remote.has) || (remote.chokes_us && remote.allowed.is_empty()) {
             return None;
         }
-        while remote.has_room() && !picker.is_done() {
+        while remote.has_room() {
             // A line that is full has no use for the block that would be picked.
             if let Err(wait) = line.ready(now, BLOCK) {
-                return picker.wants_of(&remote.has).then_some(wait);
+                return Some(wait);
             }
             let asked = &remote.asked;
             let span = if remote.chokes_us {

@@ -111,14 +111,14 @@ impl Picker {
         &self.have
     }
 
-    /// Whether there is nothing more to fetch.
+    /// Whether all is there that was wanted; not before something was.
     pub(super) fn is_done(&self) -> bool {
-        self.have.count() >= self.wanted
+        self.wanted > 0 && self.have.count() >= self.wanted
     }
 
     /// Whether `theirs` has something that is wanted.
     pub(super) fn wants_of(&self, theirs: &Bits) -> bool {
-        !self.is_done() && theirs.offers(&self.have)
+        self.have.count() < self.wanted && theirs.offers(&self.have)
     }
 
     /// Peers that have this piece.
