@@ -16,7 +16,7 @@ use squall::journey::{Cause, Operation, Outcome, Reply};
 use squall::live::LiveWorld;
 use squall::profile::DhtHabits;
 use support::conformity::shown;
-use support::daemon::{Daemon, installed, libtorrent_installed, python};
+use support::daemon::{Daemon, free_port, installed, libtorrent_installed, python};
 use support::{PATIENCE, local, peers, perform, scenario, target, world, world_of};
 
 const INFO_HASH: [u8; 20] = [0x3c; 20];
@@ -68,7 +68,7 @@ fn visitors_find_each_other(nodes: &[SocketAddr], k: u32, seen: SocketAddr, samp
     });
 }
 
-/// A node of another author that knows one node, `bootstrap`, and searches; with a port it announces that first.
+/// A node of another author that knows one node, `bootstrap`, and searches; with a port, which is free, it announces that first.
 type Join = fn(bootstrap: SocketAddr, info_hash: [u8; 20], port: Option<u16>) -> Command;
 
 /// What a node that joins by a visitor finds: how many nodes it knows then, and peers.
@@ -117,8 +117,9 @@ fn nodes_join_by_visitors(nodes: &[SocketAddr], k: u32, join: Join) {
     local(async {
         let (_world, visitor) = world_seen_by(&decoy, &[], k).await;
         let swarm = [0x5d; 20];
-        let (_, itself, _announcing) = joined(join(visitor, swarm, Some(4_712))).await;
-        let expected = ["127.0.0.1:4712".parse().unwrap()];
+        let port = free_port();
+        let (_, itself, _announcing) = joined(join(visitor, swarm, Some(port))).await;
+        let expected = [SocketAddr::from(([127, 0, 0, 1], port))];
         assert_eq!(itself, expected);
         let (_, found, _daemon) = joined(join(visitor, swarm, None)).await;
         assert_eq!(found, expected);

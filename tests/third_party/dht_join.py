@@ -1,5 +1,5 @@
 """A libtorrent DHT node that knows one other node. Prints NODES PEER... on one line once it has found a peer, then waits for the end of
-standard input. With PORT it announces itself first, over and over until it ends.
+standard input. With PORT, which must be free, it has a torrent there and announces it.
 
 usage: dht_join.py ADDRESS:PORT INFO_HASH [PORT]
 """
@@ -15,7 +15,7 @@ warnings.simplefilter("ignore", DeprecationWarning)
 address, port = sys.argv[1].rsplit(":", 1)
 info_hash = lt.sha1_hash(bytes.fromhex(sys.argv[2]))
 session = lt.session({
-    "listen_interfaces": "127.0.0.1:0",
+    "listen_interfaces": f"127.0.0.1:{sys.argv[3] if len(sys.argv) > 3 else 0}",
     "enable_dht": True,
     "dht_bootstrap_nodes": "",
     "enable_lsd": False,
@@ -30,11 +30,17 @@ session = lt.session({
 })
 ended = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+torrent = None
+if len(sys.argv) > 3:
+    magnet = lt.parse_magnet_uri(f"magnet:?xt=urn:btih:{sys.argv[2]}")
+    magnet.save_path = "/nonexistent"
+    magnet.flags &= ~(lt.torrent_flags.paused | lt.torrent_flags.auto_managed)
+    torrent = session.add_torrent(magnet)
 found = set()
 while not found and not ended.is_set():
     session.add_dht_node((address, int(port)))
-    if len(sys.argv) > 3:
-        session.dht_announce(info_hash, int(sys.argv[3]), 0)
+    if torrent:
+        torrent.force_dht_announce()
     session.dht_get_peers(info_hash)
     session.wait_for_alert(200)
     time.sleep(0.1)

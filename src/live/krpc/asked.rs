@@ -66,8 +66,8 @@ struct Arguments<'a> {
 
 /// Reads a query that came from this address; `None` where the datagram is no query, or one without a transaction id.
 pub(in crate::live) fn asked(datagram: &[u8], from: SocketAddr) -> Option<Asked<'_>> {
-    let text = |key| bencode::decode::<&Bytes>(bencode::field(datagram, key)?);
-    if text(b"y")?.as_ref() != b"q" {
+    let text = |key| bencode::string(bencode::field(datagram, key)?);
+    if text(b"y")? != b"q" {
         return None;
     }
     let transaction = text(b"t").filter(|it| it.len() <= MAX_TRANSACTION)?;
