@@ -57,7 +57,7 @@ impl Nodes {
 
     /// The id of the node at a local address, bound to it (BEP 42) as far as it is known.
     pub(super) fn id(&self, local: IpAddr) -> Id {
-        let random = self.digest(b"id", 0, local).into();
+        let random = self.digest(b"id", 0, local);
         let address = Some(local).filter(|it| !it.is_unspecified()).or(self.seen_as[family(local)]);
         address.map_or(random, |address| id::bind(address, random))
     }
