@@ -376,6 +376,9 @@ impl Client {
         loop {
             self.take_in(key, &mut frames)?;
             let (wait, room) = self.plan(key, &mut sending)?;
+            if room == SMALL_READ {
+                frames.rest();
+            }
             self.ring();
             let silence = self.clients.clock.now().since(heard);
             let wait = wait.unwrap_or(KEEP_ALIVE_AFTER).min(KEEP_ALIVE_AFTER);
