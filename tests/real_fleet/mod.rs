@@ -93,7 +93,7 @@ impl Fleet {
         window: &str,
         environment: &[(&str, &Path)],
     ) -> (Value, String) {
-        let out = self.directory.join("run");
+        let out = tempfile::Builder::new().prefix("run-").tempdir_in(&self.directory).unwrap().keep();
         let target = self.directory.join("target.toml");
         let output = program::squall()
             .arg("run")
