@@ -36,6 +36,8 @@ pub struct Swarm {
     pub met: u64,
     /// Connections that peers opened to visitors.
     pub accepted: u64,
+    /// Connections that came about either way over uTP (BEP 29); the others are TCP.
+    pub utp: u64,
     /// Peers that came for a visitor who had left, or whom nobody can reach.
     pub turned_away: u64,
     /// Connections that ended.
@@ -93,6 +95,7 @@ impl AddAssign<&Self> for Swarm {
         self.failed_dials += other.failed_dials;
         self.met += other.met;
         self.accepted += other.accepted;
+        self.utp += other.utp;
         self.turned_away += other.turned_away;
         self.ended += other.ended;
         self.ended_incorrect += other.ended_incorrect;

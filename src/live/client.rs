@@ -1,6 +1,8 @@
 //! A visitor's BitTorrent client at work on one torrent: moves bytes between its connections and its [`Torrent`].
 
 mod listen;
+mod stream;
+mod utp;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -16,9 +18,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::journey::{Cause, Swarm};
-use crate::profile::Target;
+use crate::profile::{Target, Transport};
 
-use super::guard::{Connection, cause};
+use super::guard::cause;
 use super::metainfo::Layout;
 use super::meter::Meter;
 use super::shaper::Bucket;
@@ -28,6 +30,8 @@ use super::wire::{self, Frames, Handshake, Message};
 use super::{Clock, Guard};
 
 use listen::Listener;
+use stream::Stream;
+use utp::{Door, Doors, UTP_TIMEOUT};
 
 /// Connections that a client opens by itself. Real clients open far more (libtorrent: 200 in all); a generator's descriptors set the
 /// bound, and most of a swarm's exchange happens with a few.
@@ -52,6 +56,11 @@ pub(super) struct Clients {
     clock: Clock,
     store: Rc<Store>,
     listener: Listener,
+    doors: Doors,
+    /// Whether the target is on loopback.
+    loopback: bool,
+    /// Whether the target's peers speak TCP.
+    tcp: bool,
     /// The port where the target answers in the place of visitors who only announce.
     stand_in_port: Option<u16>,
     tally: RefCell<Swarm>,
@@ -68,6 +77,8 @@ pub(super) struct Persona {
     pub(super) slots: usize,
     /// Whether peers can connect to it.
     pub(super) reachable: bool,
+    /// Whether it speaks uTP, and tries it first.
+    pub(super) utp: bool,
     /// Its address; `None` where the system chooses.
     pub(super) address: Option<IpAddr>,
     /// Bytes per second of its line, towards it and from it.
@@ -88,6 +99,9 @@ impl Clients {
             clock,
             store: Rc::default(),
             listener,
+            doors: Doors::default(),
+            loopback,
+            tcp: target.transports.contains(&Transport::Tcp),
             stand_in_port: target.stand_in_port,
             tally: RefCell::default(),
         });
@@ -138,10 +152,17 @@ impl Clients {
             changed: Notify::new(),
             last: Cell::new(None),
             bytes: Cell::new((0, 0)),
+            doors: RefCell::default(),
             tasks: RefCell::default(),
         });
         if client.persona.reachable {
             self.listener.register(&client);
+            // Where it has an address, nobody comes to another; elsewhere it announces its port for both families.
+            for ipv6 in [false, true] {
+                if client.persona.address.is_none_or(|own| own.is_ipv6() == ipv6) {
+                    client.door(ipv6);
+                }
+            }
         }
         Seat(client)
     }
@@ -155,6 +176,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.0.tasks.borrow_mut().abort_all();
         self.0.clients.listener.forget(&self.0);
+        self.0.clients.doors.leave(self.0.doors.take(), self.0.clients.clock.now());
     }
 }
 
@@ -183,6 +205,8 @@ pub(super) struct Client {
     last: Cell<Option<Cause>>,
     /// Bytes in and out that no operation has counted yet.
     bytes: Cell<(u64, u64)>,
+    /// Where it speaks uTP.
+    doors: RefCell<Vec<Rc<Door>>>,
     tasks: RefCell<JoinSet<()>>,
 }
 
@@ -229,7 +253,8 @@ impl Client {
     pub(super) async fn ready(self: &Rc<Self>, meter: &Meter) -> Result<Rc<Layout>, Cause> {
         self.torrent.borrow_mut().want(u32::MAX);
         self.ring();
-        let result = self.until(meter, |torrent| torrent.layout().cloned().filter(|_| torrent.is_ready())).await;
+        let result =
+            self.until(meter, |torrent| torrent.layout().cloned().filter(|_| torrent.is_ready())).await;
         // What is wanted is for the operations that follow to say.
         let mut torrent = self.torrent.borrow_mut();
         let all = torrent.pieces();
@@ -261,7 +286,10 @@ impl Client {
                 if let Some(found) = found(&mut torrent) {
                     break Ok(found);
                 }
-                if torrent.connections() == 0 && self.dialling.get() == 0 && self.candidates.borrow().is_empty() {
+                if torrent.connections() == 0
+                    && self.dialling.get() == 0
+                    && self.candidates.borrow().is_empty()
+                {
                     break Err(self.last.take().unwrap_or(Cause::NoPeers));
                 }
                 let held_back = torrent.connections() > 0 && torrent.is_held_back();
@@ -318,9 +346,8 @@ impl Client {
     }
 
     /// Connects to a peer and exchanges handshakes.
-    async fn approach(&self, address: SocketAddr) -> Result<(Connection, Frames, Handshake), Cause> {
-        let source = self.persona.address.filter(|own| own.is_ipv4() == address.is_ipv4());
-        let mut stream = self.clients.guard.connect_from(address, source).await?;
+    async fn approach(&self, address: SocketAddr) -> Result<(Stream, Frames, Handshake), Cause> {
+        let mut stream = self.connect(address).await?;
         let own = Handshake::ours(self.persona.info_hash, self.persona.peer_id).encode();
         stream.write_all(&own).await.map_err(|error| cause(&error))?;
         let (frames, theirs) = read_handshake(&mut stream).await?;
@@ -334,21 +361,39 @@ impl Client {
         Ok((stream, frames, theirs))
     }
 
+    /// Connects over uTP where the visitor's client speaks it, and over TCP where it does not or gets no answer.
+    async fn connect(&self, address: SocketAddr) -> Result<Stream, Cause> {
+        if let Some(door) = self.door(address.is_ipv6()) {
+            let answer = tokio::time::timeout(UTP_TIMEOUT, door.socket.connect(address)).await;
+            match answer.unwrap_or(Err(Cause::Timeout)) {
+                Ok(stream) => return Ok(Stream::Utp(stream)),
+                Err(cause) if !self.clients.tcp => return Err(cause),
+                Err(_) => {}
+            }
+        }
+        let source = self.persona.address.filter(|own| own.is_ipv4() == address.is_ipv4());
+        self.clients.guard.connect_from(address, source).await.map(Stream::Tcp)
+    }
+
     /// Takes over a connection that a peer opened, after its handshake was answered.
-    fn adopt(self: &Rc<Self>, stream: Connection, frames: Frames, address: SocketAddr, theirs: &Handshake) {
+    fn adopt(self: &Rc<Self>, stream: Stream, frames: Frames, address: SocketAddr, theirs: &Handshake) {
         let meeting = self.meeting(address, true, theirs);
         let client = Rc::clone(self);
         self.spawn(async move { client.talk(stream, frames, meeting).await });
     }
 
     /// A conversation from its beginning to its end.
-    async fn talk(self: &Rc<Self>, stream: Connection, frames: Frames, meeting: Meeting) {
+    async fn talk(self: &Rc<Self>, stream: Stream, frames: Frames, meeting: Meeting) {
         let full = self.torrent.borrow().connections() >= MAX_CONNECTIONS;
         if full || self.torrent.borrow().knows(&meeting.peer_id) {
             self.changed.notify_waiters();
             return;
         }
-        self.clients.count(|swarm| if meeting.incoming { swarm.accepted += 1 } else { swarm.met += 1 });
+        self.clients.count(|swarm| {
+            swarm.accepted += u64::from(meeting.incoming);
+            swarm.met += u64::from(!meeting.incoming);
+            swarm.utp += u64::from(stream.is_utp());
+        });
         let key = self.torrent.borrow_mut().join(meeting, self.clients.clock.now());
         let bell = Rc::new(Notify::new());
         self.bells.borrow_mut().insert(key, Rc::clone(&bell));
@@ -366,7 +411,7 @@ impl Client {
     async fn converse(
         self: &Rc<Self>,
         key: PeerKey,
-        stream: Connection,
+        stream: Stream,
         mut frames: Frames,
         bell: &Notify,
     ) -> Result<std::convert::Infallible, Cause> {
@@ -487,7 +532,7 @@ impl Sending {
 }
 
 /// Reads a peer's handshake, and what came with it.
-async fn read_handshake(stream: &mut Connection) -> Result<(Frames, Handshake), Cause> {
+async fn read_handshake(stream: &mut Stream) -> Result<(Frames, Handshake), Cause> {
     let mut frames = Frames::default();
     loop {
         let read = stream.read_buf(frames.space(SMALL_READ)).await.map_err(|error| cause(&error))?;

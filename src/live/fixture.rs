@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use crate::profile::{Authorization, ContentItem, DhtNodes, Envelope, HttpEndpoint, Index, Target, Tracker};
+use crate::profile::{
+    Authorization, ContentItem, DhtNodes, Envelope, HttpEndpoint, Index, Target, Tracker, Transport,
+};
 
 /// A target all of whose layers answer at `address`.
 pub(super) fn target(address: SocketAddr) -> Target {
@@ -22,6 +24,7 @@ pub(super) fn target(address: SocketAddr) -> Target {
         dns: None,
         stand_in_port: None,
         own_peers: Vec::new(),
+        transports: vec![Transport::Tcp],
         content: vec![ContentItem {
             name: "release".to_owned(),
             info_hash: [7; 20],

@@ -18,6 +18,9 @@ use crate::profile::{Authorization, HttpEndpoint, Target};
 use crate::unit::Tick;
 
 mod quic;
+mod utp;
+
+pub(super) use utp::UtpSocket;
 
 /// Why a target is not loaded. The message names the address, the profile and the way out.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -215,6 +218,14 @@ impl Guard {
     /// The system's, where it gives no socket.
     pub(super) fn bind(self: &Arc<Self>, local: IpAddr) -> io::Result<Datagrams> {
         Ok(Datagrams { socket: UdpSocket::from_std(socket(local)?)?, guard: Arc::clone(self) })
+    }
+
+    /// Opens a socket for uTP at this address, which connects and accepts. `loopback` is as for [`Guard::listen`].
+    ///
+    /// # Errors
+    /// The system's, where it gives no socket.
+    pub(super) fn utp(self: &Arc<Self>, local: SocketAddr, loopback: bool) -> io::Result<UtpSocket> {
+        utp::socket(self, local, loopback)
     }
 
     /// Opens a QUIC endpoint that can reach `remote`, with a UDP socket of its own.

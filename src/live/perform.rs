@@ -14,13 +14,13 @@ use rand_xoshiro::SplitMix64;
 
 use crate::journey::{Cause, Operation, Peer, Reply, Swarm, Visitor};
 use crate::plan::AnnounceEvent;
-use crate::profile::{Client, ContentItem, HttpVersion, Target};
+use crate::profile::{Client, ContentItem, HttpVersion, Target, Transport};
 use crate::scenario::Scenario;
 
 use super::announce::{Announcer, Asker, Contact, RETRANSMIT};
+use super::client::{self, Clients, Persona, Seat};
 use super::dht::{Dht, OwnNode, Search};
 use super::dns::{Stub, StubTimes, Wanted};
-use super::client::{self, Clients, Persona, Seat};
 use super::http::{Agent, Browser, Kept, Request};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
@@ -143,7 +143,8 @@ impl Shared {
                 let Identity { peer_id, key, port, .. } = self.identity(visitor, client);
                 let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
                 let (info_hash, numwant) = (item.info_hash, numwant.unwrap_or(usual));
-                let player = visitor.transfers.then(|| self.player(visitor, item, client, connections)).transpose()?;
+                let player =
+                    visitor.transfers.then(|| self.player(visitor, item, client, connections)).transpose()?;
                 let uploaded = player.as_ref().map_or(0, |player| player.uploaded());
                 let announce =
                     Announce { info_hash, peer_id, downloaded, left, uploaded, event, key, numwant, port };
@@ -212,6 +213,8 @@ impl Shared {
             client: client.user_agent.as_str().into(),
             slots: SLOTS,
             reachable: visitor.reachable,
+            utp: self.target.transports.contains(&Transport::Utp)
+                && draw(visitor, TRANSPORT_STREAM) < client.utp,
             address: tracker.and_then(|tracker| source(tracker, self.worker, visitor.source)),
             line: (access.down, access.up),
             random,
@@ -356,12 +359,18 @@ fn get<'a>(path: &'a str, client: &'a Client) -> Request<'a> {
     Request { path, user_agent: &client.user_agent, body: None }
 }
 
-/// Parts a visitor's draw of its HTTP version from its other draws.
+/// Part a visitor's draws of its HTTP version and of its transport from each other and from its other draws.
 const VERSION_STREAM: u64 = 0x4854_5450;
+const TRANSPORT_STREAM: u64 = 0x7554_5031;
+
+/// One draw of a visitor's own, uniform on 0..1.
+fn draw(visitor: &Visitor, stream: u64) -> f64 {
+    SplitMix64::seed_from_u64(visitor.seed ^ stream).random()
+}
 
 /// How a visitor uses the web: its version of HTTP is drawn from its seed, by the shares of its client.
 fn browser(visitor: &Visitor, client: &Client) -> Browser {
-    let draw: f64 = SplitMix64::seed_from_u64(visitor.seed ^ VERSION_STREAM).random();
+    let draw = draw(visitor, VERSION_STREAM);
     let newest = if draw < client.http3 {
         HttpVersion::Three
     } else if draw < client.http2 {

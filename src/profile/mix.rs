@@ -52,6 +52,8 @@ pub struct Client {
     pub http3: f64,
     /// Peers asked for in an announce; -1 leaves it to the tracker (BEP 15). Whoever leaves asks for none, as libtorrent and Transmission do.
     pub numwant: i32,
+    /// Share of its visitors that speak uTP (BEP 29), 0..1; all speak TCP.
+    pub utp: f64,
     /// How it speaks to trackers.
     pub tracker: TrackerHabits,
     /// Whether it uses the DHT beside trackers.

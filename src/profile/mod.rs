@@ -13,7 +13,7 @@ pub use mix::{Access, Client, DhtHabits, Mix};
 pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_keys};
 pub use target::{
     Authorization, ContentItem, DhtNodes, Dns, HttpEndpoint, HttpVersion, Index, Process, Target, Tls,
-    WebEndpoint,
+    Transport, WebEndpoint,
 };
 pub use tracker::{Tracker, TrackerHabits, TrackerKind};
 

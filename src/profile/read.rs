@@ -5,6 +5,7 @@ mod dns;
 mod tracker;
 mod web;
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::problem::{
@@ -19,6 +20,7 @@ use super::values::{
 };
 use super::{
     Access, Authorization, Client, ContentItem, Envelope, Layer, LayerEnvelope, Mix, Process, Slo, Target,
+    Transport,
 };
 
 use web::{endpoint, index, speaks};
@@ -96,6 +98,11 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
         let user_agent = table.required::<Header>("user_agent", "Its `User-Agent`.");
         let numwant = table.or("numwant", "Peers that it asks a tracker for.", Numwant(-1));
         let speaks = speaks(table);
+        let utp = table.or(
+            "utp",
+            "Share of its visitors that speak uTP, and try it before TCP where the target's peers speak it.",
+            Share(0.0),
+        );
         let tracker = tracker::habits(table);
         let dht = table.or("dht", "Whether it uses the DHT beside trackers.", true);
         let lookup =
@@ -110,6 +117,7 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
             http2,
             http3,
             numwant: numwant?.0,
+            utp: utp?.0,
             tracker: tracker?,
             dht: dht?,
             lookup: lookup?,
@@ -149,14 +157,8 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
     let dht = table.table("dht", "The DHT.", dht::nodes);
     let dns =
         table.optional_table("dns", "The visitors' resolvers; without it no name is resolved.", dns::dns);
-    let swarm = table.optional_table("swarm", "Who answers in the visitors' stead.", |table| {
-        let port = table.required::<Port>("stand_in_port", "Port that visitors announce as their own.");
-        let peers = table.list::<Address>(
-            "peers",
-            "The target's own peers, where nobody but they and the visitors is in its swarms: other peers are wrong then.",
-        );
-        Ok((port?.0, peers?.into_iter().map(|peer| peer.into_inner().0).collect()))
-    });
+    let swarm =
+        table.table_of_defaults("swarm", "Who else is in the swarms, and how peers are reached.", swarm);
     let mut names = Names::default();
     let mut hashes = Names::default();
     let content = table.filled_tables("content", "A torrent, the most popular first.", |table| {
@@ -171,10 +173,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
     let envelope = Envelope::read(table);
     let authorization =
         table.optional_table("authorization", "Leave to load addresses outside loopback.", authorization);
-    let (stand_in_port, own_peers) = match swarm? {
-        Some((port, peers)) => (Some(port), peers),
-        None => (None, Vec::new()),
-    };
+    let (stand_in_port, own_peers, transports) = swarm?;
     let (index, metadata, dns) = (index?, metadata?, dns?);
     if dns.is_some() {
         dns::names(table, [&index.server, &metadata])?;
@@ -191,11 +190,34 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         dns,
         stand_in_port,
         own_peers,
+        transports,
         content: content?,
         envelope: envelope?,
         processes: processes?,
         authorization: authorization?,
     })
+}
+
+/// The port of those who answer in the visitors' stead, the target's own peers, and what peers speak.
+fn swarm(table: &mut Table<'_>) -> Result<(Option<u16>, Vec<SocketAddr>, Vec<Transport>), Reported> {
+    let port = table.optional::<Port>(
+        "stand_in_port",
+        "Port that visitors announce as their own, where others answer in their stead.",
+    );
+    let peers = table.list::<Address>(
+        "peers",
+        "The target's own peers, where nobody but they and the visitors is in its swarms: other peers are wrong then.",
+    );
+    let transports = table.list::<OneOf<Transport>>(
+        "transports",
+        "What its peers speak; left out, \"tcp\". With \"utp\", visitors whose client speaks it try it first.",
+    );
+    let mut transports: Vec<_> = transports?.into_iter().map(|transport| transport.into_inner().0).collect();
+    if transports.is_empty() {
+        transports.push(Transport::Tcp);
+    }
+    let peers = peers?.into_iter().map(|peer| peer.into_inner().0).collect();
+    Ok((port?.map(|port| port.0), peers, transports))
 }
 
 fn content(table: &mut Table<'_>, names: &mut Names, hashes: &mut Names) -> Result<ContentItem, Reported> {

@@ -32,6 +32,8 @@ pub struct Target {
     /// The target's own peers. Where they are named, the swarms are theirs and the visitors' alone: anybody else whom a tracker names is a
     /// stranger. Empty where that is not known.
     pub own_peers: Vec<SocketAddr>,
+    /// What its peers speak, and so what visitors try. Never empty.
+    pub transports: Vec<Transport>,
     /// What can be fetched. Item r stands for rank r of the scenario's catalogue; a shorter list is used modulo its length. Never empty.
     pub content: Vec<ContentItem>,
     /// What each layer promises.
@@ -129,6 +131,15 @@ impl HttpVersion {
             Self::Three => "3",
         }
     }
+}
+
+/// What carries the peer wire protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP (BEP 3).
+    Tcp,
+    /// uTP, over UDP (BEP 29).
+    Utp,
 }
 
 /// A web server beside the funnel: a status page, a wallet, an API.

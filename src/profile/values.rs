@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use rustls_pki_types::ServerName;
 use toml::de::DeValue;
 
-use super::{HttpVersion, Layer};
+use super::{HttpVersion, Layer, Transport};
 use crate::problem::{Choice, Form, Text, Value, bounded, shown};
 use crate::unit::{BitRate, Quantity};
 
@@ -24,6 +24,10 @@ impl Choice for Layer {
 impl Choice for HttpVersion {
     const NAMES: &'static [(&'static str, Self)] =
         &[(Self::One.name(), Self::One), (Self::Two.name(), Self::Two), (Self::Three.name(), Self::Three)];
+}
+
+impl Choice for Transport {
+    const NAMES: &'static [(&'static str, Self)] = &[("tcp", Self::Tcp), ("utp", Self::Utp)];
 }
 
 bounded! {

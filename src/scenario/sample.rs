@@ -153,6 +153,7 @@ fn client(name: &str, dht: bool) -> Client {
         http2: 0.7,
         http3: 0.2,
         numwant: 50,
+        utp: 0.0,
         tracker: crate::profile::TrackerHabits::default(),
         dht,
         lookup: DhtHabits::default(),

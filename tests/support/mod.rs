@@ -16,7 +16,7 @@ use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
 use squall::profile::{
     Access, Client, ContentItem, DhtHabits, DhtNodes, Envelope, HttpEndpoint, Index, Mix, Target, Tracker,
-    TrackerHabits,
+    TrackerHabits, Transport,
 };
 use squall::scenario::{
     Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideRate, SideTraffic,
@@ -40,6 +40,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         http2: 0.0,
         http3: 0.0,
         numwant: 50,
+        utp: 0.0,
         tracker: TrackerHabits::default(),
         dht: true,
         lookup: DhtHabits::default(),
@@ -122,6 +123,7 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
         dns: None,
         stand_in_port: None,
         own_peers: Vec::new(),
+        transports: vec![Transport::Tcp],
         content: vec![ContentItem {
             name: "a release".to_owned(),
             info_hash,

@@ -1,12 +1,14 @@
 """Seeds one torrent with libtorrent on loopback. Prints "HASH PORT" once it seeds, then waits for the end of standard input.
 
-usage: seeder.py DIRECTORY   (leaves content and release.torrent there)
+usage: seeder.py DIRECTORY [TRANSPORT]   (leaves content and release.torrent there; TRANSPORT is tcp or utp, and both where it is left out)
 """
 import os
 import sys
 import time
 
 import libtorrent as lt
+
+from session import session_of
 
 PIECE = 64 * 1024
 SIZE = 3 * PIECE + 5000
@@ -23,14 +25,7 @@ encoded = lt.bencode(torrent.generate())
 with open(os.path.join(directory, "release.torrent"), "wb") as file:
     file.write(encoded)
 
-session = lt.session({
-    "listen_interfaces": "127.0.0.1:0",
-    "enable_dht": False,
-    "enable_lsd": False,
-    "enable_upnp": False,
-    "enable_natpmp": False,
-    "allow_multiple_connections_per_ip": True,
-})
+session = session_of(sys.argv[2:])
 info = lt.torrent_info(lt.bdecode(encoded))
 handle = session.add_torrent({"ti": info, "save_path": directory})
 while not handle.status().is_seeding or session.listen_port() == 0:

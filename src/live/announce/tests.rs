@@ -18,6 +18,7 @@ fn client() -> Client {
         http2: 0.0,
         http3: 0.0,
         numwant: -1,
+        utp: 0.0,
         tracker: TrackerHabits::default(),
         dht: true,
         lookup: DhtHabits::default(),

@@ -10,8 +10,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-use super::super::guard::{Connection, Guard, cause};
+use super::super::guard::{Guard, cause};
 use super::super::wire::Handshake;
+use super::stream::Stream;
 use super::{Client, Clients, MEETING_TIMEOUT, read_handshake};
 use crate::journey::Cause;
 
@@ -80,9 +81,9 @@ pub(super) fn accept(clients: &Rc<Clients>) {
                 let Some(clients) = weak.upgrade() else { return };
                 match accepted {
                     Ok((stream, address)) => {
-                        if let Some(stream) = clients.guard.accepted(stream, address) {
-                            tokio::task::spawn_local(welcome(clients, stream, address));
-                        }
+                        let Some(stream) = clients.guard.accepted(stream, address) else { continue };
+                        let Ok(local) = stream.local_ip() else { continue };
+                        tokio::task::spawn_local(welcome(clients, Stream::Tcp(stream), address, local));
                     }
                     // No descriptor is left, most likely: others must be closed first.
                     Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
@@ -93,9 +94,8 @@ pub(super) fn accept(clients: &Rc<Clients>) {
     }
 }
 
-/// A peer that connects: its handshake says whom it wants. Whoever cannot be reached, or has left, is not there.
-async fn welcome(clients: Rc<Clients>, mut stream: Connection, address: SocketAddr) {
-    let Ok(local) = stream.local_ip() else { return };
+/// A peer that connects to this local address: its handshake says whom it wants. Whoever cannot be reached, or has left, is not there.
+pub(super) async fn welcome(clients: Rc<Clients>, mut stream: Stream, address: SocketAddr, local: IpAddr) {
     let answer = async {
         let (frames, theirs) = read_handshake(&mut stream).await?;
         let client = clients.listener.visitor(theirs.info_hash, local).ok_or(Cause::NoPeers)?;

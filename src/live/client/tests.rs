@@ -165,6 +165,7 @@ fn persona(info_hash: [u8; 20], seed: u8, rate: f64) -> Persona {
         client: "test/1".into(),
         slots: 4,
         reachable: true,
+        utp: false,
         address: Some(std::net::Ipv4Addr::new(127, 16, 200, seed).into()),
         line: (rate, rate),
         random: SplitMix64::seed_from_u64(seed.into()),
@@ -241,10 +242,59 @@ async fn visitors_give_each_other_what_they_have() {
         let hidden = Persona { reachable: false, ..persona(info_hash, 4, 1e9) };
         let hidden = clients.start(hidden, Some(layout));
         let dialled_out = SocketAddr::from(([127, 16, 200, 2], clients.port()));
-        assert_eq!(fetch(hidden.client(), &[dialled_out], &meter).await, Ok(()), "who is behind NAT dials out");
+        assert_eq!(
+            fetch(hidden.client(), &[dialled_out], &meter).await,
+            Ok(()),
+            "who is behind NAT dials out"
+        );
         let behind_nat = SocketAddr::from(([127, 16, 200, 4], clients.port()));
         assert_eq!(fetch(third.client(), &[behind_nat], &meter).await, Err(Cause::Closed));
         assert_eq!(clients.tally().turned_away, 2);
+    };
+    tokio::time::timeout(PATIENCE, LocalSet::new().run_until(run)).await.unwrap();
+}
+
+/// The seed speaks TCP alone, and the visitors who try uTP first get no answer there for a while. Among themselves they do: from worker to
+/// worker, inside one, and where they have no addresses of their own, over IPv4 and over IPv6.
+#[tokio::test]
+async fn visitors_speak_utp_with_each_other() {
+    let run = async {
+        let (_, info_hash) = info_of(&content(), PIECE);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let seed = listener.local_addr().unwrap();
+        tokio::task::spawn_local(serve(listener, Manner::Good));
+        let mut target = target(seed);
+        target.transports = vec![Transport::Tcp, Transport::Utp];
+        let guard = Arc::new(Guard::new(&target).unwrap());
+        let clock = Clock::start();
+        let workers: Vec<_> = (0..4).map(|_| Clients::open(&guard, clock, &target).unwrap()).collect();
+        let four = |n: u8, worker: usize| SocketAddr::from(([127, 16, 200, n], workers[worker].port()));
+        let six = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, workers[2].port()));
+        // The worker, whether the visitor has an address, where it fetches from, and ends of connections over uTP in its worker.
+        let visitors = [
+            (0, true, seed, 0),
+            (1, true, four(1, 0), 1),
+            (1, true, four(2, 1), 2),
+            (2, false, four(3, 1), 1),
+            (3, false, six, 1),
+        ];
+        let mut seats = Vec::new();
+        for (n, (worker, has_address, from, utp)) in (1..).zip(visitors) {
+            let mut persona = Persona { utp: true, ..persona(info_hash, n, 1e9) };
+            persona.address = persona.address.filter(|_| has_address);
+            let seat = workers[worker].start(persona, None);
+            assert_eq!(fetch(seat.client(), &[from], &Meter::new(clock)).await, Ok(()), "{n}");
+            let tally = workers[worker].tally();
+            assert_eq!((tally.utp, tally.from_others + tally.from_visitors), (utp, 90_000), "{n}");
+            seats.push(seat);
+        }
+        // Who has left says so, and takes nobody in.
+        drop(seats.remove(0));
+        while workers[1].tally().ended == 0 {
+            tokio::task::yield_now().await;
+        }
+        let late = workers[3].start(Persona { utp: true, ..persona(info_hash, 9, 1e9) }, None);
+        assert_eq!(fetch(late.client(), &[four(1, 0)], &Meter::new(clock)).await, Err(Cause::Closed));
     };
     tokio::time::timeout(PATIENCE, LocalSet::new().run_until(run)).await.unwrap();
 }

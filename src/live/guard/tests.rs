@@ -96,6 +96,28 @@ async fn sockets_refuse_what_the_guard_refuses() {
     assert_eq!(guard.connect(at("192.0.2.1:80")).await.unwrap_err(), Cause::Foreign);
     let socket = guard.bind(LOOPBACK.ip()).unwrap();
     assert_eq!(socket.send(b"x", at("192.0.2.1:80")).await, Err(Cause::Foreign));
+    let socket = guard.utp(SocketAddr::new(LOOPBACK.ip(), 0), true).unwrap();
+    assert_eq!(socket.connect(at("192.0.2.1:80")).await.err(), Some(Cause::Foreign));
+}
+
+#[tokio::test]
+async fn over_utp_a_stranger_hears_nothing() {
+    let only = vec![network(LOOPBACK.ip(), 32)];
+    let guard = Arc::new(Guard::with_free(&target(LOOPBACK), only, jiff::Timestamp::now()).unwrap());
+    let local = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let socket = guard.utp(local, true).unwrap();
+    let stranger = UdpSocket::bind("127.0.0.2:0").await.unwrap();
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    // ST_SYN of version 1 (BEP 29), with connection id 7 and sequence number 1.
+    let syn = [0x41, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
+    stranger.send_to(&syn, local).await.unwrap();
+    peer.send_to(&syn, local).await.unwrap();
+    let _stream = socket.accept().await.unwrap();
+    let mut answer = [0; 64];
+    let (length, from) = peer.recv_from(&mut answer).await.unwrap();
+    // ST_STATE: what it acknowledges is the sequence number.
+    assert_eq!((length, from, &answer[..4], &answer[18..20]), (20, local, &[0x21, 0, 0, 7][..], &[0, 1][..]));
+    assert!(stranger.try_recv(&mut answer).is_err());
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ const REST: &str = r#"
 [swarm]
 stand_in_port = 40006
 peers = ["127.0.0.1:40006"]
+transports = ["tcp", "utp"]
 
 [[process]]
 layer = "dht"
@@ -68,6 +69,7 @@ fn every_key_means_what_it_says() {
     assert_eq!(target.dht, ["127.0.0.1:40004".parse().unwrap(), "127.0.0.1:40005".parse().unwrap()]);
     assert_eq!(target.stand_in_port, Some(40006));
     assert_eq!(target.own_peers, ["127.0.0.1:40006".parse().unwrap()]);
+    assert_eq!(target.transports, [Transport::Tcp, Transport::Utp]);
     let item = ContentItem {
         name: "item-01".to_owned(),
         info_hash: *b"\x00\xff\x02\x03\x04\x05\x06\x07\x08\x09\x10\x11\x12\x13\x14\x15\x16\x17\x18\xff",
@@ -102,7 +104,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(target.index.server.host, "127.0.0.1:40001");
     assert_eq!(target.metadata.host, "[::1]:40002");
     assert_eq!((target.index.page.as_str(), target.index.assets.len()), ("/", 0));
-    assert_eq!(target.stand_in_port, None);
+    assert_eq!((target.stand_in_port, target.transports), (None, vec![Transport::Tcp]));
     assert_eq!(target.envelope, Envelope::default());
     assert_eq!(target.processes, []);
     assert_eq!(target.authorization, None);

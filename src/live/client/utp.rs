@@ -1,0 +1,105 @@
+//! Where the visitors of a worker speak uTP: a UDP socket for each address that they have, at the port where they listen for TCP too.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+
+use super::super::guard::UtpSocket;
+use super::listen::welcome;
+use super::stream::Stream;
+use super::{Client, Clients};
+use crate::unit::Tick;
+
+/// How long a peer's answer over uTP is waited for (libtorrent: `utp_connect_timeout`).
+pub(super) const UTP_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long an address stays open whose last visitor has left, so that the ends of its connections arrive.
+const LINGER: Duration = Duration::from_secs(3);
+
+/// The doors of a worker, by local address.
+#[derive(Debug, Default)]
+pub(super) struct Doors {
+    open: RefCell<HashMap<IpAddr, Weak<Door>>>,
+    /// What visitors left behind, the earliest first.
+    left: RefCell<VecDeque<(Tick, Vec<Rc<Door>>)>>,
+}
+
+impl Doors {
+    /// A visitor has left at `now`, and used these.
+    pub(super) fn leave(&self, doors: Vec<Rc<Door>>, now: Tick) {
+        let mut left = self.left.borrow_mut();
+        while left.front().is_some_and(|(since, _)| now.since(*since) > LINGER) {
+            left.pop_front();
+        }
+        left.push_back((now, doors));
+        self.open.borrow_mut().retain(|_, door| door.strong_count() > 0);
+    }
+}
+
+/// uTP at one address, for the visitors there.
+#[derive(Debug)]
+pub(super) struct Door {
+    local: IpAddr,
+    pub(super) socket: Rc<UtpSocket>,
+    acceptor: AbortHandle,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.acceptor.abort();
+    }
+}
+
+impl Door {
+    fn open(clients: &Rc<Clients>, local: IpAddr) -> io::Result<Self> {
+        let socket = clients.guard.utp(SocketAddr::new(local, clients.port()), clients.loopback)?;
+        let socket = Rc::new(socket);
+        let (door, weak) = (Rc::clone(&socket), Rc::downgrade(clients));
+        let acceptor = tokio::task::spawn_local(async move {
+            while let Ok(stream) = door.accept().await {
+                let Some(clients) = weak.upgrade() else { return };
+                let address = stream.remote_addr();
+                tokio::task::spawn_local(welcome(clients, Stream::Utp(stream), address, local));
+            }
+        });
+        Ok(Self { local, socket, acceptor: acceptor.abort_handle() })
+    }
+}
+
+impl Clients {
+    /// The door at a local address. `None` where somebody else has its port there: a visitor without it speaks TCP.
+    fn door(self: &Rc<Self>, local: IpAddr) -> Option<Rc<Door>> {
+        let open = self.doors.open.borrow().get(&local).and_then(Weak::upgrade);
+        open.or_else(|| {
+            let door = Rc::new(Door::open(self, local).ok()?);
+            self.doors.open.borrow_mut().insert(local, Rc::downgrade(&door));
+            Some(door)
+        })
+    }
+}
+
+impl Client {
+    /// Opens this visitor's door to peers that reach it over IPv4, or over IPv6, where its client speaks uTP.
+    pub(super) fn door(&self, ipv6: bool) -> Option<Rc<Door>> {
+        if !self.persona.utp {
+            return None;
+        }
+        let any: IpAddr = match ipv6 {
+            true if self.clients.loopback => Ipv6Addr::LOCALHOST.into(),
+            true => Ipv6Addr::UNSPECIFIED.into(),
+            false => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        let local = self.persona.address.filter(|own| own.is_ipv6() == ipv6).unwrap_or(any);
+        let mut doors = self.doors.borrow_mut();
+        if let Some(door) = doors.iter().find(|door| door.local == local) {
+            return Some(Rc::clone(door));
+        }
+        let door = self.clients.door(local)?;
+        doors.push(Rc::clone(&door));
+        Some(door)
+    }
+}
