@@ -69,6 +69,8 @@
 //!   share the machine's. Whether a visitor can be reached behind its NAT is drawn and carried along; so far only the DHT heeds it.
 //! * A visitor's connection carries one exchange at a time: nothing is multiplexed over HTTP/2 and 3, as a journey has one operation of a
 //!   stage under way. No 0-RTT, no `Alt-Svc` (who speaks HTTP/3 uses it at once where the profile says that it is there), no cookies.
+//! * Visitors' uTP paces itself by CUBIC (librqbit-utp's), not by LEDBAT: it competes with TCP as TCP does. Visitors at one address share its
+//!   UDP socket. A first packet that is lost is not sent again: after 3 s TCP is tried, as in libtorrent.
 //! * HTTP/3 visitors of a worker share one UDP socket; the server tells them apart by connection id, not by address.
 //! * The addresses of a target are literal: resolving one would send a packet before the guard has spoken. Where its profile names resolvers,
 //!   visitors resolve the names of its servers as part of their visit, and connect to the literal address whatever the answer was.

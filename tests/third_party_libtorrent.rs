@@ -13,7 +13,7 @@ use squall::drive::World;
 use squall::journey::{Cause, Operation, Reply};
 use squall::live::LiveWorld;
 use squall::plan::AnnounceEvent;
-use squall::profile::{Tracker, Transport};
+use squall::profile::{Encryption, Tracker, Transport};
 use support::conformity::shown;
 use support::daemon::{Daemon, hash, libtorrent_installed, python};
 use support::{PATIENCE, local, perform, scenario, target, world, world_of};
@@ -27,9 +27,9 @@ fn loopback(port: &str) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()))
 }
 
-/// A libtorrent seeder that speaks these transports, all where none is named: its torrent's hash, its address and its `.torrent`.
-fn seeder(directory: &Path, transports: &[&str]) -> (Daemon, [u8; 20], SocketAddr, Vec<u8>) {
-    let mut daemon = Daemon::start(python("seeder.py").arg(directory).args(transports));
+/// A libtorrent seeder with these options: its torrent's hash, its address and its `.torrent`.
+fn seeder(directory: &Path, options: &[&str]) -> (Daemon, [u8; 20], SocketAddr, Vec<u8>) {
+    let mut daemon = Daemon::start(python("seeder.py").arg(directory).args(options));
     let line = daemon.line();
     let (hex, port) = line.split_once(' ').unwrap();
     let torrent = std::fs::read(directory.join("release.torrent")).unwrap();
@@ -119,25 +119,27 @@ async fn announced(tracker: UdpSocket) -> SocketAddr {
     panic!("nobody announced");
 }
 
-/// A visitor fetches a torrent from libtorrent, and gives it to another libtorrent, which knows nobody else.
-#[test]
-fn a_torrent_goes_from_libtorrent_to_libtorrent_over_utp() {
-    if !libtorrent_installed() {
-        return;
-    }
+/// A visitor fetches a torrent from libtorrent, and gives it to another libtorrent, which knows nobody else. Both have these options.
+fn relay(options: &[&str]) {
+    let (utp, encrypted) = (options.contains(&"utp"), options.contains(&"encrypted"));
     let (seed, leech) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (daemon, info_hash, peer, _) = seeder(seed.path(), &["utp"]);
+    let (daemon, info_hash, peer, _) = seeder(seed.path(), options);
     local(async {
         let tracker = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let mut target = target(peer, info_hash);
         target.trackers = vec![Tracker::udp(tracker.local_addr().unwrap())];
-        target.transports = vec![Transport::Utp];
+        target.transports = vec![if utp { Transport::Utp } else { Transport::Tcp }];
         let mut scenario = scenario(PATIENCE);
         scenario.clients.members[0].0.utp = 1.0;
+        if encrypted {
+            scenario.clients.members[0].0.encryption = Encryption::Require;
+        }
+        let kinds = (u64::from(utp), u64::from(encrypted));
         let mut world = world_of(target, scenario);
         fetch(&mut world, peer).await;
         let swarm = world.swarm();
-        assert_eq!((swarm.dials, swarm.met, swarm.utp, swarm.from_others), (1, 1, 1, SIZE));
+        assert_eq!((swarm.dials, swarm.met, swarm.from_others), (1, 1, SIZE));
+        assert_eq!((swarm.utp, swarm.encrypted), kinds);
         drop(daemon);
 
         let announce =
@@ -145,14 +147,31 @@ fn a_torrent_goes_from_libtorrent_to_libtorrent_over_utp() {
         let (visitor, _) = tokio::join!(announced(tracker), perform(&mut world, 7, announce));
         let hash: String = info_hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut leecher = python("leecher.py");
-        leecher.arg(leech.path()).args([hash, visitor.to_string(), "utp".to_owned()]);
+        leecher.arg(leech.path()).args([hash, visitor.to_string()]).args(options);
         let mut leecher = Daemon::start(&mut leecher);
         let done = tokio::task::spawn_blocking(move || (leecher.line(), leecher));
         assert_eq!(done.await.unwrap().0, "done");
         let [had, has] = [&seed, &leech].map(|folder| std::fs::read(folder.path().join("content")).unwrap());
         assert!(had == has);
         let swarm = world.swarm();
-        assert_eq!((swarm.accepted, swarm.utp, swarm.to_others), (1, 1, SIZE));
+        assert_eq!((swarm.accepted, swarm.to_others), (1, SIZE));
+        assert_eq!((swarm.utp, swarm.encrypted), kinds);
     });
-    shown("Peer wire over uTP (BEP 29)", "libtorrent");
+}
+
+#[test]
+fn a_torrent_goes_from_libtorrent_to_libtorrent_over_utp() {
+    if libtorrent_installed() {
+        relay(&["utp"]);
+        shown("Peer wire over uTP (BEP 29)", "libtorrent");
+    }
+}
+
+#[test]
+fn a_torrent_goes_from_libtorrent_to_libtorrent_encrypted() {
+    if libtorrent_installed() {
+        relay(&["tcp", "encrypted"]);
+        relay(&["utp", "encrypted"]);
+        shown("Message stream encryption (MSE)", "libtorrent");
+    }
 }

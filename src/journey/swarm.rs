@@ -38,6 +38,8 @@ pub struct Swarm {
     pub accepted: u64,
     /// Connections that came about either way over uTP (BEP 29); the others are TCP.
     pub utp: u64,
+    /// Connections that came about either way and are encrypted (MSE, RC4).
+    pub encrypted: u64,
     /// Peers that came for a visitor who had left, or whom nobody can reach.
     pub turned_away: u64,
     /// Connections that ended.
@@ -96,6 +98,7 @@ impl AddAssign<&Self> for Swarm {
         self.met += other.met;
         self.accepted += other.accepted;
         self.utp += other.utp;
+        self.encrypted += other.encrypted;
         self.turned_away += other.turned_away;
         self.ended += other.ended;
         self.ended_incorrect += other.ended_incorrect;

@@ -12,13 +12,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::{Rng, SeedableRng};
 use rand_xoshiro::SplitMix64;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::journey::{Cause, Swarm};
-use crate::profile::{Target, Transport};
+use crate::profile::{Encryption, Target, Transport};
 
 use super::guard::cause;
 use super::metainfo::Layout;
@@ -31,7 +32,7 @@ use super::{Clock, Guard};
 
 use listen::Listener;
 use stream::Stream;
-use utp::{Door, Doors, UTP_TIMEOUT};
+use utp::{Door, Doors};
 
 /// Connections that a client opens by itself. Real clients open far more (libtorrent: 200 in all); a generator's descriptors set the
 /// bound, and most of a swarm's exchange happens with a few.
@@ -61,6 +62,8 @@ pub(super) struct Clients {
     loopback: bool,
     /// Whether the target's peers speak TCP.
     tcp: bool,
+    /// For keys and paddings of encrypted connections.
+    random: RefCell<SplitMix64>,
     /// The port where the target answers in the place of visitors who only announce.
     stand_in_port: Option<u16>,
     tally: RefCell<Swarm>,
@@ -79,6 +82,7 @@ pub(super) struct Persona {
     pub(super) reachable: bool,
     /// Whether it speaks uTP, and tries it first.
     pub(super) utp: bool,
+    pub(super) encryption: Encryption,
     /// Its address; `None` where the system chooses.
     pub(super) address: Option<IpAddr>,
     /// Bytes per second of its line, towards it and from it.
@@ -98,9 +102,10 @@ impl Clients {
             guard: Arc::clone(guard),
             clock,
             store: Rc::default(),
-            listener,
             doors: Doors::default(),
             loopback,
+            random: RefCell::new(SplitMix64::seed_from_u64(listener.port().into())),
+            listener,
             tcp: target.transports.contains(&Transport::Tcp),
             stand_in_port: target.stand_in_port,
             tally: RefCell::default(),
@@ -122,6 +127,11 @@ impl Clients {
     /// What was counted since this was last asked.
     pub(super) fn tally(&self) -> Swarm {
         self.tally.take()
+    }
+
+    /// A stream of random numbers of its own.
+    fn random(&self) -> SplitMix64 {
+        SplitMix64::seed_from_u64(self.random.borrow_mut().next_u64())
     }
 
     fn count(&self, count: impl FnOnce(&mut Swarm)) {
@@ -348,6 +358,13 @@ impl Client {
     /// Connects to a peer and exchanges handshakes.
     async fn approach(&self, address: SocketAddr) -> Result<(Stream, Frames, Handshake), Cause> {
         let mut stream = self.connect(address).await?;
+        let (encryption, info_hash) = (self.persona.encryption, &self.persona.info_hash);
+        if encryption != Encryption::Disabled {
+            match stream.encrypt(info_hash, encryption, self.clients.random()).await {
+                Err(_) if encryption == Encryption::Prefer => stream = self.connect(address).await?,
+                result => result?,
+            }
+        }
         let own = Handshake::ours(self.persona.info_hash, self.persona.peer_id).encode();
         stream.write_all(&own).await.map_err(|error| cause(&error))?;
         let (frames, theirs) = read_handshake(&mut stream).await?;
@@ -364,15 +381,13 @@ impl Client {
     /// Connects over uTP where the visitor's client speaks it, and over TCP where it does not or gets no answer.
     async fn connect(&self, address: SocketAddr) -> Result<Stream, Cause> {
         if let Some(door) = self.door(address.is_ipv6()) {
-            let answer = tokio::time::timeout(UTP_TIMEOUT, door.socket.connect(address)).await;
-            match answer.unwrap_or(Err(Cause::Timeout)) {
-                Ok(stream) => return Ok(Stream::Utp(stream)),
-                Err(cause) if !self.clients.tcp => return Err(cause),
-                Err(_) => {}
+            let met = door.connect(address).await;
+            if met.is_ok() || !self.clients.tcp {
+                return met;
             }
         }
         let source = self.persona.address.filter(|own| own.is_ipv4() == address.is_ipv4());
-        self.clients.guard.connect_from(address, source).await.map(Stream::Tcp)
+        self.clients.guard.connect_from(address, source).await.map(Stream::from)
     }
 
     /// Takes over a connection that a peer opened, after its handshake was answered.
@@ -393,6 +408,7 @@ impl Client {
             swarm.accepted += u64::from(meeting.incoming);
             swarm.met += u64::from(!meeting.incoming);
             swarm.utp += u64::from(stream.is_utp());
+            swarm.encrypted += u64::from(stream.is_encrypted());
         });
         let key = self.torrent.borrow_mut().join(meeting, self.clients.clock.now());
         let bell = Rc::new(Notify::new());

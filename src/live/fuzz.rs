@@ -1,11 +1,15 @@
 //! What reads bytes that a stranger sent, by name: for `harness/fuzz`, and for the test that every input of `tests/corpus` stays harmless.
 
+use futures_util::FutureExt;
+use rand::SeedableRng;
+use rand_xoshiro::SplitMix64;
 use sha1::{Digest, Sha1};
 
 use super::bencode;
 use super::dns;
 use super::krpc;
 use super::metainfo::Layout;
+use super::mse;
 use super::tracker::{http, udp, ws};
 use super::wire::Frames;
 
@@ -13,7 +17,7 @@ use super::wire::Frames;
 pub type Target = fn(&[u8]);
 
 /// Every decoder of the live world.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("bencode", |data| {
         let _ = bencode::first_value(data).and_then(|value| bencode::field(value, b"r"));
     }),
@@ -47,6 +51,22 @@ pub const TARGETS: [(&str, Target); 8] = [
             while let Ok(Some(_)) = frames.next() {}
         }
         frames.rest();
+    }),
+    // Not ours, and what else reads uTP in that library is private.
+    ("utp", |data| {
+        let _ = librqbit_utp::raw::UtpHeader::deserialize(data);
+    }),
+    ("mse", |data| {
+        // What a peer answers, and what it begins with. Keys and paddings are always the same, so that inputs get as far as once.
+        let mut peer = tokio::io::join(data, tokio::io::sink());
+        let mut random = SplitMix64::seed_from_u64(1);
+        let _ = mse::initiate(&mut peer, &[b'a'; 20], mse::ARC4, &mut random).now_or_never();
+        let mut peer = tokio::io::join(data, tokio::io::sink());
+        let mut random = SplitMix64::seed_from_u64(1);
+        let asked = mse::receive(&mut peer, Vec::new(), &mut random).now_or_never();
+        if let Some(Ok(asked)) = asked {
+            let _ = asked.accept(&mut peer, &[b'a'; 20], mse::ARC4).now_or_never();
+        }
     }),
 ];
 

@@ -215,6 +215,7 @@ impl Shared {
             reachable: visitor.reachable,
             utp: self.target.transports.contains(&Transport::Utp)
                 && draw(visitor, TRANSPORT_STREAM) < client.utp,
+            encryption: client.encryption,
             address: tracker.and_then(|tracker| source(tracker, self.worker, visitor.source)),
             line: (access.down, access.up),
             random,

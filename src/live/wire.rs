@@ -15,7 +15,7 @@ pub(super) const HANDSHAKE: usize = 68;
 pub(super) const BLOCK_HEAD: usize = 13;
 /// The longest message that is read: the bitfield of two million pieces. A block needs 16 KiB and 9 bytes.
 const MAX_MESSAGE: usize = 256 << 10;
-const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
+pub(super) const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
 
 /// A part of a piece, as requests name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

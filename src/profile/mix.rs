@@ -54,12 +54,26 @@ pub struct Client {
     pub numwant: i32,
     /// Share of its visitors that speak uTP (BEP 29), 0..1; all speak TCP.
     pub utp: f64,
+    /// Whether it encrypts its connections to peers.
+    pub encryption: Encryption,
     /// How it speaks to trackers.
     pub tracker: TrackerHabits,
     /// Whether it uses the DHT beside trackers.
     pub dht: bool,
     /// How its DHT node searches.
     pub lookup: DhtHabits,
+}
+
+/// What a client makes of message stream encryption between peers (MSE, Vuze's specification).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// It does not speak it.
+    #[default]
+    Disabled,
+    /// It encrypts what it opens, and tries again without where the peer does not speak it; it takes in both.
+    Prefer,
+    /// It speaks to nobody who does not encrypt.
+    Require,
 }
 
 /// How a client's DHT node searches.

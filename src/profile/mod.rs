@@ -9,7 +9,7 @@ mod values;
 
 pub use envelope::{Envelope, LayerEnvelope, Slo};
 pub(crate) use mix::normalised;
-pub use mix::{Access, Client, DhtHabits, Mix};
+pub use mix::{Access, Client, DhtHabits, Encryption, Mix};
 pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_keys};
 pub use target::{
     Authorization, ContentItem, DhtNodes, Dns, HttpEndpoint, HttpVersion, Index, Process, Target, Tls,

@@ -19,8 +19,8 @@ use super::values::{
     Address, Bandwidth, Header, InfoHash, Network, Numwant, PeerIdPrefix, Pid, Port, Quantile,
 };
 use super::{
-    Access, Authorization, Client, ContentItem, Envelope, Layer, LayerEnvelope, Mix, Process, Slo, Target,
-    Transport,
+    Access, Authorization, Client, ContentItem, Encryption, Envelope, Layer, LayerEnvelope, Mix, Process,
+    Slo, Target, Transport,
 };
 
 use web::{endpoint, index, speaks};
@@ -103,6 +103,11 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
             "Share of its visitors that speak uTP, and try it before TCP where the target's peers speak it.",
             Share(0.0),
         );
+        let encryption = table.or(
+            "encryption",
+            "Whether it encrypts its connections to peers (MSE), and takes in encrypted ones.",
+            OneOf(Encryption::Disabled),
+        );
         let tracker = tracker::habits(table);
         let dht = table.or("dht", "Whether it uses the DHT beside trackers.", true);
         let lookup =
@@ -118,6 +123,7 @@ fn clients(table: &mut Table<'_>) -> Result<Mix<Client>, Reported> {
             http3,
             numwant: numwant?.0,
             utp: utp?.0,
+            encryption: encryption?.0,
             tracker: tracker?,
             dht: dht?,
             lookup: lookup?,

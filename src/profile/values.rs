@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use rustls_pki_types::ServerName;
 use toml::de::DeValue;
 
-use super::{HttpVersion, Layer, Transport};
+use super::{Encryption, HttpVersion, Layer, Transport};
 use crate::problem::{Choice, Form, Text, Value, bounded, shown};
 use crate::unit::{BitRate, Quantity};
 
@@ -24,6 +24,11 @@ impl Choice for Layer {
 impl Choice for HttpVersion {
     const NAMES: &'static [(&'static str, Self)] =
         &[(Self::One.name(), Self::One), (Self::Two.name(), Self::Two), (Self::Three.name(), Self::Three)];
+}
+
+impl Choice for Encryption {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("disabled", Self::Disabled), ("prefer", Self::Prefer), ("require", Self::Require)];
 }
 
 impl Choice for Transport {

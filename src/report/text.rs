@@ -423,12 +423,13 @@ fn swarm(swarm: &Swarm) -> String {
         bytes(swarm.wasted),
     );
     text += &format!(
-        "  peers: {} dialled, {} did not answer; {} came in, {} found nobody; {} met over uTP; {} wrong pieces, {} silent, {} broke the protocol\n",
+        "  peers: {} dialled, {} did not answer; {} came in, {} found nobody; {} met over uTP, {} encrypted; {} wrong pieces, {} silent, {} broke the protocol\n",
         swarm.dials,
         swarm.failed_dials,
         swarm.accepted,
         swarm.turned_away,
         swarm.utp,
+        swarm.encrypted,
         swarm.wrong_pieces,
         swarm.snubs,
         swarm.ended_malformed,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::profile::{Access, Client, DhtHabits, Mix};
+use crate::profile::{Access, Client, DhtHabits, Encryption, Mix};
 
 use super::{
     Attention, Audience, Catalogue, Channel, ContentClass, Cut, Engagement, Funnel, Kernel, Lag, Region,
@@ -154,6 +154,7 @@ fn client(name: &str, dht: bool) -> Client {
         http3: 0.2,
         numwant: 50,
         utp: 0.0,
+        encryption: Encryption::Disabled,
         tracker: crate::profile::TrackerHabits::default(),
         dht,
         lookup: DhtHabits::default(),

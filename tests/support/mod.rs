@@ -15,8 +15,8 @@ use squall::journey::{Operation, Outcome, Peer, Reply, Visitor};
 use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
 use squall::profile::{
-    Access, Client, ContentItem, DhtHabits, DhtNodes, Envelope, HttpEndpoint, Index, Mix, Target, Tracker,
-    TrackerHabits, Transport,
+    Access, Client, ContentItem, DhtHabits, DhtNodes, Encryption, Envelope, HttpEndpoint, Index, Mix, Target,
+    Tracker, TrackerHabits, Transport,
 };
 use squall::scenario::{
     Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideRate, SideTraffic,
@@ -41,6 +41,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         http3: 0.0,
         numwant: 50,
         utp: 0.0,
+        encryption: Encryption::Disabled,
         tracker: TrackerHabits::default(),
         dht: true,
         lookup: DhtHabits::default(),

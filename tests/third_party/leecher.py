@@ -1,6 +1,6 @@
 """Fetches a torrent with libtorrent from one peer, knowing its hash alone. Prints "done" once all of it is there and checked.
 
-usage: leecher.py DIRECTORY HASH HOST:PORT [TRANSPORT]   (TRANSPORT is tcp or utp, and both where it is left out)
+usage: leecher.py DIRECTORY HASH HOST:PORT [OPTION...]   (see session.py)
 """
 import sys
 import time

@@ -1,6 +1,6 @@
 """Seeds one torrent with libtorrent on loopback. Prints "HASH PORT" once it seeds, then waits for the end of standard input.
 
-usage: seeder.py DIRECTORY [TRANSPORT]   (leaves content and release.torrent there; TRANSPORT is tcp or utp, and both where it is left out)
+usage: seeder.py DIRECTORY [OPTION...]   (leaves content and release.torrent there; see session.py)
 """
 import os
 import sys

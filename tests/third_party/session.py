@@ -2,9 +2,10 @@
 import libtorrent as lt
 
 
-def session_of(transports):
-    """A session that speaks these transports, tcp and utp where none is named."""
-    transports = transports or ["tcp", "utp"]
+def session_of(options):
+    """A session that speaks the transports among these words, tcp and utp where none is; with "encrypted", it speaks to nobody who is not."""
+    transports = {"tcp", "utp"} & set(options) or {"tcp", "utp"}
+    encryption = {"in_enc_policy": 0, "out_enc_policy": 0, "allowed_enc_level": 2} if "encrypted" in options else {}
     return lt.session({
         "listen_interfaces": "127.0.0.1:0",
         "enable_dht": False,
@@ -16,4 +17,5 @@ def session_of(transports):
         "enable_incoming_tcp": "tcp" in transports,
         "enable_outgoing_utp": "utp" in transports,
         "enable_incoming_utp": "utp" in transports,
+        **encryption,
     })

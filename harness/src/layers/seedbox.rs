@@ -75,6 +75,7 @@ async fn session() -> anyhow::Result<Arc<Session>> {
         ipv4_only: true,
         bind_device_name: Some("lo".to_owned()),
         listen: Some(ListenerOptions {
+            // Squall's visitors speak uTP by the same library, and a codec that is wrong on both sides would pass: proof is libtorrent.
             mode: ListenerMode::TcpOnly,
             listen_addr: (Ipv4Addr::UNSPECIFIED, 0).into(),
             ipv4_only: true,

@@ -7,7 +7,7 @@ use super::super::fixture::target;
 use super::udp::{CONNECTION_LIFE, ConnectionId};
 use super::*;
 use crate::journey::Outcome;
-use crate::profile::{DhtHabits, TrackerHabits};
+use crate::profile::{DhtHabits, Encryption, TrackerHabits};
 use crate::unit::Tick;
 
 fn client() -> Client {
@@ -19,6 +19,7 @@ fn client() -> Client {
         http3: 0.0,
         numwant: -1,
         utp: 0.0,
+        encryption: Encryption::Disabled,
         tracker: TrackerHabits::default(),
         dht: true,
         lookup: DhtHabits::default(),

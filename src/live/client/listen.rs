@@ -11,10 +11,11 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use super::super::guard::{Guard, cause};
-use super::super::wire::Handshake;
+use super::super::wire::{Frames, Handshake};
 use super::stream::Stream;
 use super::{Client, Clients, MEETING_TIMEOUT, read_handshake};
 use crate::journey::Cause;
+use crate::profile::Encryption;
 
 /// A worker's open door.
 #[derive(Debug)]
@@ -69,6 +70,14 @@ impl Listener {
         let there = visitors.get(&(info_hash, Some(local))).or_else(|| visitors.get(&(info_hash, None)))?;
         there.iter().filter_map(Weak::upgrade).min_by_key(|client| client.torrent.borrow().connections())
     }
+
+    /// Who is at this address and understands encryption.
+    fn encrypting(&self, local: IpAddr) -> Vec<Rc<Client>> {
+        let visitors = self.visitors.borrow();
+        let there = visitors.iter().filter(|((_, address), _)| address.is_none_or(|own| own == local));
+        let clients = there.flat_map(|(_, clients)| clients.iter().filter_map(Weak::upgrade));
+        clients.filter(|client| client.persona.encryption != Encryption::Disabled).collect()
+    }
 }
 
 /// Answers at the worker's port for as long as the clients live.
@@ -83,7 +92,7 @@ pub(super) fn accept(clients: &Rc<Clients>) {
                     Ok((stream, address)) => {
                         let Some(stream) = clients.guard.accepted(stream, address) else { continue };
                         let Ok(local) = stream.local_ip() else { continue };
-                        tokio::task::spawn_local(welcome(clients, Stream::Tcp(stream), address, local));
+                        tokio::task::spawn_local(welcome(clients, stream.into(), address, local));
                     }
                     // No descriptor is left, most likely: others must be closed first.
                     Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
@@ -96,15 +105,45 @@ pub(super) fn accept(clients: &Rc<Clients>) {
 
 /// A peer that connects to this local address: its handshake says whom it wants. Whoever cannot be reached, or has left, is not there.
 pub(super) async fn welcome(clients: Rc<Clients>, mut stream: Stream, address: SocketAddr, local: IpAddr) {
-    let answer = async {
-        let (frames, theirs) = read_handshake(&mut stream).await?;
-        let client = clients.listener.visitor(theirs.info_hash, local).ok_or(Cause::NoPeers)?;
-        let own = Handshake::ours(client.persona.info_hash, client.persona.peer_id).encode();
-        stream.write_all(&own).await.map_err(|error| cause(&error))?;
-        Ok::<_, Cause>((client, frames, theirs))
-    };
-    match tokio::time::timeout(MEETING_TIMEOUT, answer).await {
+    match tokio::time::timeout(MEETING_TIMEOUT, answer(&clients, &mut stream, local)).await {
         Ok(Ok((client, frames, theirs))) => client.adopt(stream, frames, address, &theirs),
         _ => clients.count(|swarm| swarm.turned_away += 1),
     }
+}
+
+async fn answer(
+    clients: &Clients,
+    stream: &mut Stream,
+    local: IpAddr,
+) -> Result<(Rc<Client>, Frames, Handshake), Cause> {
+    let wanted = decrypt(clients, stream, local).await?;
+    let (frames, theirs) = read_handshake(stream).await?;
+    let client = match wanted {
+        Some(client) if client.persona.info_hash == theirs.info_hash => client,
+        Some(_) => return Err(Cause::Malformed),
+        None => clients
+            .listener
+            .visitor(theirs.info_hash, local)
+            .filter(|client| client.persona.encryption != Encryption::Require)
+            .ok_or(Cause::NoPeers)?,
+    };
+    let own = Handshake::ours(client.persona.info_hash, client.persona.peer_id).encode();
+    stream.write_all(&own).await.map_err(|error| cause(&error))?;
+    Ok((client, frames, theirs))
+}
+
+/// Where the peer begins to encrypt, goes on with that for the visitor whom it wants.
+async fn decrypt(clients: &Clients, stream: &mut Stream, local: IpAddr) -> Result<Option<Rc<Client>>, Cause> {
+    if stream.is_plain().await? {
+        return Ok(None);
+    }
+    let there = clients.listener.encrypting(local);
+    if there.is_empty() {
+        return Err(Cause::Malformed);
+    }
+    let asked = stream.asked(clients.random()).await?;
+    let meant = there.into_iter().filter(|client| asked.is_for(&client.persona.info_hash));
+    let client = meant.min_by_key(|client| client.torrent.borrow().connections()).ok_or(Cause::NoPeers)?;
+    stream.accept(asked, &client.persona.info_hash, client.persona.encryption).await?;
+    Ok(Some(client))
 }

@@ -166,6 +166,7 @@ fn persona(info_hash: [u8; 20], seed: u8, rate: f64) -> Persona {
         slots: 4,
         reachable: true,
         utp: false,
+        encryption: Encryption::Disabled,
         address: Some(std::net::Ipv4Addr::new(127, 16, 200, seed).into()),
         line: (rate, rate),
         random: SplitMix64::seed_from_u64(seed.into()),
@@ -295,6 +296,44 @@ async fn visitors_speak_utp_with_each_other() {
         }
         let late = workers[3].start(Persona { utp: true, ..persona(info_hash, 9, 1e9) }, None);
         assert_eq!(fetch(late.client(), &[four(1, 0)], &Meter::new(clock)).await, Err(Cause::Closed));
+    };
+    tokio::time::timeout(PATIENCE, LocalSet::new().run_until(run)).await.unwrap();
+}
+
+/// Who prefers encryption finds those who do not understand it; who requires it speaks to no others.
+#[tokio::test]
+async fn visitors_encrypt_as_their_clients_do() {
+    use Encryption::{Disabled, Prefer, Require};
+    let run = async {
+        let (_, info_hash) = info_of(&content(), PIECE);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let seed = listener.local_addr().unwrap();
+        tokio::task::spawn_local(serve(listener, Manner::Good));
+        let mut target = target(seed);
+        target.transports = vec![Transport::Utp, Transport::Tcp];
+        let guard = Arc::new(Guard::new(&target).unwrap());
+        let clock = Clock::start();
+        let clients = Clients::open(&guard, clock, &target).unwrap();
+        let at = |n: u8| SocketAddr::from(([127, 16, 200, n], clients.port()));
+        // Whether it encrypts, whether it speaks uTP, where it fetches from, whether it can, and the encrypted ends of connections.
+        let visitors = [
+            (Disabled, false, seed, Ok(()), 0),
+            (Prefer, false, at(1), Ok(()), 0),
+            (Require, true, at(1), Err(Cause::Closed), 0),
+            (Require, true, at(2), Ok(()), 2),
+            (Disabled, false, at(4), Err(Cause::Closed), 0),
+            (Disabled, false, at(2), Ok(()), 0),
+            (Prefer, false, at(4), Ok(()), 2),
+            (Prefer, true, at(4), Ok(()), 2),
+        ];
+        let mut seats = Vec::new();
+        for (n, (encryption, utp, from, result, encrypted)) in (1..).zip(visitors) {
+            let seat = clients.start(Persona { utp, encryption, ..persona(info_hash, n, 1e9) }, None);
+            assert_eq!(fetch(seat.client(), &[from], &Meter::new(clock)).await, result, "{n}");
+            let tally = clients.tally();
+            assert_eq!((tally.encrypted, tally.utp), (encrypted, if n == 8 { 2 } else { 0 }), "{n}");
+            seats.push(seat);
+        }
     };
     tokio::time::timeout(PATIENCE, LocalSet::new().run_until(run)).await.unwrap();
 }

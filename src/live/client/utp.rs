@@ -7,18 +7,23 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::super::guard::UtpSocket;
 use super::listen::welcome;
 use super::stream::Stream;
 use super::{Client, Clients};
+use crate::journey::Cause;
 use crate::unit::Tick;
 
 /// How long a peer's answer over uTP is waited for (libtorrent: `utp_connect_timeout`).
-pub(super) const UTP_TIMEOUT: Duration = Duration::from_secs(3);
+const UTP_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an address stays open whose last visitor has left, so that the ends of its connections arrive.
 const LINGER: Duration = Duration::from_secs(3);
+
+/// Connections to one peer that the library can have in the making at one address.
+const MAX_CONNECTING: usize = 4;
 
 /// The doors of a worker, by local address.
 #[derive(Debug, Default)]
@@ -32,11 +37,14 @@ impl Doors {
     /// A visitor has left at `now`, and used these.
     pub(super) fn leave(&self, doors: Vec<Rc<Door>>, now: Tick) {
         let mut left = self.left.borrow_mut();
-        while left.front().is_some_and(|(since, _)| now.since(*since) > LINGER) {
-            left.pop_front();
+        while let Some((_, over)) = left.pop_front_if(|(since, _)| now.since(*since) > LINGER) {
+            for door in over {
+                if Rc::strong_count(&door) == 1 {
+                    self.open.borrow_mut().remove(&door.local);
+                }
+            }
         }
         left.push_back((now, doors));
-        self.open.borrow_mut().retain(|_, door| door.strong_count() > 0);
     }
 }
 
@@ -44,8 +52,10 @@ impl Doors {
 #[derive(Debug)]
 pub(super) struct Door {
     local: IpAddr,
-    pub(super) socket: Rc<UtpSocket>,
+    socket: Rc<UtpSocket>,
     acceptor: AbortHandle,
+    /// Whose turn it is to connect, by peer.
+    turns: RefCell<HashMap<SocketAddr, Weak<Semaphore>>>,
 }
 
 impl Drop for Door {
@@ -63,10 +73,34 @@ impl Door {
             while let Ok(stream) = door.accept().await {
                 let Some(clients) = weak.upgrade() else { return };
                 let address = stream.remote_addr();
-                tokio::task::spawn_local(welcome(clients, Stream::Utp(stream), address, local));
+                tokio::task::spawn_local(welcome(clients, stream.into(), address, local));
             }
         });
-        Ok(Self { local, socket, acceptor: acceptor.abort_handle() })
+        Ok(Self { local, socket, acceptor: acceptor.abort_handle(), turns: RefCell::default() })
+    }
+
+    /// Connects to a peer.
+    ///
+    /// # Errors
+    /// As [`UtpSocket::connect`]; [`Cause::Timeout`] where nobody has answered after a while.
+    pub(super) async fn connect(&self, peer: SocketAddr) -> Result<Stream, Cause> {
+        let connect = async {
+            let turns = self.turns(peer);
+            let _turn = turns.acquire().await.map_err(|_| Cause::Local)?;
+            self.socket.connect(peer).await
+        };
+        let answer = tokio::time::timeout(UTP_TIMEOUT, connect).await;
+        answer.unwrap_or(Err(Cause::Timeout)).map(Stream::from)
+    }
+
+    fn turns(&self, peer: SocketAddr) -> Rc<Semaphore> {
+        let mut turns = self.turns.borrow_mut();
+        turns.retain(|_, turns| turns.strong_count() > 0);
+        turns.get(&peer).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let fresh = Rc::new(Semaphore::new(MAX_CONNECTING));
+            turns.insert(peer, Rc::downgrade(&fresh));
+            fresh
+        })
     }
 }
 

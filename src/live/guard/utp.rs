@@ -1,4 +1,5 @@
-//! The socket of uTP (BEP 29), guarded. The protocol is librqbit-utp's.
+//! The socket of uTP (BEP 29), guarded. The protocol is librqbit-utp's, which paces itself by CUBIC and not by LEDBAT: its senders yield to
+//! TCP no more than TCP does.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
