@@ -1,3 +1,5 @@
+mod fluid;
+
 use rand::SeedableRng;
 
 use super::super::metainfo::info_of;
