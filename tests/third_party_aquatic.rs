@@ -39,7 +39,7 @@ fn a_life(ip: &str) {
     local(async {
         let mut mine = target(address, [0; 20]);
         let item = mine.content[0].clone();
-        mine.content = (0..80).map(|n| ContentItem { info_hash: [n; 20], ..item.clone() }).collect();
+        mine.content = (0..80).map(|n| ContentItem { info_hash: [n; 20].into(), ..item.clone() }).collect();
         // The tracker is new: nobody else is in its swarms.
         mine.own_peers = vec![SocketAddr::new(address.ip(), 9)];
         let mut crowd = scenario(PATIENCE);

@@ -96,7 +96,7 @@ impl Announcer {
             worker,
             trackers: target.trackers.clone(),
             udp: target.trackers.iter().map(open).collect::<io::Result<_>>()?,
-            hashes: target.content.iter().map(|item| item.info_hash).collect(),
+            hashes: target.content.iter().map(|item| item.info_hash.on_the_wire()).collect(),
             swarms: Rc::new(RefCell::new(Swarms::new(company))),
         })
     }

@@ -1,4 +1,4 @@
-use super::super::{HttpEndpoint, HttpVersion, Index, Tracker, WebEndpoint};
+use super::super::{ContentItem, HttpEndpoint, HttpVersion, Index, InfoHash, Tracker, WebEndpoint};
 use super::*;
 use crate::profile::{DhtNodes, Dns};
 use std::time::Duration;
@@ -69,7 +69,9 @@ fn every_key_means_what_it_says() {
     assert_eq!(target.own_peers, ["127.0.0.1:40006".parse().unwrap()]);
     let item = ContentItem {
         name: "item-01".to_owned(),
-        info_hash: *b"\x00\xff\x02\x03\x04\x05\x06\x07\x08\x09\x10\x11\x12\x13\x14\x15\x16\x17\x18\xff",
+        info_hash: InfoHash::V1(
+            *b"\x00\xff\x02\x03\x04\x05\x06\x07\x08\x09\x10\x11\x12\x13\x14\x15\x16\x17\x18\xff",
+        ),
         torrent_path: "/torrents/item-01.torrent".to_owned(),
     };
     assert_eq!(target.content, [item]);
@@ -205,4 +207,20 @@ fn who_speaks_http3_speaks_http2() {
     let (client, _) = clients("").unwrap().members.remove(0);
     assert_eq!((client.http2, client.http3), (0.0, 0.0));
     assert_eq!(clients("http3 = \"1%\"").unwrap_err()[0].message, "`http3` must be at most `http2`");
+}
+
+#[test]
+fn a_torrent_is_known_by_one_hash_or_both() {
+    let (v1, v2) = ("0c".repeat(20), "0d".repeat(32));
+    let with = |hashes: &str| {
+        let hash = "info_hash = \"00FF0203040506070809101112131415161718ff\"";
+        Target::parse(&format!("{SMALLEST}{REST}").replacen(hash, hashes, 1), "test")
+    };
+    let hash = |hashes: &str| with(hashes).unwrap().content[0].info_hash;
+    assert_eq!(hash(&format!("info_hash = \"{v2}\"")), InfoHash::V2([13; 32]));
+    let both = format!("info_hash = \"{v1}\"\ninfo_hash_v2 = \"{v2}\"");
+    assert_eq!(hash(&both), InfoHash::Hybrid { v1: [12; 20], v2: [13; 32] });
+    for wrong in [both.replace(&v1, &v2), both.replace(&v2, &v1), format!("info_hash = \"{v1}00\"")] {
+        assert!(with(&wrong).is_err(), "{wrong}");
+    }
 }
