@@ -142,7 +142,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
     let metadata =
         table.table("metadata", "The server of the `.torrent` files.", |table| endpoint(table, beside));
     let web = web::servers(table, beside);
-    let trackers = table.filled_tables("tracker", "A tracker.", tracker::tracker);
+    let trackers = table.filled_tables("tracker", "A tracker.", |table| tracker::tracker(table, beside));
     let dht = table.table("dht", "The DHT.", dht::nodes);
     let dns =
         table.optional_table("dns", "The visitors' resolvers; without it no name is resolved.", dns::dns);

@@ -143,13 +143,18 @@ fn the_shares_of_a_mix_become_a_whole() {
 
 /// A profile beside a CA's certificate, with this text in the place of the index's address.
 fn with_tls(index: &str) -> Result<Target, Report> {
+    beside_certificates(&SMALLEST.replacen("index.address = \"127.0.0.1:40001\"", index, 1))
+}
+
+/// A profile that may name `ca.pem`, and `key.pem`, which is no certificate.
+fn beside_certificates(profile: &str) -> Result<Target, Report> {
     let directory = tempfile::tempdir().unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
     std::fs::write(directory.path().join("ca.pem"), certificate.pem()).unwrap();
     std::fs::write(directory.path().join("key.pem"), "no PEM").unwrap();
     let path = directory.path().join("staging.toml");
-    std::fs::write(&path, SMALLEST.replacen("index.address = \"127.0.0.1:40001\"", index, 1)).unwrap();
+    std::fs::write(&path, profile).unwrap();
     Target::load(&path)
 }
 
@@ -222,5 +227,26 @@ fn a_torrent_is_known_by_one_hash_or_both() {
     assert_eq!(hash(&both), InfoHash::Hybrid { v1: [12; 20], v2: [13; 32] });
     for wrong in [both.replace(&v1, &v2), both.replace(&v2, &v1), format!("info_hash = \"{v1}00\"")] {
         assert!(with(&wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn trackers_have_tiers_and_may_speak_tls() {
+    let with = |keys: &str| {
+        let tracker = "{ address = \"127.0.0.1:40003\"";
+        beside_certificates(&SMALLEST.replacen(tracker, &format!("{tracker}{keys}"), 1))
+    };
+    let added = |tracker: &str| with(tracker).unwrap().trackers.pop().unwrap();
+    let plain = added(", tier = 3");
+    assert_eq!((plain.tier, plain.tls.is_some(), added("").tier), (3, false, 1));
+    let secure = added(", kind = \"ws\", host = \"fleet.test:443\", tls.ca = \"ca.pem\"");
+    assert_eq!(secure.tls.unwrap().server_name.to_str(), "fleet.test");
+    for (wrong, message) in [
+        (", tls.ca = \"ca.pem\"", "there is no TLS with UDP trackers"),
+        (", kind = \"http\", tls.ca = \"nowhere.pem\"", "No such file"),
+        (", tier = 0", "must be a tier from 1 to 100"),
+    ] {
+        let report = with(wrong).unwrap_err();
+        assert!(report.to_string().contains(message), "{wrong}: {report}");
     }
 }
