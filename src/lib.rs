@@ -72,6 +72,7 @@
 //! * HTTP/3 visitors of a worker share one UDP socket; the server tells them apart by connection id, not by address.
 //! * The addresses of a target are literal: resolving one would send a packet before the guard has spoken. Where its profile names resolvers,
 //!   visitors resolve the names of its servers as part of their visit, and connect to the literal address whatever the answer was.
+//! * Visitors announce a hybrid torrent by its SHA-1 alone; clients that know v2 announce both hashes (BEP 52).
 //! * Visitors' DHT nodes ask and do not answer, and say so (BEP 43). libtorrent names those that announced all the same, so in a small
 //!   network of its nodes lookups wait for visitors that are gone.
 //!
