@@ -316,7 +316,7 @@ impl Announcer {
         let draws =
             self.trackers.iter().map(|tracker| -libm::log(1.0 - random.random::<f64>()) / tracker.weight);
         let spoken = draws.zip(&self.trackers).zip(0..).filter(|((_, tracker), _)| speaks(tracker));
-        let mut order: SmallVec<[((u16, usize), f64, usize); 4]> =
+        let mut order: SmallVec<[_; 4]> =
             spoken.map(|((draw, tracker), n)| ((tracker.tier, contact.turn(n)), draw, n)).collect();
         order.sort_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
         order.into_iter().map(|(_, _, n)| n).collect()

@@ -25,7 +25,7 @@ pub(in super::super) struct Contact {
     /// Trackers that answered it, the last one first.
     answered: RefCell<SmallVec<[usize; 2]>>,
     /// What trackers want to be told again (BEP 3).
-    ids: RefCell<SmallVec<[(SocketAddr, Vec<u8>); 1]>>,
+    ids: RefCell<Vec<(SocketAddr, Vec<u8>)>>,
     pub(super) connection: Cell<Option<ConnectionId>>,
     pub(super) socket: RefCell<Option<Socket>>,
     /// Until when a tracker does not want to be asked (BEP 31).

@@ -113,12 +113,13 @@ struct RawAnswer {
     external: Option<ByteString>,
 }
 
-/// The answer to an announce. An interval may be missing: clients then take half an hour (libtorrent).
+/// The answer to an announce. An interval may be missing: clients then take half an hour (libtorrent). What follows the dictionary is let
+/// pass, as clients do: aquatic ends it with a line.
 ///
 /// # Errors
 /// [`Cause::Rejected`] for a failure reason, [`Cause::Malformed`] for what is no answer.
 pub(in super::super) fn answer(body: &[u8]) -> Result<Answer, Refused> {
-    let raw: RawAnswer = bencode::decode(body).ok_or(Cause::Malformed)?;
+    let raw: RawAnswer = bencode::first_value(body).and_then(bencode::decode).ok_or(Cause::Malformed)?;
     if raw.failure.is_some() {
         return Err(Refused { cause: Cause::Rejected, retry_in: raw.retry_in.as_ref().and_then(retry_in) });
     }
@@ -193,7 +194,7 @@ struct RawCounts {
 /// # Errors
 /// [`Cause::Rejected`] for a failure reason, [`Cause::Malformed`] for what is no answer.
 pub(in super::super) fn scraped(body: &[u8], hashes: &[[u8; 20]]) -> Result<Vec<Counts>, Refused> {
-    let raw: RawScrape = bencode::decode(body).ok_or(Cause::Malformed)?;
+    let raw: RawScrape = bencode::first_value(body).and_then(bencode::decode).ok_or(Cause::Malformed)?;
     if raw.failure.is_some() {
         return Err(Cause::Rejected.into());
     }
@@ -250,6 +251,7 @@ mod tests {
         assert_eq!(read.counts, Counts { seeds: Some(1), leeches: Some(2) });
         assert_eq!(read.external, Some("127.0.0.1".parse().unwrap()));
         assert_eq!(read.tracker_id.as_deref(), Some(&b"a b"[..]));
+        assert_eq!(answer(&[opentracker, &b"\r\n"[..]].concat()).as_ref(), Ok(&read));
         let listed = answer(b"d8:intervali60e5:peersld2:ip3:::14:porti1eed2:ip4:name4:porti1eeee").unwrap();
         assert_eq!(listed.peers, ["[::1]:1".parse().unwrap()], "names are not resolved");
         let refused = |body: &[u8]| answer(body).unwrap_err();
