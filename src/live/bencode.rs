@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-/// Nesting that is still read; real messages need 5.
+/// Nesting that is still read; real messages need 5, and a v2 torrent four more than its folders.
 const DEPTH: u32 = 32;
 
 /// The first value in `data`, exactly; `None` where there is none.
@@ -15,23 +15,23 @@ pub(super) fn first_value(data: &[u8]) -> Option<&[u8]> {
 
 /// The raw value of `key` in a dictionary that is the whole of `dict`.
 pub(super) fn field<'a>(dict: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
-    entries(dict)?.into_iter().find(|(name, _)| *name == key).map(|(_, value)| value)
+    entries(dict)?.find(|(name, _)| *name == key).map(|(_, value)| value)
 }
 
 /// The keys and raw values, in their order, of a dictionary that is the whole of `dict`.
-pub(super) fn entries(dict: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+pub(super) fn entries(dict: &[u8]) -> Option<impl Iterator<Item = (&[u8], &[u8])>> {
     if first_value(dict)?.len() != dict.len() || dict.first() != Some(&b'd') {
         return None;
     }
-    let mut entries = Vec::new();
     let mut at = 1;
-    while dict.get(at) != Some(&b'e') {
+    Some(std::iter::from_fn(move || {
+        dict.get(at).filter(|byte| **byte != b'e')?;
         let value = end(dict, at, DEPTH)?;
         let next = end(dict, value, DEPTH)?;
-        entries.push((string(dict.get(at..value)?)?, dict.get(value..next)?));
+        let entry = (string(dict.get(at..value)?)?, dict.get(value..next)?);
         at = next;
-    }
-    Some(entries)
+        Some(entry)
+    }))
 }
 
 /// The typed value that is the whole of `data`.
@@ -42,7 +42,7 @@ pub(super) fn decode<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Option<T> {
     bt_bencode::from_slice(data).ok()
 }
 
-/// The bytes of a byte string that is the whole of `value`; `None` where that is another value.
+/// The bytes of a byte string that is the whole of `value`, a raw value; `None` where that is something else.
 pub(super) fn string(value: &[u8]) -> Option<&[u8]> {
     value.first().filter(|byte| byte.is_ascii_digit())?;
     let colon = value.iter().position(|&byte| byte == b':')?;

@@ -382,6 +382,19 @@ impl Datagrams {
         self.socket.send_to(bytes, to).await.map(|_| ()).map_err(|error| cause(&error))
     }
 
+    /// Its own port number.
+    pub(super) fn number(&self) -> u16 {
+        self.socket.local_addr().map_or(0, |address| address.port())
+    }
+
+    /// Sends one datagram if that can be done at once, and to where it may be sent.
+    pub(super) fn offer(&self, bytes: &[u8], to: SocketAddr) {
+        if self.guard.allows(to) {
+            // Lost where the socket has no room, as on the way.
+            let _ = self.socket.try_send_to(bytes, to);
+        }
+    }
+
     /// Waits until there is something to receive.
     pub(super) async fn readable(&self) -> io::Result<()> {
         self.socket.readable().await

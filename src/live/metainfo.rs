@@ -120,7 +120,7 @@ impl Layout {
             return Ok(layout);
         }
         let layers = bencode::field(file, b"piece layers").and_then(bencode::entries);
-        let layers: HashMap<_, _> = layers.ok_or(Cause::Malformed)?.into_iter().collect();
+        let layers: HashMap<_, _> = layers.ok_or(Cause::Malformed)?.collect();
         for missing in roots {
             let layer = layers.get(&missing.root[..]).and_then(|layer| bencode::string(layer));
             layout.add_layer(&missing.root, layer.ok_or(Cause::Malformed)?)?;

@@ -1,7 +1,8 @@
 //! Requests and answers over a few shared UDP sockets: an answer finds its request by transaction id and source address.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
@@ -76,12 +77,33 @@ pub(super) fn source(towards: SocketAddr, worker: u32, visitor: u64) -> Option<I
 /// Finds the transaction id in a datagram; `None` where it cannot be an answer.
 pub(super) type Identify = fn(&[u8]) -> Option<u32>;
 
+/// What becomes of a datagram that may be a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    /// It is none.
+    NoQuery,
+    /// Nobody answers it.
+    Silence,
+    /// This goes back.
+    Answer(Vec<u8>),
+}
+
+/// Answers the queries that come to a worker's sockets.
+pub(super) trait Serve: fmt::Debug {
+    /// What to do about a datagram that came to this local address.
+    fn serve(&self, datagram: &[u8], from: SocketAddr, local: IpAddr) -> Served;
+}
+
+/// Who answers, where anybody does.
+type Server = Rc<OnceCell<Rc<dyn Serve>>>;
+
 /// The sockets of a worker. A visitor keeps to one of them, and so to one address. Dropping it ends their readers.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     ports: Vec<Rc<Port>>,
     readers: Vec<AbortHandle>,
     strays: Strays,
+    server: Server,
 }
 
 /// Datagrams that nobody waited for, by what they were.
@@ -110,6 +132,7 @@ impl Pool {
                 pending: RefCell::default(),
                 over: RefCell::default(),
                 strays: Rc::clone(&pool.strays),
+                server: Rc::clone(&pool.server),
                 serial: Cell::new(worker.wrapping_mul(0x9E37_79B9).wrapping_add(n as u32)),
             });
             let reader = tokio::task::spawn_local(Rc::clone(&port).read(clock, identify));
@@ -117,6 +140,16 @@ impl Pool {
             pool.ports.push(port);
         }
         Ok(pool)
+    }
+
+    /// The port number of its first socket.
+    pub(super) fn number(&self) -> u16 {
+        self.ports.first().map_or(0, |port| port.socket.number())
+    }
+
+    /// From now on queries that come to the sockets are answered by `server`; to be called once.
+    pub(super) fn serve(&self, server: Rc<dyn Serve>) {
+        let _ = self.server.set(server);
     }
 
     /// The datagrams that nobody waited for, on any of the sockets, since this was last asked.
@@ -141,6 +174,7 @@ pub(super) struct Port {
     /// The latest requests that are over, and how many answers each still had to come.
     over: RefCell<VecDeque<(u32, SocketAddr, u32)>>,
     strays: Strays,
+    server: Server,
     serial: Cell<u32>,
 }
 
@@ -201,6 +235,11 @@ impl Port {
     }
 
     fn deliver(&self, data: &[u8], from: SocketAddr, clock: Clock, identify: Identify) {
+        match self.server.get().map_or(Served::NoQuery, |server| server.serve(data, from, self.local)) {
+            Served::Answer(answer) => return self.socket.offer(&answer, from),
+            Served::Silence => return,
+            Served::NoQuery => {}
+        }
         let Some(transaction) = identify(data) else { return self.stray(Oddity::Broken) };
         match self.pending.borrow_mut().get_mut(&transaction) {
             Some(pending) if pending.peer == from && pending.open > 0 => {
