@@ -15,6 +15,7 @@ use support::tracker::{announce, bittorrent_tracker, sound};
 use support::{PATIENCE, local, peers, perform, scenario, target, world_of};
 
 const HASH: [u8; 20] = [0x5a, 0, 0xff, b'%', b'&', 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+
 /// A world whose visitors all speak `kind`, and scrape before they start.
 fn speaking(kind: TrackerKind, address: SocketAddr) -> LiveWorld {
     let path = match kind {

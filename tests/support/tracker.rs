@@ -1,9 +1,8 @@
 //! Trackers by other authors, and what their tests ask them.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use squall::journey::{Kind, Oddity, Operation, Outcome};
@@ -11,27 +10,11 @@ use squall::plan::AnnounceEvent;
 
 use super::daemon::{Daemon, free_port, installed, program_installed};
 
-const VERSION: &str = "bittorrent-tracker@11.2.3";
-
-/// The folder of the package, installed on first use; `None` where that cannot be done here. Its WebRTC library, which only clients
-/// need, is not built.
-fn package() -> Option<&'static PathBuf> {
-    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let install = || {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("npm");
-        std::fs::create_dir_all(&folder).unwrap();
-        let there = folder.join("node_modules/bittorrent-tracker/server.js").exists()
-            || Command::new("npm")
-                .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"])
-                .arg(&folder)
-                .arg(VERSION)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .is_ok_and(|status| status.success());
-        installed(VERSION, there).then_some(folder)
-    };
-    FOLDER.get_or_init(install).as_ref()
+/// The folder under which `harness/fleet install` puts npm's tracker; `None` where it has not.
+fn package() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("npm");
+    let there = folder.join("node_modules/bittorrent-tracker/server.js").exists();
+    installed("npm's bittorrent-tracker in target/npm", there).then_some(folder)
 }
 
 /// npm's tracker at a free port of this address; `None` where it is not installed.

@@ -114,12 +114,12 @@ struct RawAnswer {
 }
 
 /// The answer to an announce. An interval may be missing: clients then take half an hour (libtorrent). What follows the dictionary is let
-/// pass, as clients do: aquatic ends it with a line.
+/// pass, as libtorrent and Transmission do: aquatic ends its answers with a line break.
 ///
 /// # Errors
 /// [`Cause::Rejected`] for a failure reason, [`Cause::Malformed`] for what is no answer.
 pub(in super::super) fn answer(body: &[u8]) -> Result<Answer, Refused> {
-    let raw: RawAnswer = bencode::first_value(body).and_then(bencode::decode).ok_or(Cause::Malformed)?;
+    let raw: RawAnswer = bencode::decode_first(body).ok_or(Cause::Malformed)?;
     if raw.failure.is_some() {
         return Err(Refused { cause: Cause::Rejected, retry_in: raw.retry_in.as_ref().and_then(retry_in) });
     }
@@ -194,7 +194,7 @@ struct RawCounts {
 /// # Errors
 /// [`Cause::Rejected`] for a failure reason, [`Cause::Malformed`] for what is no answer.
 pub(in super::super) fn scraped(body: &[u8], hashes: &[[u8; 20]]) -> Result<Vec<Counts>, Refused> {
-    let raw: RawScrape = bencode::first_value(body).and_then(bencode::decode).ok_or(Cause::Malformed)?;
+    let raw: RawScrape = bencode::decode_first(body).ok_or(Cause::Malformed)?;
     if raw.failure.is_some() {
         return Err(Cause::Rejected.into());
     }
@@ -209,6 +209,8 @@ pub(in super::super) fn scraped(body: &[u8], hashes: &[[u8; 20]]) -> Result<Vec<
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use proptest::prelude::*;
 
     use super::super::ANNOUNCE;
@@ -251,7 +253,6 @@ mod tests {
         assert_eq!(read.counts, Counts { seeds: Some(1), leeches: Some(2) });
         assert_eq!(read.external, Some("127.0.0.1".parse().unwrap()));
         assert_eq!(read.tracker_id.as_deref(), Some(&b"a b"[..]));
-        assert_eq!(answer(&[opentracker, &b"\r\n"[..]].concat()).as_ref(), Ok(&read));
         let listed = answer(b"d8:intervali60e5:peersld2:ip3:::14:porti1eed2:ip4:name4:porti1eeee").unwrap();
         assert_eq!(listed.peers, ["[::1]:1".parse().unwrap()], "names are not resolved");
         let refused = |body: &[u8]| answer(body).unwrap_err();
@@ -265,6 +266,14 @@ mod tests {
         {
             assert_eq!(refused(broken), Cause::Malformed.into(), "{}", String::from_utf8_lossy(broken));
         }
+    }
+
+    #[test]
+    fn a_line_break_after_an_answer_is_let_pass() {
+        // As aquatic_http 0.9 sends it.
+        let body =
+            b"d8:completei1e10:incompletei0e8:intervali120e5:peers6:\x7f\0\0\x01\xeb\xd96:peers60:e\r\n";
+        assert_eq!(answer(body).unwrap().peers, [SocketAddr::from(([127, 0, 0, 1], 60_377))]);
     }
 
     #[test]
