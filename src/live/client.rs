@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::journey::{Cause, Swarm};
-use crate::profile::Target;
+use crate::profile::{InfoHash, Target};
 
 use super::guard::{Connection, cause};
 use super::metainfo::Layout;
@@ -60,7 +60,7 @@ pub(super) struct Clients {
 /// Who a visitor is as a peer.
 #[derive(Clone, Debug)]
 pub(super) struct Persona {
-    pub(super) info_hash: [u8; 20],
+    pub(super) info_hash: InfoHash,
     pub(super) peer_id: [u8; 20],
     /// Name and version of its client.
     pub(super) client: Rc<str>,
@@ -73,6 +73,13 @@ pub(super) struct Persona {
     /// Bytes per second of its line, towards it and from it.
     pub(super) line: (f64, f64),
     pub(super) random: SplitMix64,
+}
+
+impl Persona {
+    fn handshake(&self) -> [u8; wire::HANDSHAKE] {
+        let hash = &self.info_hash;
+        Handshake::ours(hash.on_the_wire(), hash.v2().is_some(), self.peer_id).encode()
+    }
 }
 
 impl Clients {
@@ -229,7 +236,8 @@ impl Client {
     pub(super) async fn ready(self: &Rc<Self>, meter: &Meter) -> Result<Rc<Layout>, Cause> {
         self.torrent.borrow_mut().want(u32::MAX);
         self.ring();
-        let result = self.until(meter, |torrent| torrent.layout().cloned().filter(|_| torrent.is_ready())).await;
+        let result =
+            self.until(meter, |torrent| torrent.layout().cloned().filter(|_| torrent.is_ready())).await;
         // What is wanted is for the operations that follow to say.
         let mut torrent = self.torrent.borrow_mut();
         let all = torrent.pieces();
@@ -261,7 +269,10 @@ impl Client {
                 if let Some(found) = found(&mut torrent) {
                     break Ok(found);
                 }
-                if torrent.connections() == 0 && self.dialling.get() == 0 && self.candidates.borrow().is_empty() {
+                if torrent.connections() == 0
+                    && self.dialling.get() == 0
+                    && self.candidates.borrow().is_empty()
+                {
                     break Err(self.last.take().unwrap_or(Cause::NoPeers));
                 }
                 let held_back = torrent.connections() > 0 && torrent.is_held_back();
@@ -321,11 +332,11 @@ impl Client {
     async fn approach(&self, address: SocketAddr) -> Result<(Connection, Frames, Handshake), Cause> {
         let source = self.persona.address.filter(|own| own.is_ipv4() == address.is_ipv4());
         let mut stream = self.clients.guard.connect_from(address, source).await?;
-        let own = Handshake::ours(self.persona.info_hash, self.persona.peer_id).encode();
+        let own = self.persona.handshake();
         stream.write_all(&own).await.map_err(|error| cause(&error))?;
         let (frames, theirs) = read_handshake(&mut stream).await?;
         self.moved(wire::HANDSHAKE, wire::HANDSHAKE);
-        if theirs.info_hash != self.persona.info_hash {
+        if !self.persona.info_hash.is_named_by(&theirs.info_hash) {
             return Err(Cause::Incorrect);
         }
         if theirs.peer_id == self.persona.peer_id {

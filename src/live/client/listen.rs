@@ -11,7 +11,6 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use super::super::guard::{Connection, Guard, cause};
-use super::super::wire::Handshake;
 use super::{Client, Clients, MEETING_TIMEOUT, read_handshake};
 use crate::journey::Cause;
 
@@ -47,12 +46,12 @@ impl Listener {
     }
 
     pub(super) fn register(&self, client: &Rc<Client>) {
-        let key = (client.persona.info_hash, client.persona.address);
+        let key = (client.persona.info_hash.on_the_wire(), client.persona.address);
         self.visitors.borrow_mut().entry(key).or_default().push(Rc::downgrade(client));
     }
 
     pub(super) fn forget(&self, client: &Rc<Client>) {
-        let key = (client.persona.info_hash, client.persona.address);
+        let key = (client.persona.info_hash.on_the_wire(), client.persona.address);
         let mut visitors = self.visitors.borrow_mut();
         if let Some(there) = visitors.get_mut(&key) {
             there.retain(|other| !Weak::ptr_eq(other, &Rc::downgrade(client)));
@@ -99,7 +98,7 @@ async fn welcome(clients: Rc<Clients>, mut stream: Connection, address: SocketAd
     let answer = async {
         let (frames, theirs) = read_handshake(&mut stream).await?;
         let client = clients.listener.visitor(theirs.info_hash, local).ok_or(Cause::NoPeers)?;
-        let own = Handshake::ours(client.persona.info_hash, client.persona.peer_id).encode();
+        let own = client.persona.handshake();
         stream.write_all(&own).await.map_err(|error| cause(&error))?;
         Ok::<_, Cause>((client, frames, theirs))
     };

@@ -80,7 +80,7 @@ impl Net {
             agenda: BinaryHeap::new(),
             nodes: BTreeMap::new(),
             next: 0,
-            layout: Rc::new(Layout::from_info(&info, &info_hash).unwrap()),
+            layout: Rc::new(Layout::from_info(&info, &info_hash.into()).unwrap()),
             info_hash,
             store,
             random: SplitMix64::seed_from_u64(seed),
@@ -107,7 +107,7 @@ impl Net {
     fn add(&mut self, up: f64, origin: bool) -> usize {
         let n = self.next;
         self.next += 1;
-        let own = Own { info_hash: self.info_hash, client: "x".into(), port: Some(1), slots: 4 };
+        let own = Own { info_hash: self.info_hash.into(), client: "x".into(), port: Some(1), slots: 4 };
         let random = SplitMix64::seed_from_u64(n as u64);
         let mut torrent = Torrent::new(own, Some(Rc::clone(&self.layout)), Rc::clone(&self.store), random);
         torrent.want(PIECES);
@@ -225,7 +225,9 @@ impl Net {
             }
             if measuring {
                 let span = at.since(self.now).as_secs_f64();
-                let of = |done: bool| self.nodes.values().filter(|it| !it.origin && it.done.is_some() == done).count() as f64;
+                let of = |done: bool| {
+                    self.nodes.values().filter(|it| !it.origin && it.done.is_some() == done).count() as f64
+                };
                 leeches += span * of(false);
                 seeds += span * of(true);
             }
@@ -235,14 +237,21 @@ impl Net {
             }
             match what {
                 What::Arrive => self.arrive(),
-                What::Leave(n, seed) if self.nodes.get(&n).is_some_and(|it| it.done.is_some() == seed) => self.leave(n),
+                What::Leave(n, seed) if self.nodes.get(&n).is_some_and(|it| it.done.is_some() == seed) => {
+                    self.leave(n)
+                }
                 What::Leave(..) => {}
                 What::Wake(n, key) => self.pump(VecDeque::from([(n, key)])),
             }
         }
         let mean = |list: &[f64]| list.iter().sum::<f64>() / list.len() as f64;
         let span = until - warm_up;
-        Seen { leeches: leeches / span, seeds: seeds / span, time: mean(&self.times), stay: mean(&self.stays) }
+        Seen {
+            leeches: leeches / span,
+            seeds: seeds / span,
+            time: mean(&self.times),
+            stay: mean(&self.stays),
+        }
     }
 }
 
