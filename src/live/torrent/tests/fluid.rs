@@ -43,6 +43,8 @@ struct Node {
     origin: bool,
     links: BTreeMap<PeerKey, (usize, PeerKey)>,
     frames: BTreeMap<PeerKey, Frames>,
+    /// When each link is woken next; other wakes of it are void.
+    wakes: BTreeMap<PeerKey, Tick>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +122,7 @@ impl Net {
             origin,
             links: BTreeMap::new(),
             frames: BTreeMap::new(),
+            wakes: BTreeMap::new(),
         };
         self.nodes.insert(n, node);
         n
@@ -187,7 +190,10 @@ impl Net {
             let mut out = Vec::new();
             node.torrent.take_out(key, &mut out);
             let waits = [asking, serving].into_iter().flatten().map(|wait| self.now + wait);
-            if let Some(wake) = waits.chain(due).min() {
+            let wake = waits.chain(due).min();
+            if let Some(wake) = wake
+                && node.wakes.insert(key, wake) != Some(wake)
+            {
                 self.agenda.push(Reverse((wake, What::Wake(n, key))));
             }
             work.extend(node.torrent.awake().into_iter().map(|key| (n, key)));
@@ -241,7 +247,13 @@ impl Net {
                     self.leave(n)
                 }
                 What::Leave(..) => {}
-                What::Wake(n, key) => self.pump(VecDeque::from([(n, key)])),
+                What::Wake(n, key) => {
+                    let Some(node) = self.nodes.get_mut(&n) else { continue };
+                    if node.wakes.get(&key) == Some(&at) {
+                        node.wakes.remove(&key);
+                        self.pump(VecDeque::from([(n, key)]));
+                    }
+                }
             }
         }
         let mean = |list: &[f64]| list.iter().sum::<f64>() / list.len() as f64;
