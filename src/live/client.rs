@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::journey::{Cause, Swarm};
-use crate::profile::{Encryption, Target, Transport};
+use crate::profile::{Encryption, InfoHash, Target, Transport};
 
 use super::guard::cause;
 use super::metainfo::Layout;
@@ -72,7 +72,7 @@ pub(super) struct Clients {
 /// Who a visitor is as a peer.
 #[derive(Clone, Debug)]
 pub(super) struct Persona {
-    pub(super) info_hash: [u8; 20],
+    pub(super) info_hash: InfoHash,
     pub(super) peer_id: [u8; 20],
     /// Name and version of its client.
     pub(super) client: Rc<str>,
@@ -88,6 +88,13 @@ pub(super) struct Persona {
     /// Bytes per second of its line, towards it and from it.
     pub(super) line: (f64, f64),
     pub(super) random: SplitMix64,
+}
+
+impl Persona {
+    fn handshake(&self) -> [u8; wire::HANDSHAKE] {
+        let hash = &self.info_hash;
+        Handshake::ours(hash.on_the_wire(), hash.v2().is_some(), self.peer_id).encode()
+    }
 }
 
 impl Clients {
@@ -358,36 +365,24 @@ impl Client {
     /// Connects to a peer and exchanges handshakes.
     async fn approach(&self, address: SocketAddr) -> Result<(Stream, Frames, Handshake), Cause> {
         let mut stream = self.connect(address).await?;
-        let (encryption, info_hash) = (self.persona.encryption, &self.persona.info_hash);
+        let (encryption, info_hash) = (self.persona.encryption, self.persona.info_hash.on_the_wire());
         if encryption != Encryption::Disabled {
-            match stream.encrypt(info_hash, encryption, self.clients.random()).await {
+            match stream.encrypt(&info_hash, encryption, self.clients.random()).await {
                 Err(_) if encryption == Encryption::Prefer => stream = self.connect(address).await?,
                 result => result?,
             }
         }
-        let own = Handshake::ours(self.persona.info_hash, self.persona.peer_id).encode();
+        let own = self.persona.handshake();
         stream.write_all(&own).await.map_err(|error| cause(&error))?;
         let (frames, theirs) = read_handshake(&mut stream).await?;
         self.moved(wire::HANDSHAKE, wire::HANDSHAKE);
-        if theirs.info_hash != self.persona.info_hash {
+        if !self.persona.info_hash.is_named_by(&theirs.info_hash) {
             return Err(Cause::Incorrect);
         }
         if theirs.peer_id == self.persona.peer_id {
             return Err(Cause::NoPeers);
         }
         Ok((stream, frames, theirs))
-    }
-
-    /// Connects over uTP where the visitor's client speaks it, and over TCP where it does not or gets no answer.
-    async fn connect(&self, address: SocketAddr) -> Result<Stream, Cause> {
-        if let Some(door) = self.door(address.is_ipv6()) {
-            let met = door.connect(address).await;
-            if met.is_ok() || !self.clients.tcp {
-                return met;
-            }
-        }
-        let source = self.persona.address.filter(|own| own.is_ipv4() == address.is_ipv4());
-        self.clients.guard.connect_from(address, source).await.map(Stream::from)
     }
 
     /// Takes over a connection that a peer opened, after its handshake was answered.

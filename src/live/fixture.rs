@@ -27,7 +27,7 @@ pub(super) fn target(address: SocketAddr) -> Target {
         transports: vec![Transport::Tcp],
         content: vec![ContentItem {
             name: "release".to_owned(),
-            info_hash: [7; 20],
+            info_hash: [7; 20].into(),
             torrent_path: "/release.torrent".to_owned(),
             seed: None,
         }],

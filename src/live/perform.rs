@@ -14,7 +14,7 @@ use rand_xoshiro::SplitMix64;
 
 use crate::journey::{Cause, Operation, Peer, Reply, Swarm, Visitor};
 use crate::plan::AnnounceEvent;
-use crate::profile::{Client, ContentItem, HttpVersion, Target, Transport};
+use crate::profile::{Client, ContentItem, HttpVersion, InfoHash, Target, Transport};
 use crate::scenario::Scenario;
 
 use super::announce::{Announcer, Asker, Contact, RETRANSMIT};
@@ -49,7 +49,7 @@ pub(super) struct Shared {
     stub: Stub,
     clients: Rc<Clients>,
     worker: u32,
-    layouts: RefCell<HashMap<[u8; 20], Rc<Layout>>>,
+    layouts: RefCell<HashMap<InfoHash, Rc<Layout>>>,
 }
 
 /// What one journey keeps open from operation to operation.
@@ -142,7 +142,7 @@ impl Shared {
             Operation::Announce { event, left, downloaded, numwant } => {
                 let Identity { peer_id, key, port, .. } = self.identity(visitor, client);
                 let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
-                let (info_hash, numwant) = (item.info_hash, numwant.unwrap_or(usual));
+                let (info_hash, numwant) = (item.info_hash.on_the_wire(), numwant.unwrap_or(usual));
                 let player =
                     visitor.transfers.then(|| self.player(visitor, item, client, connections)).transpose()?;
                 let uploaded = player.as_ref().map_or(0, |player| player.uploaded());
@@ -308,7 +308,7 @@ impl Shared {
         layouts.insert(item.info_hash, Rc::clone(layout));
         if let Some(seed) = item.seed {
             let generator = Generator::new(seed, &item.name);
-            self.clients.store().generate(item.info_hash, generator, layout.piece_length());
+            self.clients.store().generate(item.info_hash.on_the_wire(), generator, layout.piece_length());
         }
     }
 
@@ -345,7 +345,7 @@ fn search<'a>(
     item: &ContentItem,
     connections: &'a Connections,
 ) -> Search<'a> {
-    let info_hash = item.info_hash;
+    let info_hash = item.info_hash.on_the_wire();
     Search {
         seed: visitor.seed,
         source: visitor.source,

@@ -4,6 +4,7 @@
 
 pub(crate) mod conformity;
 pub(crate) mod daemon;
+pub(crate) mod tracker;
 pub(crate) mod web;
 
 use std::net::SocketAddr;
@@ -15,8 +16,8 @@ use squall::journey::{Operation, Outcome, Peer, Reply, Visitor};
 use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
 use squall::profile::{
-    Access, Client, ContentItem, DhtHabits, DhtNodes, Encryption, Envelope, HttpEndpoint, Index, Mix, Target,
-    Tracker, TrackerHabits, Transport,
+    Access, Client, ContentItem, DhtHabits, DhtNodes, Encryption, Envelope, HttpEndpoint, Index, InfoHash,
+    Mix, Target, Tracker, TrackerHabits, Transport,
 };
 use squall::scenario::{
     Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideRate, SideTraffic,
@@ -107,7 +108,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
 }
 
 /// A target with one torrent, every layer of which is at `address` until a test says otherwise.
-pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
+pub(crate) fn target(address: SocketAddr, info_hash: impl Into<InfoHash>) -> Target {
     let server = HttpEndpoint::plain(address, "fleet.test".to_owned());
     Target {
         name: "test".to_owned(),
@@ -127,7 +128,7 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
         transports: vec![Transport::Tcp],
         content: vec![ContentItem {
             name: "a release".to_owned(),
-            info_hash,
+            info_hash: info_hash.into(),
             torrent_path: "/release.torrent".to_owned(),
             seed: None,
         }],

@@ -49,12 +49,12 @@ impl Listener {
     }
 
     pub(super) fn register(&self, client: &Rc<Client>) {
-        let key = (client.persona.info_hash, client.persona.address);
+        let key = (client.persona.info_hash.on_the_wire(), client.persona.address);
         self.visitors.borrow_mut().entry(key).or_default().push(Rc::downgrade(client));
     }
 
     pub(super) fn forget(&self, client: &Rc<Client>) {
-        let key = (client.persona.info_hash, client.persona.address);
+        let key = (client.persona.info_hash.on_the_wire(), client.persona.address);
         let mut visitors = self.visitors.borrow_mut();
         if let Some(there) = visitors.get_mut(&key) {
             there.retain(|other| !Weak::ptr_eq(other, &Rc::downgrade(client)));
@@ -119,7 +119,7 @@ async fn answer(
     let wanted = decrypt(clients, stream, local).await?;
     let (frames, theirs) = read_handshake(stream).await?;
     let client = match wanted {
-        Some(client) if client.persona.info_hash == theirs.info_hash => client,
+        Some(client) if client.persona.info_hash.is_named_by(&theirs.info_hash) => client,
         Some(_) => return Err(Cause::Malformed),
         None => clients
             .listener
@@ -127,8 +127,7 @@ async fn answer(
             .filter(|client| client.persona.encryption != Encryption::Require)
             .ok_or(Cause::NoPeers)?,
     };
-    let own = Handshake::ours(client.persona.info_hash, client.persona.peer_id).encode();
-    stream.write_all(&own).await.map_err(|error| cause(&error))?;
+    stream.write_all(&client.persona.handshake()).await.map_err(|error| cause(&error))?;
     Ok((client, frames, theirs))
 }
 
@@ -142,8 +141,8 @@ async fn decrypt(clients: &Clients, stream: &mut Stream, local: IpAddr) -> Resul
         return Err(Cause::Malformed);
     }
     let asked = stream.asked(clients.random()).await?;
-    let meant = there.into_iter().filter(|client| asked.is_for(&client.persona.info_hash));
+    let meant = there.into_iter().filter(|client| asked.is_for(&client.persona.info_hash.on_the_wire()));
     let client = meant.min_by_key(|client| client.torrent.borrow().connections()).ok_or(Cause::NoPeers)?;
-    stream.accept(asked, &client.persona.info_hash, client.persona.encryption).await?;
+    stream.accept(asked, &client.persona.info_hash.on_the_wire(), client.persona.encryption).await?;
     Ok(Some(client))
 }

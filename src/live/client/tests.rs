@@ -145,7 +145,7 @@ async fn leech_from<S: Future<Output = ()> + 'static>(
     let guard = Arc::new(Guard::new(&target(address)).unwrap());
     let clock = Clock::start();
     let meter = Meter::new(clock);
-    let layout = know_layout.then(|| Rc::new(Layout::from_info(&info, &info_hash).unwrap()));
+    let layout = know_layout.then(|| Rc::new(Layout::from_info(&info, &info_hash.into()).unwrap()));
     let result = RefCell::new(None);
     let run = async {
         tokio::task::spawn_local(seeder(listener));
@@ -160,7 +160,7 @@ async fn leech_from<S: Future<Output = ()> + 'static>(
 
 fn persona(info_hash: [u8; 20], seed: u8, rate: f64) -> Persona {
     Persona {
-        info_hash,
+        info_hash: info_hash.into(),
         peer_id: [seed; 20],
         client: "test/1".into(),
         slots: 4,
@@ -239,7 +239,7 @@ async fn visitors_give_each_other_what_they_have() {
         drop(first);
         let third = clients.start(persona(info_hash, 3, 1e9), None);
         assert_eq!(fetch(third.client(), &[peer], &meter).await, Err(Cause::Closed));
-        let layout = Rc::new(Layout::from_info(&info, &info_hash).unwrap());
+        let layout = Rc::new(Layout::from_info(&info, &info_hash.into()).unwrap());
         let hidden = Persona { reachable: false, ..persona(info_hash, 4, 1e9) };
         let hidden = clients.start(hidden, Some(layout));
         let dialled_out = SocketAddr::from(([127, 16, 200, 2], clients.port()));

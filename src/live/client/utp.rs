@@ -136,4 +136,16 @@ impl Client {
         doors.push(Rc::clone(&door));
         Some(door)
     }
+
+    /// Connects over uTP where the visitor's client speaks it, and over TCP where it does not or gets no answer.
+    pub(super) async fn connect(&self, address: SocketAddr) -> Result<Stream, Cause> {
+        if let Some(door) = self.door(address.is_ipv6()) {
+            let met = door.connect(address).await;
+            if met.is_ok() || !self.clients.tcp {
+                return met;
+            }
+        }
+        let source = self.persona.address.filter(|own| own.is_ipv4() == address.is_ipv4());
+        self.clients.guard.connect_from(address, source).await.map(Stream::from)
+    }
 }
