@@ -6,7 +6,7 @@ mod ws;
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +21,9 @@ use crate::profile::{Client, HttpEndpoint, Target, Tracker, TrackerKind};
 
 use super::http::{Request, fetch_plain};
 use super::meter::Meter;
+use super::source::Sources;
 use super::swarm::{Company, Key, SwarmId, Swarms};
 use super::tracker::{Announce, Answer, Counts, Refused, http, udp as datagram, ws as message};
-use super::udp::{own_network, source};
 use super::{Clock, Guard};
 
 use contact::Attempt;
@@ -43,7 +43,7 @@ const STREAM: u64 = 0x7472_6163_6b65_7273;
 pub(super) struct Announcer {
     guard: Arc<Guard>,
     clock: Clock,
-    worker: u32,
+    sources: Sources,
     trackers: Vec<Tracker>,
     /// The sockets of those that speak UDP.
     udp: Vec<Option<UdpTracker>>,
@@ -72,28 +72,31 @@ impl Asker<'_> {
 }
 
 impl Announcer {
-    /// Opens the sockets; within a `LocalSet`. `worker` is one of `workers`; `retransmit` is the wait before the first retransmission.
+    /// Opens the sockets; within a `LocalSet`. `retransmit` is the wait before the first retransmission.
     pub(super) fn open(
         guard: &Arc<Guard>,
         clock: Clock,
         target: &Target,
-        (worker, workers): (u32, u32),
+        sources: &Sources,
+        workers: u32,
         retransmit: Duration,
     ) -> io::Result<Self> {
         let open = |tracker: &Tracker| match tracker.kind {
-            TrackerKind::Udp => UdpTracker::open(guard, clock, tracker.address, worker, retransmit).map(Some),
+            TrackerKind::Udp => {
+                UdpTracker::open(guard, clock, tracker.address, sources, retransmit).map(Some)
+            }
             TrackerKind::Http | TrackerKind::Ws => Ok(None),
         };
         let company = Company {
             own_peers: target.own_peers.clone(),
             stand_in_port: target.stand_in_port,
-            own_network: own_network(worker),
+            sources: sources.clone(),
             workers,
         };
         Ok(Self {
             guard: Arc::clone(guard),
             clock,
-            worker,
+            sources: sources.clone(),
             trackers: target.trackers.clone(),
             udp: target.trackers.iter().map(open).collect::<io::Result<_>>()?,
             hashes: target.content.iter().map(|item| item.info_hash).collect(),
@@ -119,7 +122,7 @@ impl Announcer {
         if announce.event == AnnounceEvent::Started && asker.scrapes() {
             self.scrape(n, tracker, asker, &announce.info_hash, contact, meter).await;
         }
-        let own = self.own_address(n, tracker, asker, announce.port);
+        let own = self.own_address(tracker, asker, announce.port);
         let key = match tracker.kind {
             TrackerKind::Ws => Key::Id(announce.peer_id),
             TrackerKind::Udp | TrackerKind::Http => Key::At(own),
@@ -245,7 +248,7 @@ impl Announcer {
     ) -> Result<Vec<u8>, Cause> {
         let request = Request { path, user_agent: &asker.client.user_agent, body: None };
         let endpoint = HttpEndpoint::plain(tracker.address, tracker.host.clone());
-        let source = source(tracker.address, self.worker, asker.source);
+        let source = self.sources.towards(tracker.address.ip(), asker.source);
         fetch_plain(&self.guard, &endpoint, source, request, meter, http::MAX_ANSWER).await
     }
 
@@ -263,7 +266,7 @@ impl Announcer {
         let mut socket = match kept {
             Some(socket) => socket,
             None => {
-                let source = source(tracker.address, self.worker, asker.source);
+                let source = self.sources.towards(tracker.address.ip(), asker.source);
                 Socket::open(&self.guard, tracker, source, meter).await?
             }
         };
@@ -299,18 +302,8 @@ impl Announcer {
     }
 
     /// Where the tracker sees the visitor; with an unspecified address where only the system knows.
-    fn own_address(&self, n: usize, tracker: &Tracker, asker: Asker<'_>, port: u16) -> Peer {
-        let udp = self.udp.get(n).and_then(Option::as_ref).and_then(|udp| udp.port(asker.source));
-        let known = match udp {
-            Some(socket) => Some(socket.local),
-            None => source(tracker.address, self.worker, asker.source),
-        };
-        let unspecified: IpAddr = if tracker.address.is_ipv4() {
-            Ipv4Addr::UNSPECIFIED.into()
-        } else {
-            Ipv6Addr::UNSPECIFIED.into()
-        };
-        SocketAddr::new(known.unwrap_or(unspecified), port)
+    fn own_address(&self, tracker: &Tracker, asker: Asker<'_>, port: u16) -> Peer {
+        SocketAddr::new(self.sources.local(tracker.address.ip(), asker.source), port)
     }
 }
 

@@ -11,7 +11,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use crate::unit::Tick;
 use super::krpc::{self, Answer, Fault, Id, Node, Query, Want};
 use super::lookup::{Breadth, Lookup};
 use super::meter::Meter;
+use super::source::Sources;
 use super::udp::{Inbox, Pool, Port};
 use super::{Clock, Guard};
 
@@ -104,7 +104,7 @@ enum Goal {
 struct Walker<'a> {
     dht: &'a Dht,
     network: usize,
-    port: &'a Rc<Port>,
+    port: Port,
     own: Id,
     search: Search<'a>,
     meter: &'a Meter,
@@ -115,12 +115,17 @@ struct Walker<'a> {
 
 impl Dht {
     /// Opens the sockets; within a `LocalSet`.
-    pub(super) fn open(guard: &Arc<Guard>, clock: Clock, target: &Target, worker: u32) -> io::Result<Self> {
+    pub(super) fn open(
+        guard: &Arc<Guard>,
+        clock: Clock,
+        target: &Target,
+        sources: &Sources,
+    ) -> io::Result<Self> {
         let mut networks = Vec::new();
         for ipv6 in [false, true] {
             let bootstrap: Vec<_> = target.dht.iter().copied().filter(|it| it.is_ipv6() == ipv6).collect();
             if let Some(&towards) = bootstrap.first() {
-                let pool = Pool::open(guard, clock, towards, worker, krpc::transaction)?;
+                let pool = Pool::open(guard, clock, towards, sources, krpc::transaction)?;
                 networks.push(Network {
                     bootstrap,
                     pool,
@@ -207,10 +212,10 @@ impl Dht {
         heard: &'a [RefCell<Vec<Node>>; 2],
     ) -> Result<Walker<'a>, Cause> {
         let own = self.networks.get(network).ok_or(Cause::NoPeers)?;
-        let port = own.pool.port(search.source).ok_or(Cause::NoPeers)?;
+        let port = own.pool.port(search.source);
         let mut random = [0; 20];
         SplitMix64::seed_from_u64(search.seed ^ NODE_STREAM).fill_bytes(&mut random);
-        let address = Some(port.local).filter(|local| !local.is_unspecified()).or(own.seen_as.get());
+        let address = port.local.or(own.seen_as.get());
         let id = address.map_or(random, |address| id::bind(address, random));
         Ok(Walker { dht: self, network, port, own: id, search, meter, inbox: Inbox::default(), heard })
     }

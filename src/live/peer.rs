@@ -1,6 +1,6 @@
 //! Peer connections: moves bytes between a guarded socket and a [`Session`].
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
@@ -42,19 +42,19 @@ pub(super) struct PeerConnection {
 }
 
 impl PeerConnection {
-    /// Connects and exchanges handshakes.
+    /// Connects to this address from a local one, or from the system's choice, and exchanges handshakes.
     ///
     /// # Errors
     /// [`Cause::Incorrect`] where the peer serves another torrent, [`Cause::Malformed`] where it is no peer, or the network's.
     pub(super) async fn open(
         guard: &Guard,
-        address: SocketAddr,
+        (address, source): (SocketAddr, Option<IpAddr>),
         who: &Introduction<'_>,
         layout: Option<Rc<Layout>>,
         meter: &Meter,
     ) -> Result<Self, Cause> {
         meter.start();
-        let mut stream = guard.connect(address).await?;
+        let mut stream = guard.connect(address, source).await?;
         let mut frames = Frames::default();
         let hello = wire::handshake(&who.info_hash, &who.peer_id);
         stream.write_all(&hello).await.map_err(|error| cause(&error))?;

@@ -25,6 +25,7 @@ use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
 use super::peer::{Introduction, PeerConnection};
 use super::shaper::Bucket;
+use super::source::Sources;
 use super::tracker::Announce;
 use super::{Clock, Guard, LiveConfig};
 
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     pub(super) scenario: Arc<Scenario>,
     guard: Arc<Guard>,
     pub(super) clock: Clock,
+    sources: Sources,
     agent: Agent,
     announcer: Announcer,
     dht: Dht,
@@ -74,12 +76,14 @@ impl Shared {
     /// The system's, where it gives no socket.
     pub(super) fn open(config: LiveConfig) -> io::Result<Self> {
         let LiveConfig { target, scenario, guard, clock, worker, workers } = config;
-        let announcer = Announcer::open(&guard, clock, &target, (worker, workers), RETRANSMIT)?;
-        let dht = Dht::open(&guard, clock, &target, worker)?;
-        let agent = Agent::new(&target, Arc::clone(&guard))?;
+        let sources = Sources::new(&target.visitor_networks, (worker, workers)).map_err(io::Error::other)?;
+        let announcer = Announcer::open(&guard, clock, &target, &sources, workers, RETRANSMIT)?;
+        let dht = Dht::open(&guard, clock, &target, &sources)?;
+        let agent = Agent::new(&target, Arc::clone(&guard), sources.clone())?;
         let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
-        let stub = Stub::new(Arc::clone(&guard), clock, resolvers, worker, StubTimes::USUAL);
-        Ok(Self { target, scenario, guard, clock, agent, announcer, dht, stub, layouts: RefCell::default() })
+        let stub = Stub::new(Arc::clone(&guard), clock, resolvers, sources.clone(), StubTimes::USUAL);
+        let layouts = RefCell::default();
+        Ok(Self { target, scenario, guard, clock, sources, agent, announcer, dht, stub, layouts })
     }
 
     /// Performs one operation. An index that the target or the scenario does not have is [`Cause::Local`], and so is an operation beyond
@@ -100,7 +104,8 @@ impl Shared {
             Operation::Resolve(service) => {
                 let server = service.endpoint(&self.target);
                 let name = server.name().ok_or(Cause::Local)?;
-                let wanted = Wanted { seed: visitor.seed, name, address: server.address };
+                let wanted =
+                    Wanted { seed: visitor.seed, source: visitor.source, name, address: server.address };
                 let ttl = self.stub.resolve(wanted, meter).await?;
                 Ok(Reply::Resolved { ttl })
             }
@@ -261,7 +266,8 @@ impl Shared {
         for (n, &address) in allowed.iter().enumerate() {
             meter.set_overdue(Cause::Timeout);
             let work = async {
-                let peer = PeerConnection::open(&self.guard, address, &who, layout.clone(), meter).await?;
+                let ends = (address, self.sources.towards(address.ip(), visitor.source));
+                let peer = PeerConnection::open(&self.guard, ends, &who, layout.clone(), meter).await?;
                 each(peer).await
             };
             if n + 1 == allowed.len() {
@@ -351,5 +357,5 @@ fn browser(visitor: &Visitor, client: &Client) -> Browser {
     } else {
         HttpVersion::One
     };
-    Browser { newest, returning: visitor.returning }
+    Browser { newest, returning: visitor.returning, source: visitor.source }
 }

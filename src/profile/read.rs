@@ -3,6 +3,7 @@
 mod dht;
 mod dns;
 mod tracker;
+mod visitors;
 mod web;
 
 use std::path::Path;
@@ -157,6 +158,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         );
         Ok((port?.0, peers?.into_iter().map(|peer| peer.into_inner().0).collect()))
     });
+    let visitors = table.optional_table("visitors", "Where visitors connect from.", visitors::networks);
     let mut names = Names::default();
     let mut hashes = Names::default();
     let content = table.filled_tables("content", "A torrent, the most popular first.", |table| {
@@ -191,6 +193,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         dns,
         stand_in_port,
         own_peers,
+        visitor_networks: visitors?.unwrap_or_default(),
         content: content?,
         envelope: envelope?,
         processes: processes?,

@@ -32,6 +32,9 @@ pub struct Target {
     /// The target's own peers. Where they are named, the swarms are theirs and the visitors' alone: anybody else whom a tracker names is a
     /// stranger. Empty where that is not known.
     pub own_peers: Vec<SocketAddr>,
+    /// Networks that are routed to this machine and that visitors have their addresses in. Towards servers of a kind that none is for,
+    /// visitors on IPv4 loopback have addresses there, all others the system's choice.
+    pub visitor_networks: Vec<IpNet>,
     /// What can be fetched. Item r stands for rank r of the scenario's catalogue; a shorter list is used modulo its length. Never empty.
     pub content: Vec<ContentItem>,
     /// What each layer promises.

@@ -122,6 +122,7 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
         dns: None,
         stand_in_port: None,
         own_peers: Vec::new(),
+        visitor_networks: Vec::new(),
         content: vec![ContentItem {
             name: "a release".to_owned(),
             info_hash,

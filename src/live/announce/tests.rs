@@ -10,6 +10,10 @@ use crate::journey::Outcome;
 use crate::profile::{DhtHabits, TrackerHabits};
 use crate::unit::Tick;
 
+fn sources() -> Sources {
+    Sources::new(&[], (0, 1)).unwrap()
+}
+
 fn client() -> Client {
     Client {
         name: "test".to_owned(),
@@ -64,7 +68,7 @@ async fn play(script: &'static [&'static [Answer]]) -> (Result<Vec<Peer>, Cause>
         });
         let clock = Clock::start();
         let patience = Duration::from_millis(20);
-        let announcer = Announcer::open(&guard, clock, &target(address), (1, 1), patience).unwrap();
+        let announcer = Announcer::open(&guard, clock, &target(address), &sources(), 1, patience).unwrap();
         let (meter, client) = (Meter::new(clock), client());
         let asker = Asker { seed: 1, source: 1, client: &client };
         let peers = announcer.announce(asker, &ANNOUNCE, &Contact::default(), &meter).await;
@@ -129,7 +133,7 @@ async fn a_visitor_connects_for_itself_and_again_after_a_minute() {
             lengths
         });
         let mut announcer =
-            Announcer::open(&guard, Clock::start(), &target(address), (1, 1), RETRANSMIT).unwrap();
+            Announcer::open(&guard, Clock::start(), &target(address), &sources(), 1, RETRANSMIT).unwrap();
         let client = client();
         let asker = Asker { seed: 1, source: 1, client: &client };
         let (first, second) = (Contact::default(), Contact::default());
@@ -157,7 +161,7 @@ async fn trackers_are_chosen_by_weight_among_those_that_a_client_speaks() {
     target.trackers =
         vec![tracker(TrackerKind::Http, 1.0), tracker(TrackerKind::Ws, 50.0), tracker(TrackerKind::Udp, 3.0)];
     let run = async {
-        let announcer = Announcer::open(&guard, Clock::start(), &target, (1, 1), RETRANSMIT).unwrap();
+        let announcer = Announcer::open(&guard, Clock::start(), &target, &sources(), 1, RETRANSMIT).unwrap();
         let client = client();
         let orders =
             (0..10_000).map(|seed| announcer.order(Asker { seed, source: seed, client: &client }).to_vec());

@@ -34,7 +34,7 @@ impl Socket {
         meter: &Meter,
     ) -> Result<Self, Cause> {
         meter.start();
-        let connection = guard.connect_from(tracker.address, source).await?;
+        let connection = guard.connect(tracker.address, source).await?;
         let url = format!("ws://{}{}", tracker.host, tracker.path);
         // A host or path that no URI can hold is a profile's mistake, not the target's.
         let builder = ClientBuilder::new().uri(&url).map_err(|_| Cause::Local)?;

@@ -84,7 +84,7 @@ fn open(bootstrap: SocketAddr) -> Dht {
 
 fn open_at(target: &Target) -> Dht {
     let guard = Arc::new(Guard::new(target).unwrap());
-    Dht::open(&guard, Clock::start(), target, 1).unwrap()
+    Dht::open(&guard, Clock::start(), target, &Sources::new(&[], (1, 2)).unwrap()).unwrap()
 }
 
 /// A lookup of visitor 1, whose node keeps what it learns in `node`.

@@ -78,7 +78,7 @@ impl Connection {
         meter: &Meter,
     ) -> Result<Self, Cause> {
         meter.start();
-        let stream = guard.connect_from(site.endpoint.address, source).await?;
+        let stream = guard.connect(site.endpoint.address, source).await?;
         let Some(sessions) = &site.sessions else {
             let newest = protocols.last().copied().unwrap_or(HttpVersion::One);
             return Self::speak(Rc::clone(site), stream, newest).await;

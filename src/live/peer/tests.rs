@@ -149,7 +149,7 @@ async fn leech_from<S: Future<Output = ()> + 'static>(
     let result = RefCell::new(None);
     let fetch = async {
         let who = Introduction { info_hash, peer_id: [1; 20], client: "test/1" };
-        let mut peer = PeerConnection::open(&guard, address, &who, layout, &meter).await?;
+        let mut peer = PeerConnection::open(&guard, (address, None), &who, layout, &meter).await?;
         let layout = peer.ready(&meter).await?;
         let mut line = Bucket::new(rate, clock.now());
         for index in 0..layout.pieces() {
