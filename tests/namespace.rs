@@ -12,23 +12,11 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use program::{Running, run, squall, stderr, stdout, wait_for};
+use program::{Running, run, squall, stderr, stdout, unshared, wait_for};
 
 const INSIDE: &str = "SQUALL_TEST_INSIDE_NAMESPACE";
 /// An address of TEST-NET-2 (RFC 5737): documentation only, nobody's.
 const OUTSIDE: &str = "198.51.100.7";
-
-/// A command in a network namespace of its own; `None` where this machine does not allow that.
-fn unshared(program: &str) -> Option<Command> {
-    let ways: [&[&str]; 2] = [&["--net"], &["--net", "--map-root-user"]];
-    let way = ways.into_iter().find(|way| {
-        let probe = Command::new("unshare").args(*way).args(["ip", "link", "set", "lo", "up"]).output();
-        probe.is_ok_and(|output| output.status.success())
-    })?;
-    let mut command = Command::new("unshare");
-    command.args(way).arg(program);
-    Some(command)
-}
 
 /// Packets that this namespace tried to send by way of IP, and those among them that had no route.
 fn sent() -> (u64, u64) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::profile::{Authorization, HttpVersion, Target};
 
-use super::guard::{addresses, check_authorization};
+use super::guard::check_authorization;
 use super::http::{Agent, Browser, Request, Site};
 use super::meter::Meter;
 use super::source::Sources;
@@ -52,7 +52,7 @@ pub async fn authorize(target: &Target, guard: &Arc<Guard>) -> Result<(), Refusa
         }
     }
     let hosts: BTreeSet<IpAddr> = proven.iter().map(SocketAddr::ip).collect();
-    match addresses(target).find(|address| !guard.is_free(*address) && !hosts.contains(&address.ip())) {
+    match target.addresses().find(|address| !guard.is_free(*address) && !hosts.contains(&address.ip())) {
         None => Ok(()),
         Some(address) => Err(Refusal::Unproven {
             address,
@@ -69,7 +69,7 @@ pub async fn watch(target: &Target, guard: &Arc<Guard>) -> Refusal {
 }
 
 async fn watch_every(every: Duration, target: &Target, guard: &Arc<Guard>) -> Refusal {
-    if addresses(target).all(|address| guard.is_free(address)) {
+    if target.addresses().all(|address| guard.is_free(address)) {
         return std::future::pending().await;
     }
     loop {

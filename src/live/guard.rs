@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 use crate::journey::Cause;
-use crate::profile::{Authorization, HttpEndpoint, Target};
+use crate::profile::{Authorization, Target};
 use crate::unit::Tick;
 
 mod datagrams;
@@ -120,7 +120,7 @@ impl Guard {
             ceiling: None,
         };
         guard.check_target(target)?;
-        let needs_leave = addresses(target).any(|address| !guard.is_free(address));
+        let needs_leave = target.addresses().any(|address| !guard.is_free(address));
         let leave = target.authorization.as_ref().filter(|_| needs_leave);
         guard.ceiling = leave.map(|leave| Ceiling { limit: leave.ceiling as u32, count: AtomicU64::new(0) });
         Ok(guard)
@@ -142,7 +142,7 @@ impl Guard {
     /// # Errors
     /// [`Refusal::Outside`] for the first that may not.
     pub fn check_target(&self, target: &Target) -> Result<(), Refusal> {
-        addresses(target).try_for_each(|address| self.check(address))
+        target.addresses().try_for_each(|address| self.check(address))
     }
 
     /// Whether this address may be contacted, for those who count instead of stopping.
@@ -267,19 +267,6 @@ async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStre
 }
 
 const RECEIVE_BUFFER: usize = 4 << 20;
-
-/// Every address that the profile names.
-pub(super) fn addresses(target: &Target) -> impl Iterator<Item = SocketAddr> {
-    let http = http_servers(target).map(|server| server.address);
-    http.chain(target.trackers.iter().map(|tracker| tracker.address))
-        .chain(target.dht.iter().copied())
-        .chain(target.dns.iter().flat_map(|dns| dns.resolvers.iter().copied()))
-}
-
-/// Every HTTP server that the profile names.
-fn http_servers(target: &Target) -> impl Iterator<Item = &HttpEndpoint> {
-    [&target.index.server, &target.metadata].into_iter().chain(target.web.iter().map(|web| &web.server))
-}
 
 /// Whether an authorization may be used at all, now.
 pub(super) fn check_authorization(

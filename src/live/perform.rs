@@ -77,6 +77,7 @@ impl Shared {
     pub(super) fn open(config: LiveConfig) -> io::Result<Self> {
         let LiveConfig { target, scenario, guard, clock, worker, workers } = config;
         let sources = Sources::new(&target.visitor_networks, (worker, workers)).map_err(io::Error::other)?;
+        check_routed(&guard, &target, &sources)?;
         let announcer = Announcer::open(&guard, clock, &target, &sources, workers, RETRANSMIT)?;
         let dht = Dht::open(&guard, clock, &target, &sources)?;
         let agent = Agent::new(&target, Arc::clone(&guard), sources.clone())?;
@@ -322,6 +323,19 @@ impl Shared {
         let own = 1_024 + (random.next_u32() % (65_536 - 1_024)) as u16;
         Identity { peer_id, key, port: self.target.stand_in_port.unwrap_or(own), random }
     }
+}
+
+/// Finds out before the first visitor comes where an IPv4 network of the profile does not lead to this machine. (IPv6 networks that do
+/// are no different to a socket from those that do not.)
+fn check_routed(guard: &Arc<Guard>, target: &Target, sources: &Sources) -> io::Result<()> {
+    for local in target.addresses().filter_map(|server| sources.towards(server.ip(), 0)) {
+        guard.bind(local).map_err(|error| {
+            let way_out =
+                "route the networks in `visitors.addresses` here: ip route add local NETWORK dev lo";
+            io::Error::new(error.kind(), format!("a visitor's address {local}: {error}; {way_out}"))
+        })?;
+    }
+    Ok(())
 }
 
 fn search<'a>(

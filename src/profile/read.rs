@@ -182,7 +182,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         dns::names(table, [&index.server, &metadata])?;
     }
     let (dht, dht_nodes) = dht?;
-    Ok(Target {
+    let target = Target {
         name: name?.0.0,
         index,
         metadata,
@@ -198,7 +198,9 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         envelope: envelope?,
         processes: processes?,
         authorization: authorization?,
-    })
+    };
+    visitors::apart(table, &target)?;
+    Ok(target)
 }
 
 fn content(table: &mut Table<'_>, names: &mut Names, hashes: &mut Names) -> Result<ContentItem, Reported> {

@@ -45,6 +45,17 @@ pub struct Target {
     pub authorization: Option<Authorization>,
 }
 
+impl Target {
+    /// Every address that a visitor may be told to contact, as far as the profile names them.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let servers = [&self.index.server, &self.metadata].into_iter();
+        let http = servers.chain(self.web.iter().map(|web| &web.server)).map(|server| server.address);
+        http.chain(self.trackers.iter().map(|tracker| tracker.address))
+            .chain(self.dht.iter().copied())
+            .chain(self.dns.iter().flat_map(|dns| dns.resolvers.iter().copied()))
+    }
+}
+
 /// What the nodes of a DHT promise, beyond BEP 5.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DhtNodes {

@@ -108,3 +108,15 @@ pub(crate) fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     found.sort();
     found
 }
+
+/// A command in a network namespace of its own; `None` where this machine does not allow that.
+pub(crate) fn unshared(program: &str) -> Option<Command> {
+    let ways: [&[&str]; 2] = [&["--net"], &["--net", "--map-root-user"]];
+    let way = ways.into_iter().find(|way| {
+        let probe = Command::new("unshare").args(*way).args(["ip", "link", "set", "lo", "up"]).output();
+        probe.is_ok_and(|output| output.status.success())
+    })?;
+    let mut command = Command::new("unshare");
+    command.args(way).arg(program);
+    Some(command)
+}

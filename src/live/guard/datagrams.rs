@@ -47,6 +47,9 @@ impl Datagrams {
 /// The longest that the kernel hands over at a time: one datagram, or several of one length that came together (UDP_GRO).
 const MAX_RECEIVED: usize = 64 << 10;
 
+/// Batches that are taken in at one go before others have their turn.
+const BATCHES: usize = 4;
+
 /// A UDP socket on any of the machine's addresses: each datagram says from which it goes, and to which it came.
 pub(in super::super) struct ManyDatagrams {
     socket: UdpSocket,
@@ -98,7 +101,7 @@ impl ManyDatagrams {
         self.socket.async_io(Interest::WRITABLE, send).await.map_err(|error| cause(&error))
     }
 
-    /// Waits until something came in, and takes in what is there, a batch at most. Errors that the kernel reports for earlier
+    /// Waits until something came in, and takes in what is there, [`BATCHES`] at most. Errors that the kernel reports for earlier
     /// datagrams are cleared by being reported.
     ///
     /// # Errors
@@ -107,17 +110,21 @@ impl ManyDatagrams {
         self.socket.readable().await?;
         let mut buffer = self.buffer.borrow_mut();
         let mut meta = [RecvMeta::default(); BATCH_SIZE];
-        let received = {
+        for _ in 0..BATCHES {
             let mut slices: Vec<_> = buffer.chunks_mut(MAX_RECEIVED).map(IoSliceMut::new).collect();
             let receive = || self.state.recv((&self.socket).into(), &mut slices, &mut meta);
-            self.socket.try_io(Interest::READABLE, receive).unwrap_or(0)
-        };
-        for (buffer, meta) in buffer.chunks(MAX_RECEIVED).zip(&meta).take(received) {
-            let whole = buffer.get(..meta.len).unwrap_or_default();
-            // A datagram may be empty.
-            let single = if whole.is_empty() { Some(whole) } else { None };
-            for data in single.into_iter().chain(whole.chunks(meta.stride.max(1))) {
-                each(Received { data, from: meta.addr, local: meta.dst_ip });
+            let received = self.socket.try_io(Interest::READABLE, receive).unwrap_or(0);
+            for (buffer, meta) in buffer.chunks(MAX_RECEIVED).zip(&meta).take(received) {
+                let whole = buffer.get(..meta.len).unwrap_or_default();
+                // An empty datagram is one, too.
+                let stride = meta.stride.max(1);
+                let empty = whole.is_empty().then_some(whole);
+                for data in empty.into_iter().chain(whole.chunks(stride)) {
+                    each(Received { data, from: meta.addr, local: meta.dst_ip });
+                }
+            }
+            if received < BATCH_SIZE {
+                break;
             }
         }
         Ok(())
