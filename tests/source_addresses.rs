@@ -114,7 +114,7 @@ async fn web(at: IpAddr) -> (SocketAddr, Seen) {
     (address, seen)
 }
 
-/// A tracker (BEP 15) that knows nobody.
+/// A tracker (BEP 15) that counts its visitors and names nobody.
 async fn tracker(at: IpAddr) -> (SocketAddr, Seen) {
     let socket = UdpSocket::bind((at, 0)).await.unwrap();
     let address = socket.local_addr().unwrap();
@@ -124,10 +124,11 @@ async fn tracker(at: IpAddr) -> (SocketAddr, Seen) {
         let mut buffer = [0; 200];
         while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
             log.borrow_mut().insert(from.ip());
+            let leeches = u32::try_from(log.borrow().len()).unwrap().to_be_bytes();
             let id = &buffer[12..16];
             let answer = match length {
                 16 => [&[0; 4], id, &[1; 8]].concat(),
-                _ => [&[0, 0, 0, 1], id, &[0, 0, 7, 8, 0, 0, 0, 1, 0, 0, 0, 0]].concat(),
+                _ => [&[0, 0, 0, 1], id, &[0, 0, 7, 8], &leeches, &[0; 4]].concat(),
             };
             socket.send_to(&answer, from).await.unwrap();
         }

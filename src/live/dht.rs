@@ -215,7 +215,7 @@ impl Dht {
         let port = own.pool.port(search.source);
         let mut random = [0; 20];
         SplitMix64::seed_from_u64(search.seed ^ NODE_STREAM).fill_bytes(&mut random);
-        let address = port.local.or(own.seen_as.get());
+        let address = Some(port.local).filter(|local| !local.is_unspecified()).or(own.seen_as.get());
         let id = address.map_or(random, |address| id::bind(address, random));
         Ok(Walker { dht: self, network, port, own: id, search, meter, inbox: Inbox::default(), heard })
     }

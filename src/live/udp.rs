@@ -67,7 +67,9 @@ impl Pool {
         sources: &Sources,
         identify: Identify,
     ) -> io::Result<Self> {
+        let any = sources.local(towards.ip(), 0);
         let line = Rc::new(Line {
+            any: any.is_unspecified().then_some(any),
             socket: guard.bind_any(towards.ip())?,
             pending: RefCell::default(),
             over: RefCell::default(),
@@ -85,7 +87,7 @@ impl Pool {
 
     /// The way out of the visitors with this source.
     pub(super) fn port(&self, source: u64) -> Port {
-        Port { line: Rc::clone(&self.line), local: self.sources.towards(self.towards, source) }
+        Port { line: Rc::clone(&self.line), local: self.sources.local(self.towards, source) }
     }
 }
 
@@ -93,13 +95,15 @@ impl Pool {
 #[derive(Clone, Debug)]
 pub(super) struct Port {
     line: Rc<Line>,
-    /// The address; `None` where the system chooses one for each datagram.
-    pub(super) local: Option<IpAddr>,
+    /// The address; unspecified where the system chooses one for each datagram.
+    pub(super) local: IpAddr,
 }
 
 /// A socket and the requests that wait for answers on it.
 #[derive(Debug)]
 struct Line {
+    /// The unspecified address, where the system chooses those that it sends from: they are not told apart.
+    any: Option<IpAddr>,
     socket: ManyDatagrams,
     pending: RefCell<HashMap<u32, (Request, Inbox)>>,
     over: RefCell<Over>,
@@ -112,20 +116,16 @@ struct Line {
 #[derive(Debug)]
 struct Request {
     peer: SocketAddr,
-    /// Where it was sent from, if anybody knows.
-    local: Option<IpAddr>,
+    /// Where it was sent from.
+    local: IpAddr,
     /// Datagrams sent that have no answer.
     open: u32,
 }
 
 impl Request {
     /// Whether a datagram between these two addresses can be its answer.
-    fn is_between(&self, from: SocketAddr, local: Option<IpAddr>) -> bool {
-        self.peer == from && self.is_at(local)
-    }
-
-    fn is_at(&self, local: Option<IpAddr>) -> bool {
-        self.local.is_none() || local.is_none() || self.local == local
+    fn is_between(&self, from: SocketAddr, local: IpAddr) -> bool {
+        (self.peer, self.local) == (from, local)
     }
 }
 
@@ -148,7 +148,7 @@ impl Over {
     }
 
     /// What an answer is that belongs to no request under way.
-    fn oddity(&mut self, transaction: u32, from: SocketAddr, local: Option<IpAddr>) -> Oddity {
+    fn oddity(&mut self, transaction: u32, from: SocketAddr, local: IpAddr) -> Oddity {
         match self.requests.get_mut(&transaction).filter(|request| request.is_between(from, local)) {
             Some(request) if request.open == 0 => Oddity::Duplicate,
             Some(request) => {
@@ -170,12 +170,18 @@ impl Line {
     }
 
     async fn read(self: Rc<Self>, clock: Clock, identify: Identify) {
-        while self.socket.receive(|datagram| self.deliver(datagram, clock, identify)).await.is_ok() {
+        let take = |Received { data, from, local }: Received<'_>| {
+            // Linux always says where a datagram came to.
+            if let Some(local) = self.any.or(local) {
+                self.deliver(data, from, local, clock, identify);
+            }
+        };
+        while self.socket.receive(take).await.is_ok() {
             tokio::task::yield_now().await;
         }
     }
 
-    fn deliver(&self, Received { data, from, local }: Received<'_>, clock: Clock, identify: Identify) {
+    fn deliver(&self, data: &[u8], from: SocketAddr, local: IpAddr, clock: Clock, identify: Identify) {
         let Some(transaction) = identify(data) else { return self.stray(Oddity::Broken) };
         match self.pending.borrow_mut().get_mut(&transaction) {
             Some((request, inbox)) if request.is_between(from, local) && request.open > 0 => {
@@ -183,7 +189,7 @@ impl Line {
                 inbox.push(Answer { transaction, at: clock.now(), data: data.to_vec() });
             }
             Some((request, _)) if request.is_between(from, local) => self.stray(Oddity::Duplicate),
-            Some((request, _)) if request.is_at(local) => self.stray(Oddity::OtherSource),
+            Some((request, _)) if request.local == local => self.stray(Oddity::OtherSource),
             // Nobody at that address asked.
             Some(_) => self.stray(Oddity::Unasked),
             None => self.stray(self.over.borrow_mut().oddity(transaction, from, local)),
@@ -219,7 +225,8 @@ impl Port {
     /// # Errors
     /// As [`ManyDatagrams::send`].
     pub(super) async fn send(&self, datagram: &[u8], peer: SocketAddr) -> Result<(), Cause> {
-        self.line.socket.send(datagram, self.local, peer).await
+        let local = Some(self.local).filter(|local| !local.is_unspecified());
+        self.line.socket.send(datagram, local, peer).await
     }
 }
 
@@ -315,7 +322,7 @@ mod tests {
                 let ticket = pool.port(visitor).ticket(address, &inbox).unwrap();
                 ticket.send(&ticket.transaction.to_be_bytes()).await.unwrap();
                 let (_, from) = server.recv_from(&mut buffer).await.unwrap();
-                assert_eq!(Some(from.ip()), sources().towards(address.ip(), visitor));
+                assert_eq!(from.ip(), sources().local(address.ip(), visitor));
                 asked.push((ticket, from));
             }
             // The first answer goes to the second visitor.
