@@ -326,10 +326,9 @@ pub(super) fn cause(error: &io::Error) -> Cause {
 
 /// A TCP connection to an allowed address.
 ///
-/// Closing it sends FIN and then resets it (zero linger). The target reads a clean end, and then its side is gone as well: whichever
-/// side closed first, no TIME_WAIT is left on either, what the target had still to send is dropped, and a write after that fails. A
-/// generator that closed as clients do would hold one of the 28,000 ports of an address for a minute with each connection; that state
-/// belongs to the visitors' machines, which here are all one.
+/// Closing it sends FIN and then RST (zero linger). The target reads a clean end, and then its side is gone as well: what it had still
+/// to send is dropped, and a write after that fails. Nothing waits in TIME_WAIT on this side, where clients keep a port for a minute:
+/// that state belongs to the visitors' machines, which here are all one. A target that closes first has its own TIME_WAIT, as always.
 #[derive(Debug)]
 pub(super) struct Connection(TcpStream);
 
