@@ -15,8 +15,8 @@ use crate::unit::Tick;
 use super::source::{Owner, Sources};
 use super::tracker::{Announce, Answer, Counts};
 
-/// Members that a worker remembers over all swarms: about 8 MB.
-const MAX_MEMBERS: usize = 1 << 16;
+/// Members that a worker remembers over all swarms: about 32 MB.
+const MAX_MEMBERS: usize = 1 << 18;
 /// Intervals that a client could obey [assumed]. 5 to 180 minutes are usual; aquatic's HTTP and WebSocket trackers ask for 2 out of the
 /// box.
 const INTERVALS: std::ops::RangeInclusive<i64> = 60..=86_400;

@@ -131,7 +131,7 @@ fn visitors_have_networks_of_their_own() {
     let expected = ["10.77.128.0/17", "2001:db8:1::/64"].map(|network| network.parse().unwrap());
     assert_eq!(target.visitor_networks, expected);
     for (networks, message) in [
-        ("", "`visitors.addresses` "),
+        ("", "`addresses` is empty"),
         ("\"0.0.0.0/0\"", "no wider than"),
         ("\"127.0.0.0/9\"", "127.0.0.1:40001 of the target lies in the visitors' own networks"),
     ] {
