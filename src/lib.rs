@@ -66,14 +66,16 @@
 //! * No protocol code shared with the testbed (`harness/`): a codec that is wrong on both sides would pass.
 //! * Visitors do not upload to each other yet; the testbed's seedbox answers at the port that they announce, on every address of
 //!   loopback. Visitors have addresses of their own (picked by [`plan::Arrival::source`]) on IPv4 loopback and where the target's profile
-//!   names networks; elsewhere they share the machine's. Whether a visitor can be reached behind its NAT is drawn and carried along; nobody tries yet.
+//!   names networks; elsewhere they share the machine's. Whether a visitor can be reached behind its NAT is drawn and carried along; so far only the DHT
+//!   heeds it.
 //! * A visitor's connection carries one exchange at a time: nothing is multiplexed over HTTP/2 and 3, as a journey has one operation of a
 //!   stage under way. No 0-RTT, no `Alt-Svc` (who speaks HTTP/3 uses it at once where the profile says that it is there), no cookies.
 //! * HTTP/3 visitors of a worker share 16 UDP sockets, each with one address; the server tells them apart by connection id.
 //! * The addresses of a target are literal: resolving one would send a packet before the guard has spoken. Where its profile names resolvers,
 //!   visitors resolve the names of its servers as part of their visit, and connect to the literal address whatever the answer was.
-//! * Visitors' DHT nodes ask and do not answer, and say so (BEP 43). libtorrent names those that announced all the same, so in a small
-//!   network of its nodes lookups wait for visitors that are gone.
+//! * Visitors' DHT nodes answer what they are asked, and ask nobody on their own: they ping nobody, refresh no bucket, and learn only from
+//!   lookups. Visitors at one address are one node, which answers until the run ends (the latest 4,096 of a worker); where none of them can be
+//!   reached it answers nothing and says so (BEP 43). libtorrent names those that announced all the same.
 //!
 //! # Where this differs from the first sketch
 //!

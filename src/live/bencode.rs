@@ -38,8 +38,9 @@ pub(super) fn decode<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Option<T> {
     bt_bencode::from_slice(data).ok()
 }
 
-/// The bytes of a byte string that is the whole of `value`.
-fn string(value: &[u8]) -> Option<&[u8]> {
+/// The bytes of a byte string that is the whole of `value`, a raw value; `None` where that is something else.
+pub(super) fn string(value: &[u8]) -> Option<&[u8]> {
+    value.first().filter(|byte| byte.is_ascii_digit())?;
     let colon = value.iter().position(|&byte| byte == b':')?;
     value.get(colon + 1..)
 }

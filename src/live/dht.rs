@@ -1,16 +1,20 @@
-//! The DHT as visitors use it (BEP 5, 32, 42, 43): each is a node of its own, which asks and does not answer.
+//! The DHT as visitors use it (BEP 5, 32, 42, 43): as nodes that ask and, where they can be reached, answer.
 //!
-//! A visitor's node keeps its routing table, and the tokens that it was given, from operation to operation ([`OwnNode`]). Where the
-//! target names nodes of both address families there are two networks, which every lookup searches at the same time (BEP 32).
+//! A visitor keeps its routing table, and the tokens that it was given, from operation to operation ([`OwnNode`]). Visitors at one address
+//! are one node, which answers once one of them can be reached ([`Nodes`]); others say with `ro` that they do not. Where the target names
+//! nodes of both address families there are two networks, which every lookup searches at the same time (BEP 32).
 
+mod announced;
 mod flights;
 mod id;
+mod node;
 mod table;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,11 +29,12 @@ use super::krpc::{self, Answer, Fault, Id, Node, Query, Want};
 use super::lookup::{Breadth, Lookup};
 use super::meter::Meter;
 use super::source::Sources;
-use super::udp::{Inbox, Pool, Port};
+use super::udp::{Inbox, Pool, Port, Serve, Served, Ticket};
 use super::{Clock, Guard};
 
 use flights::{Flights, Landing};
-use table::{Acquaintances, Table};
+use node::Nodes;
+use table::Table;
 
 /// Peers of one lookup; more are not of use to a visitor.
 const MAX_PEERS: usize = 1_000;
@@ -45,8 +50,9 @@ const TOKEN_LIFE: Duration = Duration::from_secs(10 * 60);
 pub(super) struct Dht {
     guard: Arc<Guard>,
     clock: Clock,
-    nodes: DhtNodes,
+    expected: DhtNodes,
     networks: Vec<Network>,
+    nodes: Rc<RefCell<Nodes>>,
 }
 
 /// The DHT of one address family.
@@ -54,9 +60,19 @@ pub(super) struct Dht {
 struct Network {
     bootstrap: Vec<SocketAddr>,
     pool: Pool,
-    known: RefCell<Acquaintances>,
-    /// The worker's address as nodes see it (BEP 42), where it is not the socket's own.
-    seen_as: Cell<Option<IpAddr>>,
+}
+
+/// The worker's nodes at its sockets.
+#[derive(Debug)]
+struct Answering {
+    nodes: Rc<RefCell<Nodes>>,
+    clock: Clock,
+}
+
+impl Serve for Answering {
+    fn serve(&self, datagram: &[u8], from: SocketAddr, local: IpAddr) -> Served {
+        self.nodes.borrow_mut().serve(datagram, from, local, self.clock.now())
+    }
 }
 
 /// What a visitor's node keeps.
@@ -78,10 +94,12 @@ struct Holder {
 /// Who searches for what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search<'a> {
-    /// Seed of the visitor: its node's id, its table.
+    /// Seed of the visitor: its table.
     pub(super) seed: u64,
-    /// What the visitor's source address follows from.
+    /// What the visitor's source address follows from, and so its node's id.
     pub(super) source: u64,
+    /// Whether others can ask it something.
+    pub(super) reachable: bool,
     pub(super) habits: &'a DhtHabits,
     pub(super) node: &'a OwnNode,
     pub(super) info_hash: Id,
@@ -106,6 +124,7 @@ struct Walker<'a> {
     network: usize,
     port: Port,
     own: Id,
+    read_only: bool,
     search: Search<'a>,
     meter: &'a Meter,
     inbox: Inbox,
@@ -126,15 +145,16 @@ impl Dht {
             let bootstrap: Vec<_> = target.dht.iter().copied().filter(|it| it.is_ipv6() == ipv6).collect();
             if let Some(&towards) = bootstrap.first() {
                 let pool = Pool::open(guard, clock, towards, sources, krpc::transaction)?;
-                networks.push(Network {
-                    bootstrap,
-                    pool,
-                    known: RefCell::default(),
-                    seen_as: Cell::default(),
-                });
+                networks.push(Network { bootstrap, pool });
             }
         }
-        Ok(Self { guard: Arc::clone(guard), clock, nodes: target.dht_nodes, networks })
+        // The port differs from run to run: nodes do not take a known id at a new port, so that ids must differ too.
+        let number = networks.iter().map(|network| network.pool.number()).max().unwrap_or(0);
+        let nodes = Rc::new(RefCell::new(Nodes::new(u64::from(sources.worker) << 16 | u64::from(number))));
+        for network in &networks {
+            network.pool.serve(Rc::new(Answering { nodes: Rc::clone(&nodes), clock }));
+        }
+        Ok(Self { guard: Arc::clone(guard), clock, expected: target.dht_nodes, networks, nodes })
     }
 
     /// Looks the info-hash up. Returns every peer that was named; with `tokens`, the visitor's node keeps what an announce needs.
@@ -198,7 +218,7 @@ impl Dht {
             let walker = self.walker(holder.network, search, meter, &heard)?;
             let query = Query::AnnouncePeer { info_hash: &search.info_hash, port, token: &holder.token };
             let ticket = walker.port.ticket(holder.address, &inbox)?;
-            let datagram = query.encode(ticket.transaction, &walker.own);
+            let datagram = walker.encode(&query, &ticket);
             flights.launch(ticket, &datagram).await?;
         }
         flights.acknowledged(&inbox, |_, _| ()).await
@@ -211,24 +231,27 @@ impl Dht {
         meter: &'a Meter,
         heard: &'a [RefCell<Vec<Node>>; 2],
     ) -> Result<Walker<'a>, Cause> {
-        let own = self.networks.get(network).ok_or(Cause::NoPeers)?;
-        let port = own.pool.port(search.source);
-        let mut random = [0; 20];
-        SplitMix64::seed_from_u64(search.seed ^ NODE_STREAM).fill_bytes(&mut random);
-        let address = Some(port.local).filter(|local| !local.is_unspecified()).or(own.seen_as.get());
-        let id = address.map_or(random, |address| id::bind(address, random));
-        Ok(Walker { dht: self, network, port, own: id, search, meter, inbox: Inbox::default(), heard })
+        let pool = &self.networks.get(network).ok_or(Cause::NoPeers)?.pool;
+        let port = pool.port(search.source);
+        let mut nodes = self.nodes.borrow_mut();
+        if search.reachable {
+            nodes.open(port.local);
+        }
+        let (own, read_only) = (nodes.id(port.local), !nodes.is_open(port.local));
+        Ok(Walker { dht: self, network, port, own, read_only, search, meter, inbox: Inbox::default(), heard })
     }
 }
 
-/// What keeps the draws of a visitor's node apart from the visitor's others.
-const NODE_STREAM: u64 = 0x6b72_7063;
 /// What keeps the place that it crawls towards apart.
 const CRAWL_STREAM: u64 = 0x6372_6177;
 
 impl Walker<'_> {
     fn network(&self) -> &Network {
         &self.dht.networks[self.network]
+    }
+
+    fn encode(&self, query: &Query<'_>, ticket: &Ticket) -> Vec<u8> {
+        query.encode(ticket.transaction, &self.own, self.read_only)
     }
 
     async fn search(&self, goal: Goal) -> Result<Vec<Peer>, Cause> {
@@ -244,6 +267,7 @@ impl Walker<'_> {
         let bootstrap = if nearest.len() < ENOUGH { self.network().bootstrap.clone() } else { Vec::new() };
         let mut lookup = Lookup::new(self.search.info_hash, self.breadth(), nearest, bootstrap);
         let found = self.walk(&mut lookup, goal, &mut table).await;
+        self.dht.nodes.borrow_mut().learn(self.port.local, &table);
         own_table.replace(Some(table));
         if goal == Goal::Tokens {
             let since = self.dht.clock.now();
@@ -269,7 +293,7 @@ impl Walker<'_> {
         let now = self.dht.clock.now();
         let mut table = Table::fresh(self.own);
         if !is_fresh {
-            table = self.network().known.borrow().table(self.own, seed, now);
+            table = self.dht.nodes.borrow().known[self.family()].table(self.own, seed, now);
         }
         if !table.closest(&self.own, 1, now).is_empty() {
             return Ok(table);
@@ -287,7 +311,7 @@ impl Walker<'_> {
         let mut flights = Flights::new(self.dht.clock, self.search.habits, self.meter);
         for &node in &self.network().bootstrap {
             let ticket = self.port.ticket(node, &self.inbox)?;
-            let datagram = Query::Ping.encode(ticket.transaction, &self.own);
+            let datagram = self.encode(&Query::Ping, &ticket);
             flights.launch(ticket, &datagram).await?;
         }
         let heard = |address, answer: &Answer| self.met(Node { id: answer.id, address }, table);
@@ -304,7 +328,7 @@ impl Walker<'_> {
             lookup.offer(self.heard[self.family()].take());
             while let Some(to) = lookup.next_query() {
                 let ticket = self.port.ticket(to, &self.inbox)?;
-                let datagram = self.query(goal).encode(ticket.transaction, &self.own);
+                let datagram = self.encode(&self.query(goal), &ticket);
                 flights.launch(ticket, &datagram).await?;
             }
             match flights.landing(&self.inbox).await {
@@ -368,9 +392,9 @@ impl Walker<'_> {
             fault.cause()
         })?;
         if let Some(address) = answer.seen_as {
-            self.network().seen_as.set(Some(address));
+            self.dht.nodes.borrow_mut().seen_as(address);
         }
-        let is_bound = self.dht.nodes.check_local_ids || !id::is_local(from.ip());
+        let is_bound = self.dht.expected.check_local_ids || !id::is_local(from.ip());
         if is_bound && !id::allows(from.ip(), &answer.id) {
             self.meter.odd(Oddity::InsecureId, 1);
         }
@@ -386,7 +410,7 @@ impl Walker<'_> {
     /// What is wrong with a well-formed answer, if anything is.
     fn wrong(&self, answer: &Answer, known: Option<Id>, goal: Goal) -> Option<Oddity> {
         let of = |ipv6: bool| answer.nodes.iter().filter(|node| node.address.is_ipv6() == ipv6).count();
-        let most = self.dht.nodes.k as usize;
+        let most = self.dht.expected.k as usize;
         if known.is_some_and(|known| known != answer.id) {
             Some(Oddity::OtherId)
         } else if of(false) > most || of(true) > most {
@@ -398,7 +422,8 @@ impl Walker<'_> {
         }
     }
 
-    /// The nodes that may be contacted in this network. Those of the other network are told to the walk there; the others are counted.
+    /// The nodes that may be contacted in this network, without the own one. Those of the other network are told to the walk there; the
+    /// others are counted.
     fn usable(&self, nodes: Vec<Node>) -> Vec<Node> {
         let own = self.family();
         let mut usable = Vec::new();
@@ -407,7 +432,9 @@ impl Walker<'_> {
             if !self.dht.guard.allows(node.address) {
                 self.meter.foreign(1);
             } else if family == own {
-                usable.push(node);
+                if node.id != self.own {
+                    usable.push(node);
+                }
             } else if self.dht.networks.len() > 1 {
                 self.heard[family].borrow_mut().push(node);
             }
@@ -418,12 +445,12 @@ impl Walker<'_> {
     fn met(&self, node: Node, table: &mut Table) {
         let now = self.dht.clock.now();
         table.add(node, now);
-        self.network().known.borrow_mut().add(node, now);
+        self.dht.nodes.borrow_mut().known[self.family()].add(node, now);
     }
 
     fn lost(&self, address: SocketAddr, table: &mut Table) {
         table.remove(address);
-        self.network().known.borrow_mut().remove(address);
+        self.dht.nodes.borrow_mut().known[self.family()].remove(address);
     }
 }
 

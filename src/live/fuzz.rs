@@ -19,6 +19,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     }),
     ("krpc", |data| {
         let _ = (krpc::transaction(data), krpc::read(data));
+        let _ = krpc::asked(data, ([127, 0, 0, 1], 6_881).into());
     }),
     ("dns", dns::read_any),
     ("udp-tracker", |data| {

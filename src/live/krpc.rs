@@ -1,7 +1,8 @@
-//! KRPC, the DHT's messages (BEP 5), as a visitor needs them: queries out, their answers in.
+//! KRPC, the DHT's messages (BEP 5), as a visitor needs them: queries out and their answers in, and (`asked`) the other way round.
 //!
-//! Queries are templates: they have one form, and every part of it but the token has a fixed length. Nodes learn by `ro` (BEP 43)
-//! not to ask back, since visitors answer no queries.
+//! Queries are templates: they have one form, and every part of it but the token has a fixed length.
+
+mod asked;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,6 +12,8 @@ use crate::journey::{Cause, Peer};
 
 use super::bencode;
 use super::tracker::{compact_v4, compact_v6};
+
+pub(super) use asked::{QueryError, Response, Sample, asked};
 
 /// A node id or an info-hash: both live in one space.
 pub(super) type Id = [u8; 20];
@@ -69,6 +72,10 @@ pub(super) enum Query<'a> {
 pub(super) enum Want {
     /// Of the family that the query travels in; nothing is said, as most clients say nothing.
     Same,
+    /// Of IPv4.
+    Four,
+    /// Of IPv6.
+    Six,
     /// Of both.
     Both,
 }
@@ -77,14 +84,17 @@ impl Want {
     const fn argument(self) -> &'static [u8] {
         match self {
             Self::Same => b"",
+            Self::Four => b"4:wantl2:n4e",
+            Self::Six => b"4:wantl2:n6e",
             Self::Both => b"4:wantl2:n42:n6e",
         }
     }
 }
 
 impl Query<'_> {
-    /// As a datagram that carries this transaction id, from the node `own`.
-    pub(super) fn encode(&self, transaction: u32, own: &Id) -> Vec<u8> {
+    /// As a datagram that carries this transaction id, from the node `own`. One that is `read_only` says so (BEP 43), so that nobody asks
+    /// it anything.
+    pub(super) fn encode(&self, transaction: u32, own: &Id, read_only: bool) -> Vec<u8> {
         let mut query = Vec::with_capacity(192);
         query.extend(b"d1:ad2:id20:");
         query.extend(own);
@@ -118,7 +128,10 @@ impl Query<'_> {
         };
         query.extend(b"e1:q");
         query.extend(name);
-        query.extend(b"2:roi1e1:t4:");
+        if read_only {
+            query.extend(b"2:roi1e");
+        }
+        query.extend(b"1:t4:");
         query.extend(transaction.to_be_bytes());
         query.extend(b"1:y1:qe");
         query
@@ -158,13 +171,13 @@ struct Message<'a> {
     #[serde(borrow, with = "serde_bytes")]
     y: &'a [u8],
     #[serde(borrow)]
-    r: Option<Response<'a>>,
+    r: Option<Body<'a>>,
     #[serde(borrow, default, with = "serde_bytes")]
     ip: Option<&'a [u8]>,
 }
 
 #[derive(Deserialize)]
-struct Response<'a> {
+struct Body<'a> {
     #[serde(borrow, with = "serde_bytes")]
     id: &'a [u8],
     #[serde(borrow, default, with = "serde_bytes")]
@@ -197,7 +210,7 @@ pub(super) fn read(datagram: &[u8]) -> Result<Answer, Fault> {
     }
 }
 
-fn answer(response: &Response<'_>) -> Option<Answer> {
+fn answer(response: &Body<'_>) -> Option<Answer> {
     let mut nodes = compact_nodes::<26>(response.nodes.unwrap_or_default(), compact_v4)?;
     nodes.extend(compact_nodes::<38>(response.nodes6.unwrap_or_default(), compact_v6)?);
     let peers = response.values.iter().map(|value| peer(value)).collect::<Option<Vec<_>>>()?;
@@ -241,18 +254,19 @@ mod tests {
     const ID: u32 = u32::from_be_bytes(*b"abcd");
 
     #[test]
-    fn queries_are_those_of_the_specification_with_ro() {
-        let query = Query::GetPeers { info_hash: HASH, want: Want::Same }.encode(ID, OWN);
-        let expected = "d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz123456e1:q9:get_peers2:roi1e1:t4:abcd1:y1:qe";
+    fn queries_are_those_of_the_specification() {
+        let query = Query::GetPeers { info_hash: HASH, want: Want::Same }.encode(ID, OWN, false);
+        let expected = "d1:ad2:id20:abcdefghij01234567899:info_hash20:mnopqrstuvwxyz123456e1:q9:get_peers1:t4:abcd1:y1:qe";
         assert_eq!(String::from_utf8(query).unwrap(), expected);
-        let query = Query::AnnouncePeer { info_hash: HASH, port: 6881, token: b"aoeusnth" }.encode(ID, OWN);
+        let query =
+            Query::AnnouncePeer { info_hash: HASH, port: 6881, token: b"aoeusnth" }.encode(ID, OWN, true);
         let expected = "d1:ad2:id20:abcdefghij012345678912:implied_porti0e9:info_hash20:mnopqrstuvwxyz1234564:porti6881e\
                         5:token8:aoeusnthe1:q13:announce_peer2:roi1e1:t4:abcd1:y1:qe";
         assert_eq!(String::from_utf8(query).unwrap(), expected);
-        let query = Query::Ping.encode(ID, OWN);
+        let query = Query::Ping.encode(ID, OWN, true);
         let expected = "d1:ad2:id20:abcdefghij0123456789e1:q4:ping2:roi1e1:t4:abcd1:y1:qe";
         assert_eq!(String::from_utf8(query).unwrap(), expected);
-        let query = Query::FindNode { target: HASH, want: Want::Both }.encode(ID, OWN);
+        let query = Query::FindNode { target: HASH, want: Want::Both }.encode(ID, OWN, true);
         let expected = "d1:ad2:id20:abcdefghij01234567896:target20:mnopqrstuvwxyz1234564:wantl2:n42:n6ee1:q9:find_node\
                         2:roi1e1:t4:abcd1:y1:qe";
         assert_eq!(String::from_utf8(query).unwrap(), expected);
@@ -311,7 +325,7 @@ mod tests {
                 Query::SampleInfohashes { target: &hash, want: Want::Both },
                 Query::AnnouncePeer { info_hash: &hash, port, token: &token },
             ] {
-                let query = query.encode(transaction, &id);
+                let query = query.encode(transaction, &id, port % 2 == 0);
                 let value: Value = bt_bencode::from_slice(&query).unwrap();
                 prop_assert_eq!(bt_bencode::to_vec(&value).unwrap(), query.clone(), "canonical");
                 prop_assert_eq!(super::transaction(&query), Some(transaction));

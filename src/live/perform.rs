@@ -348,6 +348,7 @@ fn search<'a>(
     Search {
         seed: visitor.seed,
         source: visitor.source,
+        reachable: visitor.reachable,
         habits: &client.lookup,
         node: &connections.node,
         info_hash,

@@ -1,7 +1,8 @@
 //! Requests and answers over one UDP socket: an answer finds its request by transaction id, and by both addresses.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -39,6 +40,23 @@ pub(super) type Inbox = Rc<Queue<Answer>>;
 /// Finds the transaction id in a datagram; `None` where it cannot be an answer.
 pub(super) type Identify = fn(&[u8]) -> Option<u32>;
 
+/// What becomes of a datagram that may be a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Served {
+    /// It is none.
+    NoQuery,
+    /// Nobody answers it.
+    Silence,
+    /// This goes back.
+    Answer(Vec<u8>),
+}
+
+/// Answers the queries that come to a worker's sockets.
+pub(super) trait Serve: fmt::Debug {
+    /// What to do about a datagram that came to this local address.
+    fn serve(&self, datagram: &[u8], from: SocketAddr, local: IpAddr) -> Served;
+}
+
 /// A worker's socket towards one server, or the nodes of one address family. Every visitor sends from its own address. Dropping it ends
 /// its reader.
 #[derive(Debug)]
@@ -74,10 +92,21 @@ impl Pool {
             pending: RefCell::default(),
             over: RefCell::default(),
             strays: RefCell::default(),
+            server: OnceCell::new(),
             serial: Cell::new(sources.worker.wrapping_mul(0x9E37_79B9)),
         });
         let reader = tokio::task::spawn_local(Rc::clone(&line).read(clock, identify)).abort_handle();
         Ok(Self { line, sources: sources.clone(), towards: towards.ip(), reader })
+    }
+
+    /// The port number of its socket.
+    pub(super) fn number(&self) -> u16 {
+        self.line.socket.number()
+    }
+
+    /// From now on queries that come to the socket are answered by `server`, from the address that was asked; to be called once.
+    pub(super) fn serve(&self, server: Rc<dyn Serve>) {
+        let _ = self.line.server.set(server);
     }
 
     /// The datagrams that nobody waited for since this was last asked.
@@ -109,6 +138,8 @@ struct Line {
     over: RefCell<Over>,
     /// Datagrams that nobody waited for, by what they were.
     strays: RefCell<Vec<(Oddity, u32)>>,
+    /// Who answers queries, where anybody does.
+    server: OnceCell<Rc<dyn Serve>>,
     serial: Cell<u32>,
 }
 
@@ -182,6 +213,11 @@ impl Line {
     }
 
     fn deliver(&self, data: &[u8], from: SocketAddr, local: IpAddr, clock: Clock, identify: Identify) {
+        match self.server.get().map_or(Served::NoQuery, |server| server.serve(data, from, local)) {
+            Served::Answer(answer) => return self.socket.offer(&answer, specific(local), from),
+            Served::Silence => return,
+            Served::NoQuery => {}
+        }
         let Some(transaction) = identify(data) else { return self.stray(Oddity::Broken) };
         match self.pending.borrow_mut().get_mut(&transaction) {
             Some((request, inbox)) if request.is_between(from, local) && request.open > 0 => {
@@ -225,9 +261,13 @@ impl Port {
     /// # Errors
     /// As [`ManyDatagrams::send`].
     pub(super) async fn send(&self, datagram: &[u8], peer: SocketAddr) -> Result<(), Cause> {
-        let local = Some(self.local).filter(|local| !local.is_unspecified());
-        self.line.socket.send(datagram, local, peer).await
+        self.line.socket.send(datagram, specific(self.local), peer).await
     }
+}
+
+/// The address, unless it stands for the system's choice.
+fn specific(local: IpAddr) -> Option<IpAddr> {
+    (!local.is_unspecified()).then_some(local)
 }
 
 /// A request that waits for its answer. Dropping it makes later answers unknown.

@@ -28,6 +28,7 @@ def node():
         "dht_ignore_dark_internet": False,
         "dht_enforce_node_id": False,
         "dht_block_ratelimit": 10000,
+        "dht_upload_rate_limit": 50_000_000,
     })
 
 

@@ -68,10 +68,7 @@ impl Table {
     /// The good nodes closest to a key.
     pub(super) fn closest(&self, key: &Id, count: usize, now: Tick) -> Vec<Node> {
         let good = self.nodes.iter().filter(|(_, seen)| is_good(*seen, now));
-        let mut nodes: Vec<Node> = good.map(|(node, _)| *node).collect();
-        nodes.sort_unstable_by_key(|node| distance(key, &node.id));
-        nodes.truncate(count);
-        nodes
+        nearest(good.map(|(node, _)| *node).collect(), key, count)
     }
 
     /// Leading bits that an id shares with the own one.
@@ -101,6 +98,12 @@ impl Acquaintances {
         self.nodes.remove(&address);
     }
 
+    /// The good nodes closest to a key.
+    pub(super) fn closest(&self, key: &Id, count: usize, now: Tick) -> Vec<Node> {
+        let good = self.nodes.iter().filter(|(_, (_, seen))| is_good(*seen, now));
+        nearest(good.map(|(&address, &(id, _))| Node { id, address }).collect(), key, count)
+    }
+
     /// The table of a visitor who has long been in the DHT: the same for the same seed and acquaintances.
     pub(super) fn table(&self, own: Id, seed: u64, now: Tick) -> Table {
         let good = self.nodes.iter().filter(|(_, (_, seen))| is_good(*seen, now));
@@ -113,6 +116,12 @@ impl Acquaintances {
         }
         table
     }
+}
+
+fn nearest(mut nodes: Vec<Node>, key: &Id, count: usize) -> Vec<Node> {
+    nodes.sort_unstable_by_key(|node| distance(key, &node.id));
+    nodes.truncate(count);
+    nodes
 }
 
 fn is_good(seen: Tick, now: Tick) -> bool {

@@ -4,6 +4,7 @@ use tokio::net::UdpSocket;
 use tokio::task::LocalSet;
 
 use super::super::fixture::target;
+use super::table::Acquaintances;
 use super::*;
 use crate::journey::Outcome;
 
@@ -91,7 +92,7 @@ fn open_at(target: &Target) -> Dht {
 async fn search(dht: &Dht, node: &OwnNode, tokens: bool) -> (Result<Vec<Peer>, Cause>, Outcome) {
     let meter = Meter::new(dht.clock);
     let habits = habits();
-    let search = Search { seed: 1, source: 1, habits: &habits, node, info_hash: INFO_HASH };
+    let search = Search { seed: 1, source: 1, reachable: true, habits: &habits, node, info_hash: INFO_HASH };
     let result = dht.search(search, tokens, &meter).await;
     (result, meter.outcome(None))
 }
@@ -99,7 +100,7 @@ async fn search(dht: &Dht, node: &OwnNode, tokens: bool) -> (Result<Vec<Peer>, C
 async fn announce(dht: &Dht, node: &OwnNode) -> (Result<(), Cause>, Outcome) {
     let meter = Meter::new(dht.clock);
     let habits = habits();
-    let search = Search { seed: 1, source: 1, habits: &habits, node, info_hash: INFO_HASH };
+    let search = Search { seed: 1, source: 1, reachable: true, habits: &habits, node, info_hash: INFO_HASH };
     let result = dht.announce(search, 6881, &meter).await;
     (result, meter.outcome(None))
 }
@@ -162,8 +163,14 @@ async fn a_fresh_node_pings_and_looks_itself_up_where_its_client_does() {
         search(&dht, &OwnNode::default(), false).await.0.unwrap();
         seen.borrow_mut().clear();
         let habits = DhtHabits { fresh: 1.0, pings: true, ..habits() };
-        let search =
-            Search { seed: 3, source: 3, habits: &habits, node: &OwnNode::default(), info_hash: INFO_HASH };
+        let search = Search {
+            seed: 3,
+            source: 3,
+            reachable: true,
+            habits: &habits,
+            node: &OwnNode::default(),
+            info_hash: INFO_HASH,
+        };
         dht.search(search, false, &Meter::new(dht.clock)).await.unwrap();
         let names: Vec<_> = seen.borrow().iter().map(|query| krpc_name(query)).collect();
         assert_eq!(names, ["ping", "find_node", "get_peers"]);
@@ -290,6 +297,44 @@ async fn ids_are_held_against_their_address_where_the_profile_says_so() {
     .await;
 }
 
+/// The first visitor at an address cannot be reached, the second can; they ask as one node, and as that it answers.
+#[tokio::test]
+async fn visitors_that_can_be_reached_answer_and_the_others_say_that_they_do_not() {
+    local(async {
+        let (only, address) = socket().await;
+        let dht = open(address);
+        let habits = habits();
+        let mut buffer = [0; 500];
+        let mut ids = Vec::new();
+        for reachable in [false, true] {
+            let search = Search {
+                seed: 1 + u64::from(reachable),
+                source: 1,
+                reachable,
+                habits: &habits,
+                node: &OwnNode::default(),
+                info_hash: INFO_HASH,
+            };
+            dht.search(search, false, &Meter::new(dht.clock)).await.unwrap_err();
+            let (length, visitor) = only.recv_from(&mut buffer).await.unwrap();
+            let query = &buffer[..length];
+            assert_eq!(query.windows(6).any(|it| it == b"2:roi1"), !reachable);
+            ids.push(query[12..32].to_vec());
+            if !reachable {
+                continue;
+            }
+            only.send_to(&Query::Ping.encode(7, &id_of(0), false), visitor).await.unwrap();
+            let (length, from) = only.recv_from(&mut buffer).await.unwrap();
+            assert_eq!((from, krpc::transaction(&buffer[..length])), (visitor, Some(7)));
+            let pong = krpc::read(&buffer[..length]).unwrap();
+            ids.push(pong.id.to_vec());
+            assert_eq!(dht.networks[0].pool.strays(), [], "a query is nothing odd");
+        }
+        assert!(ids.iter().all(|id| *id == ids[0]), "one node: {ids:?}");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_visitors_own_id_is_bound_to_its_address() {
     local(async {
@@ -360,6 +405,7 @@ async fn a_crawl_samples_and_an_interval_beyond_the_standard_is_wrong() {
             let search = Search {
                 seed: 1,
                 source: 1,
+                reachable: true,
                 habits: &habits,
                 node: &OwnNode::default(),
                 info_hash: INFO_HASH,
@@ -406,8 +452,14 @@ async fn patience_that_ends_a_lookup_records_its_queries() {
         let dht = open(address);
         let meter = Meter::new(dht.clock);
         let habits = habits();
-        let search =
-            Search { seed: 1, source: 1, habits: &habits, node: &OwnNode::default(), info_hash: INFO_HASH };
+        let search = Search {
+            seed: 1,
+            source: 1,
+            reachable: true,
+            habits: &habits,
+            node: &OwnNode::default(),
+            info_hash: INFO_HASH,
+        };
         let cut = tokio::time::timeout(Duration::from_millis(10), dht.search(search, false, &meter)).await;
         assert!(cut.is_err());
         assert_eq!(meter.outcome(None).parts[0].result, Err(Cause::Timeout));

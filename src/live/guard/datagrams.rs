@@ -96,9 +96,26 @@ impl ManyDatagrams {
         if !self.guard.allows(to) {
             return Err(Cause::Foreign);
         }
-        let transmit = Transmit { destination: to, ecn: None, contents, segment_size: None, src_ip: from };
-        let send = || self.state.try_send((&self.socket).into(), &transmit);
+        let send = || self.try_send(contents, from, to);
         self.socket.async_io(Interest::WRITABLE, send).await.map_err(|error| cause(&error))
+    }
+
+    /// Sends one datagram if that can be done at once, and to where it may be sent.
+    pub(in super::super) fn offer(&self, contents: &[u8], from: Option<IpAddr>, to: SocketAddr) {
+        if self.guard.allows(to) {
+            // Lost where the socket has no room, as on the way.
+            let _ = self.socket.try_io(Interest::WRITABLE, || self.try_send(contents, from, to));
+        }
+    }
+
+    fn try_send(&self, contents: &[u8], from: Option<IpAddr>, to: SocketAddr) -> io::Result<()> {
+        let transmit = Transmit { destination: to, ecn: None, contents, segment_size: None, src_ip: from };
+        self.state.try_send((&self.socket).into(), &transmit)
+    }
+
+    /// Its port number.
+    pub(in super::super) fn number(&self) -> u16 {
+        self.socket.local_addr().map_or(0, |address| address.port())
     }
 
     /// Waits until something came in, and takes in what is there, [`BATCHES`] at most. Errors that the kernel reports for earlier
