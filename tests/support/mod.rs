@@ -158,7 +158,7 @@ pub(crate) fn world(target: Target, patience: Duration) -> LiveWorld {
 pub(crate) fn world_of(target: Target, scenario: Scenario) -> LiveWorld {
     let guard = Arc::new(Guard::new(&target).unwrap());
     let (target, scenario) = (Arc::new(target), Arc::new(scenario));
-    LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 0, workers: 1 })
+    LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 0, workers: 2 })
         .unwrap()
 }
 
