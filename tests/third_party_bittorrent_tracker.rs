@@ -6,9 +6,8 @@
 mod support;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use squall::journey::{Kind, Oddity, Operation, Outcome};
 use squall::live::LiveWorld;
@@ -19,27 +18,12 @@ use support::daemon::{Daemon, free_port, installed};
 use support::{PATIENCE, local, peers, perform, scenario, target, world_of};
 
 const HASH: [u8; 20] = [0x5a, 0, 0xff, b'%', b'&', 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
-const VERSION: &str = "bittorrent-tracker@11.2.3";
 
-/// The folder of the package, installed on first use; `None` where that cannot be done here. Its WebRTC library, which only clients
-/// need, is not built.
-fn package() -> Option<&'static PathBuf> {
-    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let install = || {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("npm");
-        std::fs::create_dir_all(&folder).unwrap();
-        let there = folder.join("node_modules/bittorrent-tracker/server.js").exists()
-            || Command::new("npm")
-                .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"])
-                .arg(&folder)
-                .arg(VERSION)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-                .is_ok_and(|status| status.success());
-        installed(VERSION, there).then_some(folder)
-    };
-    FOLDER.get_or_init(install).as_ref()
+/// The folder under which `harness/fleet install` puts it; `None` where it has not.
+fn package() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("npm");
+    let there = folder.join("node_modules/bittorrent-tracker/server.js").exists();
+    installed("npm's bittorrent-tracker in target/npm", there).then_some(folder)
 }
 
 fn daemon(address: &str) -> Option<(Daemon, SocketAddr)> {

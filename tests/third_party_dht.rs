@@ -208,7 +208,7 @@ fn libtorrent_over_ipv6() {
     shown("DHT over IPv6 (BEP 32)", "libtorrent");
 }
 
-/// Where `npm install --prefix target/npm bittorrent-dht` puts it.
+/// Where `harness/fleet install` puts it.
 fn node_modules() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("npm/node_modules")
 }

@@ -232,8 +232,10 @@ impl Operation {
     pub fn patience(&self, funnel: &Funnel) -> Duration {
         match self {
             // Nobody looks on: the client tries for as long as it takes. This leaves room for the retransmissions of BEP 15 after 15 s
-            // and 45 s [assumed].
-            Self::Announce { .. } => funnel.patience.max(Duration::from_secs(60)),
+            // and 45 s, and for lookups among nodes that are gone, each of which is waited for 15 s [assumed].
+            Self::Announce { .. } | Self::Lookup { .. } | Self::AnnouncePeer | Self::Crawl => {
+                funnel.patience.max(Duration::from_secs(60))
+            }
             _ => funnel.patience,
         }
     }

@@ -38,6 +38,11 @@ pub(super) fn decode<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Option<T> {
     bt_bencode::from_slice(data).ok()
 }
 
+/// The typed value that `data` begins with, whatever follows it.
+pub(super) fn decode_first<'a, T: Deserialize<'a>>(data: &'a [u8]) -> Option<T> {
+    bt_bencode::from_slice(first_value(data)?).ok()
+}
+
 /// The bytes of a byte string that is the whole of `value`, a raw value; `None` where that is something else.
 pub(super) fn string(value: &[u8]) -> Option<&[u8]> {
     value.first().filter(|byte| byte.is_ascii_digit())?;

@@ -10,7 +10,7 @@ use tokio_rustls::rustls::client::{
     Tls13ClientSessionValue,
 };
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::{ClientConfig, NamedGroup, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, KeyLogFile, NamedGroup, RootCertStore};
 
 use crate::profile::Tls;
 
@@ -34,11 +34,13 @@ impl Sessions {
         if roots.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "no usable certificate among the roots"));
         }
-        let base = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let mut base = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        // For whoever looks at a capture: it writes only where the environment variable SSLKEYLOGFILE says so.
+        base.key_log = Arc::new(KeyLogFile::new());
         // One server: as many tickets as the cache keeps for it.
         let tickets = || Arc::new(ClientSessionMemoryCache::new(1));
         Ok(Self { server_name: tls.server_name.clone(), base, tcp: tickets(), quic: tickets() })

@@ -99,12 +99,13 @@ struct RawAnswer {
     external: Option<ByteString>,
 }
 
-/// The answer to an announce. An interval may be missing: clients then take half an hour (libtorrent).
+/// The answer to an announce. An interval may be missing: clients then take half an hour (libtorrent). What follows the dictionary is let
+/// pass, as libtorrent and Transmission do: aquatic ends its answers with a line break.
 ///
 /// # Errors
 /// [`Cause::Rejected`] for a failure reason, [`Cause::Malformed`] for what is no answer.
 pub(in super::super) fn answer(body: &[u8]) -> Result<Answer, Refused> {
-    let raw: RawAnswer = bencode::decode(body).ok_or(Cause::Malformed)?;
+    let raw: RawAnswer = bencode::decode_first(body).ok_or(Cause::Malformed)?;
     if raw.failure.is_some() {
         return Err(Refused { cause: Cause::Rejected, retry_in: raw.retry_in.as_ref().and_then(retry_in) });
     }
@@ -177,7 +178,7 @@ struct RawCounts {
 /// # Errors
 /// [`Cause::Rejected`] for a failure reason, [`Cause::Malformed`] for what is no answer.
 pub(in super::super) fn scraped(body: &[u8], hashes: &[[u8; 20]]) -> Result<Vec<Counts>, Refused> {
-    let raw: RawScrape = bencode::decode(body).ok_or(Cause::Malformed)?;
+    let raw: RawScrape = bencode::decode_first(body).ok_or(Cause::Malformed)?;
     if raw.failure.is_some() {
         return Err(Cause::Rejected.into());
     }
@@ -192,6 +193,8 @@ pub(in super::super) fn scraped(body: &[u8], hashes: &[[u8; 20]]) -> Result<Vec<
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use proptest::prelude::*;
 
     use super::super::ANNOUNCE;
@@ -243,6 +246,14 @@ mod tests {
         {
             assert_eq!(refused(broken), Cause::Malformed.into(), "{}", String::from_utf8_lossy(broken));
         }
+    }
+
+    #[test]
+    fn a_line_break_after_an_answer_is_let_pass() {
+        // As aquatic_http 0.9 sends it.
+        let body =
+            b"d8:completei1e10:incompletei0e8:intervali120e5:peers6:\x7f\0\0\x01\xeb\xd96:peers60:e\r\n";
+        assert_eq!(answer(body).unwrap().peers, [SocketAddr::from(([127, 0, 0, 1], 60_377))]);
     }
 
     #[test]
