@@ -78,7 +78,11 @@ impl Sources {
 
     /// The address from which the visitor with this number contacts `remote`; `None` where that is the system's choice.
     pub(super) fn towards(&self, remote: IpAddr, visitor: u64) -> Option<IpAddr> {
-        self.share(remote).map(|share| share.address(visitor))
+        match self.share(remote) {
+            Some(share) => Some(share.address(visitor)),
+            // The system has no choice there.
+            None => remote.is_loopback().then_some(Ipv6Addr::LOCALHOST.into()),
+        }
     }
 
     /// As [`Sources::towards`], with the unspecified address for the system's choice.
@@ -221,7 +225,8 @@ mod tests {
     fn loopback_has_a_pool_and_elsewhere_the_system_chooses() {
         let usual = sources(&[], 1, 2).unwrap();
         assert_eq!(usual.towards(ip("127.0.0.1"), 0), Some(ip("127.80.0.1")), "the second half");
-        for remote in ["192.0.2.1", "::1", "2001:db8::1"] {
+        assert_eq!(usual.towards(ip("::1"), 7), Some(ip("::1")));
+        for remote in ["192.0.2.1", "2001:db8::1"] {
             assert_eq!(usual.towards(ip(remote), 7), None, "{remote}");
             assert!(usual.local(ip(remote), 7).is_unspecified());
         }
@@ -293,7 +298,7 @@ mod tests {
         ) {
             let of = |worker| Sources::new(&networks, (worker, workers));
             prop_assume!((0..workers).all(|worker| of(worker).is_ok()));
-            for remote in ["127.0.0.1", "192.0.2.1", "::1", "2001:db8::1"].map(ip) {
+            for remote in ["127.0.0.1", "192.0.2.1", "2001:db8::1"].map(ip) {
                 let mut seen = HashSet::new();
                 for worker in 0..workers {
                     let sources = of(worker).unwrap();
