@@ -73,6 +73,7 @@
 //! * HTTP/3 visitors of a worker share 16 UDP sockets, each with one address; the server tells them apart by connection id.
 //! * The addresses of a target are literal: resolving one would send a packet before the guard has spoken. Where its profile names resolvers,
 //!   visitors resolve the names of its servers as part of their visit, and connect to the literal address whatever the answer was.
+//! * Visitors announce a hybrid torrent by its SHA-1 alone; clients that know v2 announce both hashes (BEP 52).
 //! * Visitors' DHT nodes answer what they are asked, and ask nobody on their own: they ping nobody, refresh no bucket, and learn only from
 //!   lookups. Visitors at one address are one node, which answers until the run ends (the latest 4,096 of a worker); where none of them can be
 //!   reached it answers nothing and says so (BEP 43). libtorrent names those that announced all the same.

@@ -33,7 +33,7 @@ fn world(kind: TrackerKind, address: SocketAddr) -> LiveWorld {
     let mut mine = target(address, HASH);
     mine.trackers = vec![Tracker { kind, path: "/announce".to_owned(), ..Tracker::udp(address) }];
     let item = mine.content[0].clone();
-    mine.content.push(ContentItem { name: "another".to_owned(), info_hash: OTHER, ..item });
+    mine.content.push(ContentItem { name: "another".to_owned(), info_hash: OTHER.into(), ..item });
     mine.stand_in_port = Some(PORT);
     mine.own_peers = vec![SEEDBOX.into()];
     world_of(mine, scenario(PATIENCE))

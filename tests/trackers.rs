@@ -150,6 +150,44 @@ fn a_tracker_that_fails_makes_room_for_the_next() {
 }
 
 #[test]
+fn a_tier_is_asked_again_before_the_next() {
+    local(async {
+        const BUSY: &str = "d14:failure reason4:busye";
+        let (first, log) = http(&[BUSY, ANSWER]).await;
+        let (second, spare) = http(&[ANSWER]).await;
+        let mut mine = asking(&[(TrackerKind::Http, second, 1e12), (TrackerKind::Http, first, 1.0)]);
+        mine.trackers[0].tier = 2;
+        let mut world = world_of(mine, scenario(PATIENCE));
+        let mut step = async |event| perform(&mut world, 1, announce(event)).await.result.is_ok();
+        assert!(!step(AnnounceEvent::Started).await);
+        assert!(step(AnnounceEvent::Started).await);
+        assert_eq!(
+            (log.borrow().len(), spare.borrow().len()),
+            (1, 1),
+            "the second tier where the first fails"
+        );
+        assert!(step(AnnounceEvent::Completed).await);
+        assert_eq!((log.borrow().len(), spare.borrow().len()), (2, 1), "the first tier before the second");
+    });
+}
+
+#[test]
+fn what_a_tracker_wants_to_be_told_again_it_is() {
+    local(async {
+        const NAMED: &str = "d8:completei1e10:incompletei9e8:intervali1800e5:peers0:10:tracker id3:a&be";
+        let (address, log) = http(&[NAMED, ANSWER]).await;
+        let mut world = world(&[(TrackerKind::Http, address, 1.0)]);
+        for event in [AnnounceEvent::Started, AnnounceEvent::Completed, AnnounceEvent::Stopped] {
+            peers(perform(&mut world, 1, announce(event)).await);
+        }
+        peers(perform(&mut world, 2, announce(AnnounceEvent::Started)).await);
+        let told: Vec<bool> =
+            log.borrow().iter().map(|(_, request)| path(request).ends_with("&trackerid=a%26b")).collect();
+        assert_eq!(told, [false, true, true, false], "another visitor was told nothing");
+    });
+}
+
+#[test]
 fn who_was_told_to_come_later_does_not_ask_before() {
     local(async {
         const REFUSAL: &str = "d14:failure reason4:full8:retry in5:nevere";

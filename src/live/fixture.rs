@@ -25,7 +25,7 @@ pub(super) fn target(address: SocketAddr) -> Target {
         visitor_networks: Vec::new(),
         content: vec![ContentItem {
             name: "release".to_owned(),
-            info_hash: [7; 20],
+            info_hash: [7; 20].into(),
             torrent_path: "/release.torrent".to_owned(),
         }],
         envelope: Envelope::default(),

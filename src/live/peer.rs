@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::journey::Cause;
+use crate::profile::InfoHash;
 
 use super::guard::{Connection, cause};
 use super::metainfo::Layout;
@@ -27,7 +28,7 @@ const LARGE_READ: usize = 4 * wire::BLOCK as usize;
 /// What a visitor says of itself to peers.
 #[derive(Clone, Debug)]
 pub(super) struct Introduction<'a> {
-    pub(super) info_hash: [u8; 20],
+    pub(super) info_hash: InfoHash,
     pub(super) peer_id: [u8; 20],
     pub(super) client: &'a str,
 }
@@ -56,7 +57,7 @@ impl PeerConnection {
         meter.start();
         let mut stream = guard.connect(address, source).await?;
         let mut frames = Frames::default();
-        let hello = wire::handshake(&who.info_hash, &who.peer_id);
+        let hello = wire::handshake(&who.info_hash.on_the_wire(), who.info_hash.v2().is_some(), &who.peer_id);
         stream.write_all(&hello).await.map_err(|error| cause(&error))?;
         meter.sent(hello.len());
         let (info_hash, extended) = loop {
@@ -65,14 +66,14 @@ impl PeerConnection {
                 break wire::read_handshake(theirs).map_err(|_| Cause::Malformed)?;
             }
         };
-        if info_hash != who.info_hash {
+        if !who.info_hash.is_named_by(&info_hash) {
             return Err(Cause::Incorrect);
         }
         let mut out = Vec::new();
         if extended {
             wire::extension_handshake(&mut out, who.client);
         }
-        let session = Session::new(info_hash, layout, extended);
+        let session = Session::new(who.info_hash, layout, extended);
         session.check_metadata()?;
         Ok(Self { stream, frames, session, out })
     }

@@ -14,7 +14,7 @@ use rand_xoshiro::SplitMix64;
 
 use crate::journey::{Cause, Operation, Peer, Reply, Visitor};
 use crate::plan::AnnounceEvent;
-use crate::profile::{Client, ContentItem, HttpVersion, Target};
+use crate::profile::{Client, ContentItem, HttpVersion, InfoHash, Target};
 use crate::scenario::Scenario;
 
 use super::announce::{Announcer, Asker, Contact, RETRANSMIT};
@@ -48,7 +48,7 @@ pub(super) struct Shared {
     announcer: Announcer,
     dht: Dht,
     stub: Stub,
-    layouts: RefCell<HashMap<[u8; 20], Rc<Layout>>>,
+    layouts: RefCell<HashMap<InfoHash, Rc<Layout>>>,
 }
 
 /// What one journey keeps open from operation to operation.
@@ -138,7 +138,7 @@ impl Shared {
             Operation::Announce { event, left, downloaded, numwant } => {
                 let Identity { peer_id, key, port, .. } = self.identity(visitor, client);
                 let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
-                let (info_hash, numwant) = (item.info_hash, numwant.unwrap_or(usual));
+                let (info_hash, numwant) = (item.info_hash.on_the_wire(), numwant.unwrap_or(usual));
                 let announce =
                     Announce { info_hash, peer_id, downloaded, left, uploaded: 0, event, key, numwant, port };
                 let asker = Asker { seed: visitor.seed, source: visitor.source, client };
@@ -344,7 +344,7 @@ fn search<'a>(
     item: &ContentItem,
     connections: &'a Connections,
 ) -> Search<'a> {
-    let info_hash = item.info_hash;
+    let info_hash = item.info_hash.on_the_wire();
     Search {
         seed: visitor.seed,
         source: visitor.source,

@@ -4,17 +4,22 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::rc::Rc;
 
-use sha1::{Digest, Sha1};
-
 use crate::journey::Cause;
+use crate::profile::InfoHash;
 
-use super::metainfo::{Layout, MAX_METADATA};
+use super::metainfo::{Layout, MAX_METADATA, MAX_PIECES};
 use super::wire::{self, BLOCK, Message};
+
+mod layers;
+mod proof;
+
+use layers::LayerFetch;
+use proof::Proof;
 
 /// What the peer has told, and what is being fetched from it.
 #[derive(Debug)]
 pub(super) struct Session {
-    info_hash: [u8; 20],
+    info_hash: InfoHash,
     layout: Option<Rc<Layout>>,
     choked: bool,
     /// A choke discards requests, and so does a piece that is not wanted any more, but blocks sent before may still come: from then on
@@ -23,6 +28,7 @@ pub(super) struct Session {
     interested: bool,
     bitfield: Vec<u8>,
     metadata: Option<MetadataFetch>,
+    layers: Option<LayerFetch>,
     no_metadata: bool,
     /// Requests that may be under way at a time.
     pipeline: u32,
@@ -43,11 +49,10 @@ struct MetadataFetch {
 struct PieceFetch {
     index: u32,
     length: u32,
-    hash: [u8; 20],
     blocks: Vec<Block>,
     /// Blocks before this one are hashed.
     hashed: u32,
-    hasher: Sha1,
+    proof: Proof,
     early: BTreeMap<u32, Vec<u8>>,
 }
 
@@ -60,7 +65,7 @@ enum Block {
 
 impl Session {
     /// A session after the handshakes; `layout` where it is known already. `extended`: the peer speaks the extension protocol.
-    pub(super) fn new(info_hash: [u8; 20], layout: Option<Rc<Layout>>, extended: bool) -> Self {
+    pub(super) fn new(info_hash: InfoHash, layout: Option<Rc<Layout>>, extended: bool) -> Self {
         Self {
             info_hash,
             layout,
@@ -69,6 +74,7 @@ impl Session {
             interested: false,
             bitfield: Vec::new(),
             metadata: None,
+            layers: None,
             no_metadata: !extended,
             pipeline: 0,
             in_flight: 0,
@@ -106,7 +112,7 @@ impl Session {
     /// Takes a message in and appends to `out` what it calls for.
     ///
     /// # Errors
-    /// [`Cause::Malformed`], [`Cause::Incorrect`] for a bad hash, [`Cause::Rejected`] for refused metadata.
+    /// [`Cause::Malformed`], [`Cause::Incorrect`] for a bad hash, [`Cause::Rejected`] for refused metadata or hashes.
     pub(super) fn handle(&mut self, message: Message<'_>, out: &mut Vec<u8>) -> Result<(), Cause> {
         match message {
             Message::KeepAlive | Message::Other => Ok(()),
@@ -129,8 +135,12 @@ impl Session {
             Message::Extensions { ut_metadata, metadata_size } => {
                 self.extensions(ut_metadata, metadata_size, out)
             }
-            Message::MetadataBlock { block, data } => self.metadata_block(block, data),
-            Message::MetadataReject => {
+            Message::MetadataBlock { block, data } => self.metadata_block(block, data, out),
+            Message::Hashes { request, hashes } => {
+                self.layers.as_mut().ok_or(Cause::Malformed)?.answered(&request, hashes, out)?;
+                self.settle()
+            }
+            Message::MetadataReject | Message::HashReject(_) => {
                 self.no_metadata = true;
                 self.check_metadata()
             }
@@ -146,7 +156,7 @@ impl Session {
     }
 
     fn have(&mut self, piece: u32, out: &mut Vec<u8>) -> Result<(), Cause> {
-        let limit = self.layout.as_ref().map_or(MAX_METADATA as u32 / 20, |layout| layout.pieces());
+        let limit = self.layout.as_ref().map_or(MAX_PIECES, |layout| layout.pieces());
         if piece >= limit {
             return Err(Cause::Malformed);
         }
@@ -182,7 +192,7 @@ impl Session {
     }
 
     fn extensions(&mut self, id: u8, size: Option<u64>, out: &mut Vec<u8>) -> Result<(), Cause> {
-        if self.layout.is_some() || self.metadata.is_some() {
+        if self.layout.is_some() || self.metadata.is_some() || self.layers.is_some() {
             return Ok(());
         }
         let (Some(size), true) = (size.filter(|&size| size > 0), id != 0) else {
@@ -198,8 +208,8 @@ impl Session {
         Ok(())
     }
 
-    fn metadata_block(&mut self, block: u32, data: &[u8]) -> Result<(), Cause> {
-        if self.layout.is_some() {
+    fn metadata_block(&mut self, block: u32, data: &[u8], out: &mut Vec<u8>) -> Result<(), Cause> {
+        if self.layout.is_some() || self.layers.is_some() {
             return Ok(());
         }
         let fetch = self.metadata.as_mut().ok_or(Cause::Malformed)?;
@@ -213,8 +223,18 @@ impl Session {
         space.copy_from_slice(data);
         *missing = false;
         if !fetch.missing.contains(&true) {
-            self.layout = Some(Rc::new(Layout::from_info(&fetch.bytes, &self.info_hash)?));
+            let layout = Layout::from_info(&fetch.bytes, &self.info_hash)?;
             self.metadata = None;
+            self.layers = Some(LayerFetch::begin(layout, out));
+            self.settle()?;
+        }
+        Ok(())
+    }
+
+    /// The layout is known once no layer of hashes is missing from it.
+    fn settle(&mut self) -> Result<(), Cause> {
+        if let Some(fetched) = self.layers.take_if(|layers| layers.is_done()) {
+            self.layout = Some(Rc::new(fetched.layout()));
             self.check_bitfield()?;
         }
         Ok(())
@@ -239,15 +259,14 @@ impl Session {
     }
 
     fn begin(&self, index: u32) -> Result<PieceFetch, Cause> {
-        let (length, hash) =
-            self.layout.as_ref().and_then(|layout| layout.piece(index)).ok_or(Cause::Local)?;
+        let piece = self.layout.as_ref().and_then(|layout| layout.piece(index)).ok_or(Cause::Local)?;
+        let length = piece.length;
         Ok(PieceFetch {
             index,
             length,
-            hash,
             blocks: vec![Block::Unasked; length.div_ceil(BLOCK) as usize],
             hashed: 0,
-            hasher: Sha1::new(),
+            proof: Proof::of(&piece),
             early: BTreeMap::new(),
         })
     }
@@ -314,7 +333,7 @@ impl Session {
     pub(super) fn finished(&mut self) -> Result<bool, Cause> {
         let whole = self.pieces.front().is_some_and(|piece| piece.hashed as usize == piece.blocks.len());
         let Some(piece) = whole.then(|| self.pieces.pop_front()).flatten() else { return Ok(false) };
-        if <[u8; 20]>::from(piece.hasher.finalize()) == piece.hash { Ok(true) } else { Err(Cause::Incorrect) }
+        if piece.proof.holds() { Ok(true) } else { Err(Cause::Incorrect) }
     }
 }
 
@@ -335,10 +354,10 @@ impl PieceFetch {
             self.early.insert(block, data.to_vec());
             return;
         }
-        self.hasher.update(data);
+        self.proof.add_block(data);
         self.hashed += 1;
         while let Some(data) = self.early.remove(&self.hashed) {
-            self.hasher.update(data);
+            self.proof.add_block(&data);
             self.hashed += 1;
         }
     }

@@ -1,9 +1,10 @@
-//! The peer wire (BEP 3) with the extension protocol (BEP 10) and metadata exchange (BEP 9). By hand: the embedded testbed's seedbox
+//! The peer wire (BEP 3) with the extension protocol (BEP 10), metadata exchange (BEP 9) and v2's hashes (BEP 52). By hand: the embedded testbed's seedbox
 //! is built on the one kept codec crate, which must not check itself.
 
 use serde::Deserialize;
 
 use super::bencode;
+use super::merkle::Hash;
 
 /// The unit of requests (BEP 3).
 pub(super) const BLOCK: u32 = 16 << 10;
@@ -40,19 +41,42 @@ pub(super) enum Message<'a> {
     },
     /// A refusal to send metadata.
     MetadataReject,
+    /// Hashes that were asked for.
+    Hashes {
+        request: HashRequest,
+        hashes: &'a [u8],
+    },
+    /// A refusal to send hashes.
+    HashReject(HashRequest),
     /// Anything that does not concern a visitor who only downloads.
     Other,
+}
+
+/// Which hashes of a file's tree (BEP 52).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HashRequest {
+    /// The file.
+    pub(super) root: Hash,
+    /// The layer, from the blocks up.
+    pub(super) base: u32,
+    /// The first hash of it, a multiple of `length`.
+    pub(super) index: u32,
+    /// Hashes, a power of two.
+    pub(super) length: u32,
+    /// Layers above for which the hashes beside the way to the root are wanted too.
+    pub(super) proof_layers: u32,
 }
 
 /// The stream is not the peer wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Broken;
 
-/// Our handshake: the extension protocol and nothing else.
-pub(super) fn handshake(info_hash: &[u8; 20], peer_id: &[u8; 20]) -> [u8; HANDSHAKE] {
+/// Our handshake: the extension protocol, v2 where the torrent has it (BEP 52), and nothing else.
+pub(super) fn handshake(info_hash: &[u8; 20], v2: bool, peer_id: &[u8; 20]) -> [u8; HANDSHAKE] {
     let mut bytes = [0; HANDSHAKE];
     bytes[..20].copy_from_slice(PROTOCOL);
     bytes[25] = 0x10;
+    bytes[27] = if v2 { 0x10 } else { 0 };
     bytes[28..48].copy_from_slice(info_hash);
     bytes[48..].copy_from_slice(peer_id);
     bytes
@@ -94,6 +118,15 @@ pub(super) fn request(out: &mut Vec<u8>, piece: u32, begin: u32, length: u32) {
     out.extend(piece.to_be_bytes());
     out.extend(begin.to_be_bytes());
     out.extend(length.to_be_bytes());
+}
+
+/// A request for hashes of a file's tree.
+pub(super) fn hash_request(out: &mut Vec<u8>, request: &HashRequest) {
+    out.extend([0, 0, 0, 49, 21]);
+    out.extend(request.root);
+    for number in [request.base, request.index, request.length, request.proof_layers] {
+        out.extend(number.to_be_bytes());
+    }
 }
 
 fn extended(out: &mut Vec<u8>, id: u8, payload: &[u8]) {
@@ -160,6 +193,14 @@ fn parse(body: &[u8]) -> Result<Message<'_>, Broken> {
             let (begin, data) = rest.split_first_chunk().ok_or(Broken)?;
             Ok(Message::Block { piece: u32::from_be_bytes(*piece), begin: u32::from_be_bytes(*begin), data })
         }
+        22 => {
+            let (request, hashes) = parse_hash_request(payload).ok_or(Broken)?;
+            Ok(Message::Hashes { request, hashes })
+        }
+        23 => match parse_hash_request(payload) {
+            Some((request, [])) => Ok(Message::HashReject(request)),
+            _ => Err(Broken),
+        },
         20 => {
             let (&id, payload) = payload.split_first().ok_or(Broken)?;
             match id {
@@ -168,9 +209,24 @@ fn parse(body: &[u8]) -> Result<Message<'_>, Broken> {
                 _ => Ok(Message::Other),
             }
         }
-        // Interest, requests, cancels, DHT ports and messages of extensions that we did not offer.
+        // Interest, requests of blocks and of hashes, cancels, DHT ports and messages of extensions that we did not offer.
         _ => Ok(Message::Other),
     }
+}
+
+/// A request for hashes as it is repeated in answers, and what follows it.
+fn parse_hash_request(payload: &[u8]) -> Option<(HashRequest, &[u8])> {
+    let (root, rest) = payload.split_first_chunk()?;
+    let (numbers, rest) = rest.split_at_checked(16)?;
+    let number = |at: usize| Some(u32::from_be_bytes(*numbers.get(at..)?.first_chunk()?));
+    let request = HashRequest {
+        root: *root,
+        base: number(0)?,
+        index: number(4)?,
+        length: number(8)?,
+        proof_layers: number(12)?,
+    };
+    Some((request, rest))
 }
 
 #[derive(Deserialize)]
@@ -226,11 +282,12 @@ mod tests {
 
     #[test]
     fn what_we_send_has_the_layout_of_the_specification() {
-        let hello = handshake(&[b'h'; 20], b"-SQ0001-abcdefghijkl");
+        let hello = handshake(&[b'h'; 20], false, b"-SQ0001-abcdefghijkl");
         let expected =
             b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\0hhhhhhhhhhhhhhhhhhhh-SQ0001-abcdefghijkl".to_vec();
         assert_eq!(hello.to_vec(), expected);
         assert_eq!(read_handshake(&hello), Ok(([b'h'; 20], true)));
+        assert_eq!(handshake(&[b'h'; 20], true, &[0; 20])[20..28], [0, 0, 0, 0, 0, 0x10, 0, 0x10]);
         let mut out = Vec::new();
         interested(&mut out);
         request(&mut out, 1, BLOCK, 5);
@@ -240,6 +297,24 @@ mod tests {
         expected.extend(b"\0\0\0\x1b\x14\x09d8:msg_typei0e5:piecei3ee");
         expected.extend(b"\0\0\0\x22\x14\x00d1:md11:ut_metadatai1ee1:v3:x/1e");
         assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn hashes_have_the_layout_of_the_specification() {
+        let request = HashRequest { root: [b'r'; 32], base: 2, index: 512, length: 256, proof_layers: 3 };
+        let mut out = Vec::new();
+        hash_request(&mut out, &request);
+        let head = [&[b'r'; 32][..], b"\0\0\0\x02\0\0\x02\0\0\0\x01\0\0\0\0\x03"].concat();
+        assert_eq!(out, [b"\0\0\0\x31\x15", &head[..]].concat());
+        let message = |id: u8, rest: &[u8]| framed(&[&[id][..], &head, rest].concat());
+        assert_eq!(
+            frames(&message(22, b"hashes")).next(),
+            Ok(Some(Message::Hashes { request, hashes: b"hashes" }))
+        );
+        assert_eq!(frames(&message(23, b"")).next(), Ok(Some(Message::HashReject(request))));
+        for broken in [message(23, b"x"), framed(b"\x16short"), framed(b"\x17short")] {
+            assert_eq!(frames(&broken).next(), Err(Broken));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Reading profile files.
 
+mod content;
 mod dht;
 mod dns;
 mod tracker;
@@ -10,17 +11,13 @@ use std::path::Path;
 
 use crate::problem::{
     Description, FileKind, Moment, Name, Names, OneOf, PositiveDuration, PositiveRate, Problem, Report,
-    Reported, SourceFile, Table, Text, UrlPath, describe, read,
+    Reported, SourceFile, Table, Text, describe, read,
 };
 use crate::unit::{Rate, Share};
 
 use super::mix::normalised;
-use super::values::{
-    Address, Bandwidth, Header, InfoHash, Network, Numwant, PeerIdPrefix, Pid, Port, Quantile,
-};
-use super::{
-    Access, Authorization, Client, ContentItem, Envelope, Layer, LayerEnvelope, Mix, Process, Slo, Target,
-};
+use super::values::{Address, Bandwidth, Header, Network, Numwant, PeerIdPrefix, Pid, Port, Quantile};
+use super::{Access, Authorization, Client, Envelope, Layer, LayerEnvelope, Mix, Process, Slo, Target};
 
 use web::{endpoint, index, speaks};
 
@@ -146,7 +143,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
     let metadata =
         table.table("metadata", "The server of the `.torrent` files.", |table| endpoint(table, beside));
     let web = web::servers(table, beside);
-    let trackers = table.filled_tables("tracker", "A tracker.", tracker::tracker);
+    let trackers = table.filled_tables("tracker", "A tracker.", |table| tracker::tracker(table, beside));
     let dht = table.table("dht", "The DHT.", dht::nodes);
     let dns =
         table.optional_table("dns", "The visitors' resolvers; without it no name is resolved.", dns::dns);
@@ -162,7 +159,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
     let mut names = Names::default();
     let mut hashes = Names::default();
     let content = table.filled_tables("content", "A torrent, the most popular first.", |table| {
-        content(table, &mut names, &mut hashes)
+        content::content(table, &mut names, &mut hashes)
     });
     let processes =
         table.tables("process", "A local process whose CPU, memory and descriptors are sampled.", |table| {
@@ -201,22 +198,6 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
     };
     visitors::apart(table, &target)?;
     Ok(target)
-}
-
-fn content(table: &mut Table<'_>, names: &mut Names, hashes: &mut Names) -> Result<ContentItem, Reported> {
-    let name = table.required::<Name>("name", "Name in reports.");
-    let info_hash = table.required::<InfoHash>("info_hash", "SHA-1 of the info dictionary.");
-    let torrent = table.required::<UrlPath>("torrent", "Path of the `.torrent` on the metadata server.");
-    let (name, info_hash) = (name?.0.0, info_hash?.0);
-    let unique_name = names.claim(table, "name", &name);
-    let unique_hash = hashes.claim(table, "info_hash", &hex(&info_hash));
-    unique_name?;
-    unique_hash?;
-    Ok(ContentItem { name, info_hash, torrent_path: torrent?.0.0 })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Envelope {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use rustls_pki_types::{CertificateDer, ServerName};
 
-use super::{Envelope, Layer, Tracker};
+use super::{ContentItem, Envelope, Layer, Tracker};
 
 /// The fleet under load: where its layers answer, what they hold and what they promise.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,17 +166,6 @@ impl HttpEndpoint {
         let is_address = name.starts_with('[') || name.parse::<IpAddr>().is_ok();
         (!is_address && !name.is_empty()).then_some(name)
     }
-}
-
-/// One torrent of the target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContentItem {
-    /// Name in reports.
-    pub name: String,
-    /// SHA-1 of the info dictionary (BEP 3).
-    pub info_hash: [u8; 20],
-    /// Path of the `.torrent` on the metadata server.
-    pub torrent_path: String,
 }
 
 /// A local process that serves a layer.

@@ -98,35 +98,6 @@ impl Value for CertificateName {
     }
 }
 
-/// The SHA-1 of an info dictionary (BEP 3).
-pub(super) struct InfoHash(pub(super) [u8; 20]);
-
-impl Value for InfoHash {
-    fn noun() -> String {
-        "an info-hash of 40 hexadecimal digits".to_owned()
-    }
-
-    fn forms() -> String {
-        "\"0123456789abcdef0123456789abcdef01234567\"".to_owned()
-    }
-
-    fn form() -> Form {
-        Form::Text { pattern: Some("^[0-9a-fA-F]{40}$"), or_number: false }
-    }
-
-    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
-        let text = value.as_str()?;
-        if text.len() != 40 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        let mut hash = [0; 20];
-        for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-        }
-        Some(Self(hash))
-    }
-}
-
 /// The first eight bytes of a peer id (BEP 20).
 pub(super) struct PeerIdPrefix(pub(super) [u8; 8]);
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod conformity;
 pub(crate) mod daemon;
+pub(crate) mod tracker;
 pub(crate) mod web;
 
 use std::net::SocketAddr;
@@ -15,8 +16,8 @@ use squall::journey::{Operation, Outcome, Peer, Reply, Visitor};
 use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
 use squall::profile::{
-    Access, Client, ContentItem, DhtHabits, DhtNodes, Envelope, HttpEndpoint, Index, Mix, Target, Tracker,
-    TrackerHabits,
+    Access, Client, ContentItem, DhtHabits, DhtNodes, Envelope, HttpEndpoint, Index, InfoHash, Mix, Target,
+    Tracker, TrackerHabits,
 };
 use squall::scenario::{
     Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideRate, SideTraffic,
@@ -105,7 +106,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
 }
 
 /// A target with one torrent, every layer of which is at `address` until a test says otherwise.
-pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
+pub(crate) fn target(address: SocketAddr, info_hash: impl Into<InfoHash>) -> Target {
     let server = HttpEndpoint::plain(address, "fleet.test".to_owned());
     Target {
         name: "test".to_owned(),
@@ -125,7 +126,7 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
         visitor_networks: Vec::new(),
         content: vec![ContentItem {
             name: "a release".to_owned(),
-            info_hash,
+            info_hash: info_hash.into(),
             torrent_path: "/release.torrent".to_owned(),
         }],
         envelope: Envelope::default(),

@@ -163,14 +163,38 @@ async fn trackers_are_chosen_by_weight_among_those_that_a_client_speaks() {
     let run = async {
         let announcer = Announcer::open(&guard, Clock::start(), &target, &sources(), 1, RETRANSMIT).unwrap();
         let client = client();
-        let orders =
-            (0..10_000).map(|seed| announcer.order(Asker { seed, source: seed, client: &client }).to_vec());
+        let new = Contact::default();
+        let orders = (0..10_000)
+            .map(|seed| announcer.order(Asker { seed, source: seed, client: &client }, &new).to_vec());
         let udp_first = orders
             .inspect(|order| assert!(order == &[0, 2] || order == &[2, 0]))
             .filter(|order| order[0] == 2);
         let share = udp_first.count() as f64 / 10_000.0;
         // Three standard errors of a share of 75 %.
         assert!((share - 0.75).abs() < 0.013, "{share}");
+    };
+    LocalSet::new().run_until(run).await;
+}
+
+#[tokio::test]
+async fn tiers_have_their_order_and_who_answered_comes_first_in_its_own() {
+    let address = "127.0.0.1:9".parse().unwrap();
+    let guard = Arc::new(Guard::new(&target(address)).unwrap());
+    let mut target = target(address);
+    let tiers = [2, 1, 2, 1, 3];
+    target.trackers = tiers.map(|tier| Tracker { tier, ..Tracker::udp(address) }).into();
+    let run = async {
+        let announcer = Announcer::open(&guard, Clock::start(), &target, &sources(), 1, RETRANSMIT).unwrap();
+        let (client, contact) = (client(), Contact::default());
+        let order = |seed| announcer.order(Asker { seed, source: seed, client: &client }, &contact).to_vec();
+        for seed in 0..100 {
+            assert!(order(seed).iter().map(|&n| tiers[n]).is_sorted());
+        }
+        assert!((0..100).any(|seed| order(seed)[0] == 1) && (0..100).any(|seed| order(seed)[0] == 3));
+        for n in [0, 2] {
+            contact.note(n, address, &Default::default());
+        }
+        assert!((0..100).all(|seed| order(seed)[2..] == [2, 0, 4]), "the last one that answered first");
     };
     LocalSet::new().run_until(run).await;
 }

@@ -30,6 +30,7 @@ use crate::profile::{HttpEndpoint, HttpVersion, Target};
 use super::Guard;
 use super::meter::Meter;
 use super::source::Sources;
+pub(super) use connection::Stream;
 use connection::{Answer, Connection};
 use field::CacheAnswer;
 use memory::Memory;
@@ -76,7 +77,9 @@ pub(super) struct Site {
 }
 
 impl Site {
-    fn new(endpoint: &HttpEndpoint) -> io::Result<Rc<Self>> {
+    /// # Errors
+    /// Its host or a root certificate cannot be used.
+    pub(super) fn new(endpoint: &HttpEndpoint) -> io::Result<Rc<Self>> {
         let sessions = endpoint.tls.as_ref().map(Sessions::new).transpose()?;
         let scheme = if sessions.is_some() { "https" } else { "http" };
         let root = |authority: &str| {
@@ -390,21 +393,21 @@ fn request(path: &str, fields: HeaderMap, post: Option<&str>) -> Result<hyper::R
     Ok(request)
 }
 
-/// Fetches a body of at most `limit` bytes over plain HTTP/1.1, on a connection of its own from this local address, and follows nobody
-/// elsewhere: as BitTorrent clients ask HTTP trackers.
+/// Fetches a body of at most `limit` bytes over HTTP/1.1, on a connection of its own that `way` describes, and follows nobody elsewhere:
+/// as BitTorrent clients ask HTTP trackers.
 ///
 /// # Errors
 /// What the network or the server did.
-pub(super) async fn fetch_plain(
+pub(super) async fn fetch_alone(
     guard: &Guard,
-    endpoint: &HttpEndpoint,
-    source: Option<IpAddr>,
+    site: &Rc<Site>,
+    way: Way,
     asked: Request<'_>,
     meter: &Meter,
     limit: usize,
 ) -> Result<Vec<u8>, Cause> {
-    let site = Site::new(endpoint).map_err(|_| Cause::Local)?;
-    let mut connection = Connection::over_tcp(guard, &site, &endpoint.versions, false, source, meter).await?;
+    let mut connection =
+        Connection::over_tcp(guard, site, &[HttpVersion::One], way.returning, way.source, meter).await?;
     let user_agent = HeaderValue::from_str(asked.user_agent).map_err(|_| Cause::Local)?;
     let fields = HeaderMap::from_iter([(USER_AGENT, user_agent)]);
     let mut answer = connection.send(request(asked.path, fields, asked.body)?, meter).await?;
@@ -414,6 +417,29 @@ pub(super) async fn fetch_plain(
         Verdict::Done => Ok(body),
         Verdict::Moved { .. } => Err(Cause::Incorrect),
     }
+}
+
+/// How a visitor comes to a tracker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    /// The local address; `None` is the system's choice.
+    pub(super) source: Option<IpAddr>,
+    /// Whether it was there before, and resumes its TLS session.
+    pub(super) returning: bool,
+}
+
+/// Opens a connection on which something else begins as HTTP/1.1 does: a WebSocket.
+///
+/// # Errors
+/// What the network or the handshake did.
+pub(super) async fn open(
+    guard: &Guard,
+    site: &Rc<Site>,
+    way: Way,
+    meter: &Meter,
+) -> Result<Box<dyn Stream>, Cause> {
+    let opened = connection::open(guard, site, &[HttpVersion::One], way.returning, way.source, meter);
+    opened.await.map(|(stream, _)| stream)
 }
 
 /// The address in a URL that names one; names are not resolved.

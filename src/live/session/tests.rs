@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
-use super::super::metainfo::info_of;
+use super::super::merkle;
+use super::super::metainfo::{info_of, v2_info_of};
+use super::super::wire::HashRequest;
 use super::*;
 
 const ALL: Message<'_> = Message::Bitfield(&[0xff]);
@@ -14,8 +16,8 @@ fn content() -> Vec<u8> {
 fn known() -> (Session, Vec<u8>) {
     let content = content();
     let (info, hash) = info_of(&content, 40_000);
-    let layout = Layout::from_info(&info, &hash).unwrap();
-    (Session::new(hash, Some(Rc::new(layout)), true), content)
+    let layout = Layout::from_info(&info, &hash.into()).unwrap();
+    (Session::new(hash.into(), Some(Rc::new(layout)), true), content)
 }
 
 /// A session that may ask for piece 0.
@@ -193,7 +195,8 @@ fn a_next_piece_that_is_not_wanted_any_more_may_still_arrive() {
 fn what_waits_to_be_hashed_is_bounded() {
     let content = vec![3; 60 * BLOCK as usize];
     let (info, hash) = info_of(&content, 30 * BLOCK as usize);
-    let mut session = Session::new(hash, Some(Rc::new(Layout::from_info(&info, &hash).unwrap())), true);
+    let mut session =
+        Session::new(hash.into(), Some(Rc::new(Layout::from_info(&info, &hash.into()).unwrap())), true);
     handle(&mut session, ALL).unwrap();
     handle(&mut session, Message::Unchoke).unwrap();
     session.fetch(0..2, 20).unwrap();
@@ -214,8 +217,8 @@ fn what_waits_to_be_hashed_is_bounded() {
 #[test]
 fn metadata_is_fetched_checked_and_bounded() {
     let (info, hash) = info_of(&vec![1; 1_700_000], 1_700);
-    let fetch = |hash| {
-        let mut session = Session::new(hash, None, true);
+    let fetch = |hash: [u8; 20]| {
+        let mut session = Session::new(hash.into(), None, true);
         handle(&mut session, ALL).unwrap();
         let size = Some(info.len() as u64);
         let out = handle(&mut session, Message::Extensions { ut_metadata: 3, metadata_size: size }).unwrap();
@@ -239,11 +242,15 @@ fn metadata_is_fetched_checked_and_bounded() {
     let offers =
         [(0, Some(9), Cause::Rejected), (3, None, Cause::Rejected), (3, Some(1 << 40), Cause::Malformed)];
     for (ut_metadata, metadata_size, cause) in offers {
-        let mut session = Session::new(hash, None, true);
+        let mut session = Session::new(hash.into(), None, true);
         assert_eq!(handle(&mut session, Message::Extensions { ut_metadata, metadata_size }), Err(cause));
     }
     assert_eq!(handle(&mut fetch(hash), Message::MetadataReject), Err(Cause::Rejected));
-    assert_eq!(Session::new(hash, None, false).check_metadata(), Err(Cause::Rejected), "no extensions");
+    assert_eq!(
+        Session::new(hash.into(), None, false).check_metadata(),
+        Err(Cause::Rejected),
+        "no extensions"
+    );
 }
 
 #[test]
@@ -251,8 +258,64 @@ fn bitfields_and_haves_beyond_the_torrent_are_malformed() {
     let (mut session, _) = known();
     assert_eq!(handle(&mut session, Message::Bitfield(&[0xff, 0])), Err(Cause::Malformed));
     assert_eq!(handle(&mut session, Message::Have(3)), Err(Cause::Malformed));
-    let mut unknown = Session::new([0; 20], None, true);
+    let mut unknown = Session::new([0; 20].into(), None, true);
     assert_eq!(handle(&mut unknown, Message::Have(u32::MAX)), Err(Cause::Malformed));
+}
+
+/// A torrent of one file whose piece layer takes two requests: its info dictionary, its hash and its layer.
+fn v2_torrent() -> (Vec<u8>, InfoHash, Vec<[u8; 32]>) {
+    let layer: Vec<[u8; 32]> = (0..600_u32).map(|n| merkle::leaf(&n.to_be_bytes())).collect();
+    let root = merkle::root(layer.clone(), 0, 10);
+    let (info, hash) = v2_info_of(600 * u64::from(BLOCK), &root);
+    (info, hash, layer)
+}
+
+fn request_of(index: u32, length: u32) -> HashRequest {
+    let (_, _, layer) = v2_torrent();
+    HashRequest { root: merkle::root(layer, 0, 10), base: 0, index, length, proof_layers: 0 }
+}
+
+/// A session that has the info dictionary of [`v2_torrent`], and what it asked for then.
+fn without_layers() -> (Session, Vec<u8>) {
+    let (info, hash, _) = v2_torrent();
+    let mut session = Session::new(hash, None, true);
+    let size = Some(info.len() as u64);
+    handle(&mut session, Message::Extensions { ut_metadata: 3, metadata_size: size }).unwrap();
+    let out = handle(&mut session, Message::MetadataBlock { block: 0, data: &info }).unwrap();
+    (session, out)
+}
+
+#[test]
+fn layers_of_hashes_are_fetched_and_checked() {
+    let (_, _, layer) = v2_torrent();
+    let (mut session, out) = without_layers();
+    let mut expected = Vec::new();
+    wire::hash_request(&mut expected, &request_of(0, 512));
+    wire::hash_request(&mut expected, &request_of(512, 512));
+    assert_eq!(out, expected);
+    let (first, second) = layer.split_at(512);
+    let second = [second.as_flattened(), &[0; 32 * 424]].concat();
+    assert_eq!(
+        handle(&mut session, Message::Hashes { request: request_of(512, 512), hashes: &second }),
+        Ok(vec![])
+    );
+    assert!(session.layout().is_none());
+    let whole = Message::Hashes { request: request_of(0, 512), hashes: first.as_flattened() };
+    assert_eq!(handle(&mut session, whole), Ok(vec![]));
+    assert_eq!(session.layout().unwrap().pieces(), 600);
+    assert_eq!(handle(&mut session, whole), Err(Cause::Malformed), "nobody asks any more");
+
+    let (mut session, _) = without_layers();
+    handle(&mut session, Message::Hashes { request: request_of(512, 512), hashes: &second }).unwrap();
+    let zeros = [0; 32 * 512];
+    let wrong = Message::Hashes { request: request_of(0, 512), hashes: &zeros };
+    assert_eq!(handle(&mut session, wrong), Err(Cause::Incorrect));
+    for (request, hashes) in [(request_of(0, 256), &zeros[..32 * 256]), (request_of(0, 512), &zeros[1..])] {
+        let (mut session, _) = without_layers();
+        assert_eq!(handle(&mut session, Message::Hashes { request, hashes }), Err(Cause::Malformed));
+    }
+    let (mut session, _) = without_layers();
+    assert_eq!(handle(&mut session, Message::HashReject(request_of(0, 512))), Err(Cause::Rejected));
 }
 
 proptest! {
@@ -291,10 +354,10 @@ proptest! {
 
     #[test]
     fn whatever_a_peer_says_never_panics(
-        steps in prop::collection::vec((0_u8..9, any::<u32>(), prop::collection::vec(any::<u8>(), 0..40)), 0..60),
+        steps in prop::collection::vec((0_u8..10, any::<u32>(), prop::collection::vec(any::<u8>(), 0..40)), 0..60),
         layout in any::<bool>(),
     ) {
-        let (mut session, content) = if layout { fetching() } else { (Session::new([0; 20], None, true), content()) };
+        let (mut session, content) = if layout { fetching() } else { (Session::new([0; 20].into(), None, true), content()) };
         for (kind, number, data) in &steps {
             let small = number % 4;
             let message = match kind {
@@ -306,6 +369,7 @@ proptest! {
                 5 => Message::Block { piece: small, begin: *number, data },
                 6 => Message::Extensions { ut_metadata: small as u8, metadata_size: Some(u64::from(*number) % 50_000) },
                 7 => Message::MetadataBlock { block: small, data },
+                8 => Message::Hashes { request: request_of(0, small), hashes: data },
                 _ => Message::MetadataReject,
             };
             let _ = handle(&mut session, message);
