@@ -22,6 +22,7 @@ pub(super) fn target(address: SocketAddr) -> Target {
         dns: None,
         stand_in_port: None,
         own_peers: Vec::new(),
+        visitor_networks: Vec::new(),
         content: vec![ContentItem {
             name: "release".to_owned(),
             info_hash: [7; 20].into(),

@@ -4,6 +4,7 @@ mod content;
 mod dht;
 mod dns;
 mod tracker;
+mod visitors;
 mod web;
 
 use std::path::Path;
@@ -154,6 +155,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         );
         Ok((port?.0, peers?.into_iter().map(|peer| peer.into_inner().0).collect()))
     });
+    let visitors = table.optional_table("visitors", "Where visitors connect from.", visitors::networks);
     let mut names = Names::default();
     let mut hashes = Names::default();
     let content = table.filled_tables("content", "A torrent, the most popular first.", |table| {
@@ -177,7 +179,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         dns::names(table, [&index.server, &metadata])?;
     }
     let (dht, dht_nodes) = dht?;
-    Ok(Target {
+    let target = Target {
         name: name?.0.0,
         index,
         metadata,
@@ -188,11 +190,14 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         dns,
         stand_in_port,
         own_peers,
+        visitor_networks: visitors?.unwrap_or_default(),
         content: content?,
         envelope: envelope?,
         processes: processes?,
         authorization: authorization?,
-    })
+    };
+    visitors::apart(table, &target)?;
+    Ok(target)
 }
 
 impl Envelope {
