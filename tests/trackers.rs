@@ -114,7 +114,7 @@ fn every_client_of_the_mix_asks_in_its_own_words() {
             };
             assert_eq!(asked, expected, "{}", client.name);
             for (from, request) in log.iter() {
-                assert_eq!(from, "127.16.1.2", "the visitor's own address");
+                assert_eq!(from, "127.16.0.34", "the visitor's own address");
                 assert!(request.contains("host: tracker.test\r\n"), "{request}");
                 assert!(request.contains(&format!("user-agent: {}\r\n", client.user_agent)), "{request}");
                 let prefix = std::str::from_utf8(&client.peer_id_prefix).unwrap();

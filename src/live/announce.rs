@@ -6,7 +6,7 @@ mod ws;
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +21,9 @@ use crate::profile::{Client, HttpEndpoint, Target, Tracker, TrackerKind};
 
 use super::http::{Request, Site, Way, fetch_alone};
 use super::meter::Meter;
+use super::source::{Owner, Sources};
 use super::swarm::{Company, Key, SwarmId, Swarms};
 use super::tracker::{Announce, Answer, Counts, Refused, http, udp as datagram, ws as message};
-use super::udp::{own_network, source};
 use super::{Clock, Guard};
 
 use contact::Attempt;
@@ -43,7 +43,7 @@ const STREAM: u64 = 0x7472_6163_6b65_7273;
 pub(super) struct Announcer {
     guard: Arc<Guard>,
     clock: Clock,
-    worker: u32,
+    sources: Sources,
     trackers: Vec<Tracker>,
     /// The sockets of those that speak UDP.
     udp: Vec<Option<UdpTracker>>,
@@ -60,6 +60,10 @@ pub(super) struct Asker<'a> {
     pub(super) seed: u64,
     /// Where it asks from: see [`Visitor::source`](crate::journey::Visitor::source).
     pub(super) source: u64,
+    /// A port that nobody listens on.
+    pub(super) own_port: u16,
+    /// Whether it announces a port that others of its worker announce too.
+    pub(super) shared: bool,
     pub(super) client: &'a Client,
 }
 
@@ -74,16 +78,19 @@ impl Asker<'_> {
 }
 
 impl Announcer {
-    /// Opens the sockets; within a `LocalSet`. `worker` is one of `workers`; `retransmit` is the wait before the first retransmission.
+    /// Opens the sockets; within a `LocalSet`. `retransmit` is the wait before the first retransmission.
     pub(super) fn open(
         guard: &Arc<Guard>,
         clock: Clock,
         target: &Target,
-        (worker, workers): (u32, u32),
+        sources: &Sources,
+        workers: u32,
         retransmit: Duration,
     ) -> io::Result<Self> {
         let open = |tracker: &Tracker| match tracker.kind {
-            TrackerKind::Udp => UdpTracker::open(guard, clock, tracker.address, worker, retransmit).map(Some),
+            TrackerKind::Udp => {
+                UdpTracker::open(guard, clock, tracker.address, sources, retransmit).map(Some)
+            }
             TrackerKind::Http | TrackerKind::Ws => Ok(None),
         };
         let site = |tracker: &Tracker| match tracker.kind {
@@ -93,13 +100,13 @@ impl Announcer {
         let company = Company {
             own_peers: target.own_peers.clone(),
             stand_in_port: target.stand_in_port,
-            own_network: own_network(worker),
+            sources: sources.clone(),
             workers,
         };
         Ok(Self {
             guard: Arc::clone(guard),
             clock,
-            worker,
+            sources: sources.clone(),
             trackers: target.trackers.clone(),
             udp: target.trackers.iter().map(open).collect::<io::Result<_>>()?,
             sites: target.trackers.iter().map(site).collect::<io::Result<_>>()?,
@@ -126,7 +133,13 @@ impl Announcer {
         if announce.event == AnnounceEvent::Started && asker.scrapes() {
             self.scrape(n, tracker, asker, &announce.info_hash, contact, meter).await;
         }
-        let own = self.own_address(n, tracker, asker, announce.port);
+        // At one address and port, visitors would be one peer: where they have no addresses of their own, nobody can tell which of them a
+        // connection is for.
+        let alone =
+            self.sources.towards(tracker.address.ip(), asker.source).map(|own| self.sources.owner(own));
+        let port = if asker.shared && alone != Some(Owner::Own) { asker.own_port } else { announce.port };
+        let announce = &Announce { port, ..*announce };
+        let own = self.own_address(tracker, asker, announce.port);
         let key = match tracker.kind {
             TrackerKind::Ws => Key::Id(announce.peer_id),
             TrackerKind::Udp | TrackerKind::Http => Key::At(own),
@@ -269,7 +282,7 @@ impl Announcer {
     ) -> Result<(&Tracker, &Rc<Site>, Way), Cause> {
         let tracker = self.trackers.get(n).ok_or(Cause::Local)?;
         let site = self.sites.get(n).and_then(Option::as_ref).ok_or(Cause::Local)?;
-        let source = source(tracker.address, self.worker, asker.source);
+        let source = self.sources.towards(tracker.address.ip(), asker.source);
         Ok((tracker, site, Way { source, returning: contact.knows(tracker.address) }))
     }
 
@@ -323,18 +336,8 @@ impl Announcer {
     }
 
     /// Where the tracker sees the visitor; with an unspecified address where only the system knows.
-    fn own_address(&self, n: usize, tracker: &Tracker, asker: Asker<'_>, port: u16) -> Peer {
-        let udp = self.udp.get(n).and_then(Option::as_ref).and_then(|udp| udp.port(asker.source));
-        let known = match udp {
-            Some(socket) => Some(socket.local),
-            None => source(tracker.address, self.worker, asker.source),
-        };
-        let unspecified: IpAddr = if tracker.address.is_ipv4() {
-            Ipv4Addr::UNSPECIFIED.into()
-        } else {
-            Ipv6Addr::UNSPECIFIED.into()
-        };
-        SocketAddr::new(known.unwrap_or(unspecified), port)
+    fn own_address(&self, tracker: &Tracker, asker: Asker<'_>, port: u16) -> Peer {
+        SocketAddr::new(self.sources.local(tracker.address.ip(), asker.source), port)
     }
 }
 

@@ -25,8 +25,8 @@ use super::guard::cause;
 use super::metainfo::Layout;
 use super::meter::Meter;
 use super::shaper::Bucket;
+use super::source::{Owner, Sources};
 use super::torrent::{Meeting, Own, PeerKey, Store, Torrent};
-use super::udp::is_visitors;
 use super::wire::{self, Frames, Handshake, Message};
 use super::{Clock, Guard};
 
@@ -58,14 +58,13 @@ pub(super) struct Clients {
     store: Rc<Store>,
     listener: Listener,
     doors: Doors,
-    /// Whether the target is on loopback.
-    loopback: bool,
     /// Whether the target's peers speak TCP.
     tcp: bool,
     /// For keys and paddings of encrypted connections.
     random: RefCell<SplitMix64>,
     /// The port where the target answers in the place of visitors who only announce.
     stand_in_port: Option<u16>,
+    sources: Sources,
     tally: RefCell<Swarm>,
 }
 
@@ -83,8 +82,10 @@ pub(super) struct Persona {
     /// Whether it speaks uTP, and tries it first.
     pub(super) utp: bool,
     pub(super) encryption: Encryption,
-    /// Its address; `None` where the system chooses.
-    pub(super) address: Option<IpAddr>,
+    /// What its source address follows from.
+    pub(super) source: u64,
+    /// Addresses that it has to itself.
+    pub(super) addresses: Vec<IpAddr>,
     /// Bytes per second of its line, towards it and from it.
     pub(super) line: (f64, f64),
     pub(super) random: SplitMix64,
@@ -102,7 +103,12 @@ impl Clients {
     ///
     /// # Errors
     /// The system's, where it gives no socket.
-    pub(super) fn open(guard: &Arc<Guard>, clock: Clock, target: &Target) -> io::Result<Rc<Self>> {
+    pub(super) fn open(
+        guard: &Arc<Guard>,
+        clock: Clock,
+        target: &Target,
+        sources: Sources,
+    ) -> io::Result<Rc<Self>> {
         let loopback = target.trackers.iter().all(|tracker| tracker.address.ip().is_loopback());
         let listener = Listener::open(guard, loopback)?;
         let clients = Rc::new(Self {
@@ -110,11 +116,11 @@ impl Clients {
             clock,
             store: Rc::default(),
             doors: Doors::default(),
-            loopback,
             random: RefCell::new(SplitMix64::seed_from_u64(listener.port().into())),
             listener,
             tcp: target.transports.contains(&Transport::Tcp),
             stand_in_port: target.stand_in_port,
+            sources,
             tally: RefCell::default(),
         });
         listen::accept(&clients);
@@ -174,11 +180,8 @@ impl Clients {
         });
         if client.persona.reachable {
             self.listener.register(&client);
-            // Where it has an address, nobody comes to another; elsewhere it announces its port for both families.
-            for ipv6 in [false, true] {
-                if client.persona.address.is_none_or(|own| own.is_ipv6() == ipv6) {
-                    client.door(ipv6);
-                }
+            for &address in &client.persona.addresses {
+                client.door(address);
             }
         }
         Seat(client)
@@ -238,7 +241,7 @@ impl Client {
         {
             let (mut known, mut candidates) = (self.known.borrow_mut(), self.candidates.borrow_mut());
             for &peer in peers {
-                let own = Some(peer.ip()) == self.persona.address && peer.port() == self.clients.port();
+                let own = self.persona.addresses.contains(&peer.ip()) && peer.port() == self.clients.port();
                 let new = known.len() < MAX_KNOWN && known.insert(peer);
                 if !own && (new || again) && !candidates.contains(&peer) {
                     candidates.push_back(peer);
@@ -358,7 +361,9 @@ impl Client {
 
     fn meeting(&self, address: SocketAddr, incoming: bool, theirs: &Handshake) -> Meeting {
         let Handshake { peer_id, extended, fast, .. } = *theirs;
-        let visitor = is_visitors(address.ip()) && self.clients.stand_in_port != Some(address.port());
+        let owner = self.clients.sources.owner(address.ip());
+        let visitor = matches!(owner, Owner::Own | Owner::Visitors)
+            && (incoming || self.clients.stand_in_port != Some(address.port()));
         Meeting { address, incoming, peer_id, extended, fast, visitor }
     }
 

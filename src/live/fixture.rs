@@ -25,6 +25,7 @@ pub(super) fn target(address: SocketAddr) -> Target {
         stand_in_port: None,
         own_peers: Vec::new(),
         transports: vec![Transport::Tcp],
+        visitor_networks: Vec::new(),
         content: vec![ContentItem {
             name: "release".to_owned(),
             info_hash: [7; 20].into(),

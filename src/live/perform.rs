@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ use super::dns::{Stub, StubTimes, Wanted};
 use super::http::{Agent, Browser, Kept, Request};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
+use super::source::{Owner, Sources};
 use super::torrent::Generator;
 use super::tracker::Announce;
-use super::udp::source;
 use super::{Clock, Guard, LiveConfig};
 
 /// Peers that a client serves at a time, beside the one by chance (BEP 3).
@@ -43,12 +43,12 @@ pub(super) struct Shared {
     pub(super) scenario: Arc<Scenario>,
     guard: Arc<Guard>,
     pub(super) clock: Clock,
+    sources: Sources,
     agent: Agent,
     announcer: Announcer,
     dht: Dht,
     stub: Stub,
     clients: Rc<Clients>,
-    worker: u32,
     layouts: RefCell<HashMap<InfoHash, Rc<Layout>>>,
 }
 
@@ -65,7 +65,8 @@ pub(super) struct Connections {
 struct Identity {
     peer_id: [u8; 20],
     key: u32,
-    port: u16,
+    /// A port that nobody listens on.
+    own_port: u16,
     /// What is left of its stream, for choices among peers.
     random: SplitMix64,
 }
@@ -77,14 +78,16 @@ impl Shared {
     /// The system's, where it gives no socket.
     pub(super) fn open(config: LiveConfig) -> io::Result<Self> {
         let LiveConfig { target, scenario, guard, clock, worker, workers } = config;
-        let announcer = Announcer::open(&guard, clock, &target, (worker, workers), RETRANSMIT)?;
-        let dht = Dht::open(&guard, clock, &target, worker)?;
-        let agent = Agent::new(&target, Arc::clone(&guard))?;
+        let sources = Sources::new(&target.visitor_networks, (worker, workers)).map_err(io::Error::other)?;
+        check_routed(&guard, &target, &sources)?;
+        let announcer = Announcer::open(&guard, clock, &target, &sources, workers, RETRANSMIT)?;
+        let dht = Dht::open(&guard, clock, &target, &sources)?;
+        let agent = Agent::new(&target, Arc::clone(&guard), sources.clone())?;
         let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
-        let stub = Stub::new(Arc::clone(&guard), clock, resolvers, worker, StubTimes::USUAL);
-        let clients = Clients::open(&guard, clock, &target)?;
+        let stub = Stub::new(Arc::clone(&guard), clock, resolvers, sources.clone(), StubTimes::USUAL);
+        let clients = Clients::open(&guard, clock, &target, sources.clone())?;
         let layouts = RefCell::default();
-        Ok(Self { target, scenario, guard, clock, agent, announcer, dht, stub, clients, worker, layouts })
+        Ok(Self { target, scenario, guard, clock, sources, agent, announcer, dht, stub, clients, layouts })
     }
 
     /// What the visitors' part in the swarms was like since this was last asked.
@@ -110,7 +113,8 @@ impl Shared {
             Operation::Resolve(service) => {
                 let server = service.endpoint(&self.target);
                 let name = server.name().ok_or(Cause::Local)?;
-                let wanted = Wanted { seed: visitor.seed, name, address: server.address };
+                let wanted =
+                    Wanted { seed: visitor.seed, source: visitor.source, name, address: server.address };
                 let ttl = self.stub.resolve(wanted, meter).await?;
                 Ok(Reply::Resolved { ttl })
             }
@@ -140,7 +144,8 @@ impl Shared {
             }
             Operation::Torrent => self.torrent(visitor, item, client, meter).await,
             Operation::Announce { event, left, downloaded, numwant } => {
-                let Identity { peer_id, key, port, .. } = self.identity(visitor, client);
+                let Identity { peer_id, key, own_port, .. } = self.identity(visitor, client);
+                let (port, shared) = self.ports(visitor, own_port);
                 let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
                 let (info_hash, numwant) = (item.info_hash.on_the_wire(), numwant.unwrap_or(usual));
                 let player =
@@ -148,7 +153,7 @@ impl Shared {
                 let uploaded = player.as_ref().map_or(0, |player| player.uploaded());
                 let announce =
                     Announce { info_hash, peer_id, downloaded, left, uploaded, event, key, numwant, port };
-                let asker = Asker { seed: visitor.seed, source: visitor.source, client };
+                let asker = Asker { seed: visitor.seed, source: visitor.source, own_port, shared, client };
                 let peers = self.announcer.announce(asker, &announce, &connections.tracker, meter).await?;
                 self.admit(peers, connections, meter)
             }
@@ -162,7 +167,8 @@ impl Shared {
                 self.admit(peers, connections, meter)
             }
             Operation::AnnouncePeer => {
-                let port = self.identity(visitor, client).port;
+                let own_port = self.identity(visitor, client).own_port;
+                let (port, _) = self.ports(visitor, own_port);
                 self.dht.announce(search(visitor, client, item, connections), port, meter).await?;
                 Ok(Reply::Done)
             }
@@ -206,7 +212,6 @@ impl Shared {
         }
         let access = &self.scenario.access.members.get(usize::from(visitor.access)).ok_or(Cause::Local)?.0;
         let Identity { peer_id, random, .. } = self.identity(visitor, client);
-        let tracker = self.target.trackers.first().map(|tracker| tracker.address);
         let persona = Persona {
             info_hash: item.info_hash,
             peer_id,
@@ -216,7 +221,8 @@ impl Shared {
             utp: self.target.transports.contains(&Transport::Utp)
                 && draw(visitor, TRANSPORT_STREAM) < client.utp,
             encryption: client.encryption,
-            address: tracker.and_then(|tracker| source(tracker, self.worker, visitor.source)),
+            addresses: self.own_addresses(visitor),
+            source: visitor.source,
             line: (access.down, access.up),
             random,
         };
@@ -312,6 +318,28 @@ impl Shared {
         }
     }
 
+    /// The port that a visitor announces, and whether it is one that others of its worker announce too: right only from an address of its own.
+    fn ports(&self, visitor: &Visitor, own_port: u16) -> (u16, bool) {
+        match visitor.transfers {
+            true if visitor.reachable && !self.own_addresses(visitor).is_empty() => {
+                (self.clients.port(), true)
+            }
+            // It cannot be reached there or elsewhere, and its client does not know.
+            true => (own_port, false),
+            false => (self.target.stand_in_port.unwrap_or(own_port), false),
+        }
+    }
+
+    /// The addresses that no other worker's visitors have, by which peers know this one.
+    fn own_addresses(&self, visitor: &Visitor) -> Vec<IpAddr> {
+        let towards = |server: SocketAddr| self.sources.towards(server.ip(), visitor.source);
+        let own = self.target.addresses().filter_map(towards);
+        let mut own: Vec<_> = own.filter(|address| self.sources.owner(*address) == Owner::Own).collect();
+        own.sort_unstable();
+        own.dedup();
+        own
+    }
+
     fn client(&self, visitor: &Visitor) -> Option<&Client> {
         self.scenario.clients.members.get(usize::from(visitor.client)).map(|(client, _)| client)
     }
@@ -328,15 +356,22 @@ impl Shared {
         peer_id[..8].copy_from_slice(&client.peer_id_prefix);
         let key = random.next_u32();
         // Any port that needs no privilege.
-        let own = 1_024 + (random.next_u32() % (65_536 - 1_024)) as u16;
-        let port = match visitor.transfers {
-            true if visitor.reachable => self.clients.port(),
-            // It cannot be reached there or elsewhere, and its client does not know.
-            true => own,
-            false => self.target.stand_in_port.unwrap_or(own),
-        };
-        Identity { peer_id, key, port, random }
+        let own_port = 1_024 + (random.next_u32() % (65_536 - 1_024)) as u16;
+        Identity { peer_id, key, own_port, random }
     }
+}
+
+/// Finds out before the first visitor comes where an IPv4 network of the profile does not lead to this machine. (IPv6 networks that do
+/// are no different to a socket from those that do not.)
+fn check_routed(guard: &Arc<Guard>, target: &Target, sources: &Sources) -> io::Result<()> {
+    for local in target.addresses().filter_map(|server| sources.towards(server.ip(), 0)) {
+        guard.bind(local).map_err(|error| {
+            let way_out =
+                "route the networks in `visitors.addresses` here: ip route add local NETWORK dev lo";
+            io::Error::new(error.kind(), format!("a visitor's address {local}: {error}; {way_out}"))
+        })?;
+    }
+    Ok(())
 }
 
 fn search<'a>(
@@ -379,5 +414,5 @@ fn browser(visitor: &Visitor, client: &Client) -> Browser {
     } else {
         HttpVersion::One
     };
-    Browser { newest, returning: visitor.returning }
+    Browser { newest, returning: visitor.returning, source: visitor.source }
 }

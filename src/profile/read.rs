@@ -4,6 +4,7 @@ mod content;
 mod dht;
 mod dns;
 mod tracker;
+mod visitors;
 mod web;
 
 use std::net::SocketAddr;
@@ -164,6 +165,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         table.optional_table("dns", "The visitors' resolvers; without it no name is resolved.", dns::dns);
     let swarm =
         table.table_of_defaults("swarm", "Who else is in the swarms, and how peers are reached.", swarm);
+    let visitors = table.optional_table("visitors", "Where visitors connect from.", visitors::networks);
     let mut names = Names::default();
     let mut hashes = Names::default();
     let content = table.filled_tables("content", "A torrent, the most popular first.", |table| {
@@ -184,7 +186,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         dns::names(table, [&index.server, &metadata])?;
     }
     let (dht, dht_nodes) = dht?;
-    Ok(Target {
+    let target = Target {
         name: name?.0.0,
         index,
         metadata,
@@ -196,11 +198,14 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         stand_in_port,
         own_peers,
         transports,
+        visitor_networks: visitors?.unwrap_or_default(),
         content: content?,
         envelope: envelope?,
         processes: processes?,
         authorization: authorization?,
-    })
+    };
+    visitors::apart(table, &target)?;
+    Ok(target)
 }
 
 /// The port of those who answer in the visitors' stead, the target's own peers, and what peers speak.

@@ -34,6 +34,9 @@ pub struct Target {
     pub own_peers: Vec<SocketAddr>,
     /// What its peers speak, and so what visitors try. Never empty.
     pub transports: Vec<Transport>,
+    /// Networks that are routed to this machine and that visitors have their addresses in. Towards servers of a kind that none is for,
+    /// visitors on IPv4 loopback have addresses there, all others the system's choice.
+    pub visitor_networks: Vec<IpNet>,
     /// What can be fetched. Item r stands for rank r of the scenario's catalogue; a shorter list is used modulo its length. Never empty.
     pub content: Vec<ContentItem>,
     /// What each layer promises.
@@ -42,6 +45,17 @@ pub struct Target {
     pub processes: Vec<Process>,
     /// Leave to load addresses outside loopback.
     pub authorization: Option<Authorization>,
+}
+
+impl Target {
+    /// Every address that a visitor may be told to contact, as far as the profile names them.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let servers = [&self.index.server, &self.metadata].into_iter();
+        let http = servers.chain(self.web.iter().map(|web| &web.server)).map(|server| server.address);
+        http.chain(self.trackers.iter().map(|tracker| tracker.address))
+            .chain(self.dht.iter().copied())
+            .chain(self.dns.iter().flat_map(|dns| dns.resolvers.iter().copied()))
+    }
 }
 
 /// What the nodes of a DHT promise, beyond BEP 5.

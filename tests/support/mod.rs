@@ -126,6 +126,7 @@ pub(crate) fn target(address: SocketAddr, info_hash: impl Into<InfoHash>) -> Tar
         stand_in_port: None,
         own_peers: Vec::new(),
         transports: vec![Transport::Tcp],
+        visitor_networks: Vec::new(),
         content: vec![ContentItem {
             name: "a release".to_owned(),
             info_hash: info_hash.into(),
@@ -163,7 +164,7 @@ pub(crate) fn world(target: Target, patience: Duration) -> LiveWorld {
 pub(crate) fn world_of(target: Target, scenario: Scenario) -> LiveWorld {
     let guard = Arc::new(Guard::new(&target).unwrap());
     let (target, scenario) = (Arc::new(target), Arc::new(scenario));
-    LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 1, workers: 1 })
+    LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 0, workers: 2 })
         .unwrap()
 }
 

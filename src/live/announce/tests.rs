@@ -10,6 +10,10 @@ use crate::journey::Outcome;
 use crate::profile::{DhtHabits, Encryption, TrackerHabits};
 use crate::unit::Tick;
 
+fn sources() -> Sources {
+    Sources::new(&[], (0, 1)).unwrap()
+}
+
 fn client() -> Client {
     Client {
         name: "test".to_owned(),
@@ -66,9 +70,9 @@ async fn play(script: &'static [&'static [Answer]]) -> (Result<Vec<Peer>, Cause>
         });
         let clock = Clock::start();
         let patience = Duration::from_millis(20);
-        let announcer = Announcer::open(&guard, clock, &target(address), (1, 1), patience).unwrap();
+        let announcer = Announcer::open(&guard, clock, &target(address), &sources(), 1, patience).unwrap();
         let (meter, client) = (Meter::new(clock), client());
-        let asker = Asker { seed: 1, source: 1, client: &client };
+        let asker = Asker { seed: 1, source: 1, own_port: 1, shared: false, client: &client };
         let peers = announcer.announce(asker, &ANNOUNCE, &Contact::default(), &meter).await;
         (peers, meter.outcome(None), tracker.await.unwrap())
     };
@@ -131,9 +135,9 @@ async fn a_visitor_connects_for_itself_and_again_after_a_minute() {
             lengths
         });
         let mut announcer =
-            Announcer::open(&guard, Clock::start(), &target(address), (1, 1), RETRANSMIT).unwrap();
+            Announcer::open(&guard, Clock::start(), &target(address), &sources(), 1, RETRANSMIT).unwrap();
         let client = client();
-        let asker = Asker { seed: 1, source: 1, client: &client };
+        let asker = Asker { seed: 1, source: 1, own_port: 1, shared: false, client: &client };
         let (first, second) = (Contact::default(), Contact::default());
         for visitor in [&first, &first, &second] {
             announcer.announce(asker, &ANNOUNCE, visitor, &Meter::new(announcer.clock)).await.unwrap();
@@ -159,11 +163,14 @@ async fn trackers_are_chosen_by_weight_among_those_that_a_client_speaks() {
     target.trackers =
         vec![tracker(TrackerKind::Http, 1.0), tracker(TrackerKind::Ws, 50.0), tracker(TrackerKind::Udp, 3.0)];
     let run = async {
-        let announcer = Announcer::open(&guard, Clock::start(), &target, (1, 1), RETRANSMIT).unwrap();
+        let announcer = Announcer::open(&guard, Clock::start(), &target, &sources(), 1, RETRANSMIT).unwrap();
         let client = client();
         let new = Contact::default();
-        let orders = (0..10_000)
-            .map(|seed| announcer.order(Asker { seed, source: seed, client: &client }, &new).to_vec());
+        let orders = (0..10_000).map(|seed| {
+            announcer
+                .order(Asker { seed, source: seed, own_port: 1, shared: false, client: &client }, &new)
+                .to_vec()
+        });
         let udp_first = orders
             .inspect(|order| assert!(order == &[0, 2] || order == &[2, 0]))
             .filter(|order| order[0] == 2);
@@ -182,9 +189,13 @@ async fn tiers_have_their_order_and_who_answered_comes_first_in_its_own() {
     let tiers = [2, 1, 2, 1, 3];
     target.trackers = tiers.map(|tier| Tracker { tier, ..Tracker::udp(address) }).into();
     let run = async {
-        let announcer = Announcer::open(&guard, Clock::start(), &target, (1, 1), RETRANSMIT).unwrap();
+        let announcer = Announcer::open(&guard, Clock::start(), &target, &sources(), 1, RETRANSMIT).unwrap();
         let (client, contact) = (client(), Contact::default());
-        let order = |seed| announcer.order(Asker { seed, source: seed, client: &client }, &contact).to_vec();
+        let order = |seed| {
+            announcer
+                .order(Asker { seed, source: seed, own_port: 1, shared: false, client: &client }, &contact)
+                .to_vec()
+        };
         for seed in 0..100 {
             assert!(order(seed).iter().map(|&n| tiers[n]).is_sorted());
         }

@@ -23,7 +23,7 @@ pub(super) struct Listener {
     sockets: Vec<Rc<TcpListener>>,
     port: u16,
     /// Visitors by torrent and address.
-    visitors: RefCell<HashMap<([u8; 20], Option<IpAddr>), Vec<Weak<Client>>>>,
+    visitors: RefCell<HashMap<([u8; 20], IpAddr), Vec<Weak<Client>>>>,
     tasks: RefCell<Vec<AbortHandle>>,
 }
 
@@ -49,32 +49,38 @@ impl Listener {
     }
 
     pub(super) fn register(&self, client: &Rc<Client>) {
-        let key = (client.persona.info_hash.on_the_wire(), client.persona.address);
-        self.visitors.borrow_mut().entry(key).or_default().push(Rc::downgrade(client));
+        let hash = client.persona.info_hash.on_the_wire();
+        for address in &client.persona.addresses {
+            let mut visitors = self.visitors.borrow_mut();
+            visitors.entry((hash, *address)).or_default().push(Rc::downgrade(client));
+        }
     }
 
     pub(super) fn forget(&self, client: &Rc<Client>) {
-        let key = (client.persona.info_hash.on_the_wire(), client.persona.address);
+        let hash = client.persona.info_hash.on_the_wire();
         let mut visitors = self.visitors.borrow_mut();
-        if let Some(there) = visitors.get_mut(&key) {
-            there.retain(|other| !Weak::ptr_eq(other, &Rc::downgrade(client)));
-            if there.is_empty() {
-                visitors.remove(&key);
+        for address in &client.persona.addresses {
+            let key = (hash, *address);
+            if let Some(there) = visitors.get_mut(&key) {
+                there.retain(|other| !Weak::ptr_eq(other, &Rc::downgrade(client)));
+                if there.is_empty() {
+                    visitors.remove(&key);
+                }
             }
         }
     }
 
-    /// Whom a handshake at this address is for. Where visitors share the machine's address, anybody in the swarm.
+    /// Whom a handshake at this address is for; visitors of one address cluster share it.
     fn visitor(&self, info_hash: [u8; 20], local: IpAddr) -> Option<Rc<Client>> {
         let visitors = self.visitors.borrow();
-        let there = visitors.get(&(info_hash, Some(local))).or_else(|| visitors.get(&(info_hash, None)))?;
+        let there = visitors.get(&(info_hash, local))?;
         there.iter().filter_map(Weak::upgrade).min_by_key(|client| client.torrent.borrow().connections())
     }
 
     /// Who is at this address and understands encryption.
     fn encrypting(&self, local: IpAddr) -> Vec<Rc<Client>> {
         let visitors = self.visitors.borrow();
-        let there = visitors.iter().filter(|((_, address), _)| address.is_none_or(|own| own == local));
+        let there = visitors.iter().filter(|((_, address), _)| *address == local);
         let clients = there.flat_map(|(_, clients)| clients.iter().filter_map(Weak::upgrade));
         clients.filter(|client| client.persona.encryption != Encryption::Disabled).collect()
     }

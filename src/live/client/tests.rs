@@ -149,13 +149,22 @@ async fn leech_from<S: Future<Output = ()> + 'static>(
     let result = RefCell::new(None);
     let run = async {
         tokio::task::spawn_local(seeder(listener));
-        let clients = Clients::open(&guard, clock, &target(address)).unwrap();
+        let clients = Clients::open(&guard, clock, &target(address), sources()).unwrap();
         let seat = clients.start(persona(info_hash, 1, rate), layout);
         *result.borrow_mut() = Some(fetch(seat.client(), &[address], &meter).await);
     };
     let _ = tokio::time::timeout(patience, LocalSet::new().run_until(run)).await;
     let outcome = meter.outcome(result.take().map(|it| it.map(|()| crate::journey::Reply::Done)));
     (outcome.result.map(|_| ()), outcome.bytes_in)
+}
+
+fn sources() -> Sources {
+    Sources::new(&[], (0, 1)).unwrap()
+}
+
+/// The address of the visitor with this seed.
+fn address(seed: u8) -> IpAddr {
+    sources().towards(std::net::Ipv4Addr::LOCALHOST.into(), seed.into()).unwrap()
 }
 
 fn persona(info_hash: [u8; 20], seed: u8, rate: f64) -> Persona {
@@ -167,7 +176,8 @@ fn persona(info_hash: [u8; 20], seed: u8, rate: f64) -> Persona {
         reachable: true,
         utp: false,
         encryption: Encryption::Disabled,
-        address: Some(std::net::Ipv4Addr::new(127, 16, 200, seed).into()),
+        source: seed.into(),
+        addresses: vec![address(seed)],
         line: (rate, rate),
         random: SplitMix64::seed_from_u64(seed.into()),
     }
@@ -222,14 +232,14 @@ async fn visitors_give_each_other_what_they_have() {
         let guard = Arc::new(Guard::new(&target(seed)).unwrap());
         let clock = Clock::start();
         tokio::task::spawn_local(serve(listener, Manner::Good));
-        let clients = Clients::open(&guard, clock, &target(seed)).unwrap();
+        let clients = Clients::open(&guard, clock, &target(seed), sources()).unwrap();
         let meter = Meter::new(clock);
         let first = clients.start(persona(info_hash, 1, 1e9), None);
         assert_eq!(fetch(first.client(), &[seed], &meter).await, Ok(()));
         let tally = clients.tally();
         assert_eq!((tally.from_others, tally.from_visitors), (90_000, 0));
         // The seed served one connection and is not there any more. The second knows only the hash.
-        let peer = SocketAddr::from(([127, 16, 200, 1], clients.port()));
+        let peer = SocketAddr::new(address(1), clients.port());
         let second = clients.start(persona(info_hash, 2, 1e9), None);
         assert_eq!(fetch(second.client(), &[peer], &meter).await, Ok(()));
         let tally = clients.tally();
@@ -242,13 +252,13 @@ async fn visitors_give_each_other_what_they_have() {
         let layout = Rc::new(Layout::from_info(&info, &info_hash.into()).unwrap());
         let hidden = Persona { reachable: false, ..persona(info_hash, 4, 1e9) };
         let hidden = clients.start(hidden, Some(layout));
-        let dialled_out = SocketAddr::from(([127, 16, 200, 2], clients.port()));
+        let dialled_out = SocketAddr::new(address(2), clients.port());
         assert_eq!(
             fetch(hidden.client(), &[dialled_out], &meter).await,
             Ok(()),
             "who is behind NAT dials out"
         );
-        let behind_nat = SocketAddr::from(([127, 16, 200, 4], clients.port()));
+        let behind_nat = SocketAddr::new(address(4), clients.port());
         assert_eq!(fetch(third.client(), &[behind_nat], &meter).await, Err(Cause::Closed));
         assert_eq!(clients.tally().turned_away, 2);
     };
@@ -256,7 +266,7 @@ async fn visitors_give_each_other_what_they_have() {
 }
 
 /// The seed speaks TCP alone, and the visitors who try uTP first get no answer there for a while. Among themselves they do: from worker to
-/// worker, inside one, and where they have no addresses of their own, over IPv4 and over IPv6.
+/// worker, inside one, and over IPv6.
 #[tokio::test]
 async fn visitors_speak_utp_with_each_other() {
     let run = async {
@@ -268,21 +278,21 @@ async fn visitors_speak_utp_with_each_other() {
         target.transports = vec![Transport::Tcp, Transport::Utp];
         let guard = Arc::new(Guard::new(&target).unwrap());
         let clock = Clock::start();
-        let workers: Vec<_> = (0..4).map(|_| Clients::open(&guard, clock, &target).unwrap()).collect();
-        let four = |n: u8, worker: usize| SocketAddr::from(([127, 16, 200, n], workers[worker].port()));
-        let six = SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, workers[2].port()));
-        // The worker, whether the visitor has an address, where it fetches from, and ends of connections over uTP in its worker.
+        let workers: Vec<_> =
+            (0..4).map(|_| Clients::open(&guard, clock, &target, sources()).unwrap()).collect();
+        let four = |n: u8, worker: usize| SocketAddr::new(address(n), workers[worker].port());
+        let six = IpAddr::from(std::net::Ipv6Addr::LOCALHOST);
+        // The worker, the visitor's address, where it fetches from, and the ends of connections over uTP in its worker.
         let visitors = [
-            (0, true, seed, 0),
-            (1, true, four(1, 0), 1),
-            (1, true, four(2, 1), 2),
-            (2, false, four(3, 1), 1),
-            (3, false, six, 1),
+            (0, address(1), seed, 0),
+            (1, address(2), four(1, 0), 1),
+            (1, address(3), four(2, 1), 2),
+            (2, six, four(3, 1), 1),
+            (3, six, SocketAddr::new(six, workers[2].port()), 1),
         ];
         let mut seats = Vec::new();
-        for (n, (worker, has_address, from, utp)) in (1..).zip(visitors) {
-            let mut persona = Persona { utp: true, ..persona(info_hash, n, 1e9) };
-            persona.address = persona.address.filter(|_| has_address);
+        for (n, (worker, own, from, utp)) in (1..).zip(visitors) {
+            let persona = Persona { utp: true, addresses: vec![own], ..persona(info_hash, n, 1e9) };
             let seat = workers[worker].start(persona, None);
             assert_eq!(fetch(seat.client(), &[from], &Meter::new(clock)).await, Ok(()), "{n}");
             let tally = workers[worker].tally();
@@ -313,8 +323,8 @@ async fn visitors_encrypt_as_their_clients_do() {
         target.transports = vec![Transport::Utp, Transport::Tcp];
         let guard = Arc::new(Guard::new(&target).unwrap());
         let clock = Clock::start();
-        let clients = Clients::open(&guard, clock, &target).unwrap();
-        let at = |n: u8| SocketAddr::from(([127, 16, 200, n], clients.port()));
+        let clients = Clients::open(&guard, clock, &target, sources()).unwrap();
+        let at = |n: u8| SocketAddr::new(address(n), clients.port());
         // Whether it encrypts, whether it speaks uTP, where it fetches from, whether it can, and the encrypted ends of connections.
         let visitors = [
             (Disabled, false, seed, Ok(()), 0),
@@ -352,7 +362,7 @@ async fn a_bad_peer_does_not_stop_a_visitor_who_knows_another() {
             }
             let guard = Arc::new(Guard::new(&target(peers[0])).unwrap());
             let clock = Clock::start();
-            let clients = Clients::open(&guard, clock, &target(peers[0])).unwrap();
+            let clients = Clients::open(&guard, clock, &target(peers[0]), sources()).unwrap();
             let seat = clients.start(persona(info_hash, 1, 1e9), None);
             assert_eq!(fetch(seat.client(), &peers, &Meter::new(clock)).await, Ok(()));
             let tally = clients.tally();

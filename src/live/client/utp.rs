@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ impl Drop for Door {
 
 impl Door {
     fn open(clients: &Rc<Clients>, local: IpAddr) -> io::Result<Self> {
-        let socket = clients.guard.utp(SocketAddr::new(local, clients.port()), clients.loopback)?;
+        let socket = clients.guard.utp(SocketAddr::new(local, clients.port()))?;
         let socket = Rc::new(socket);
         let (door, weak) = (Rc::clone(&socket), Rc::downgrade(clients));
         let acceptor = tokio::task::spawn_local(async move {
@@ -117,17 +117,11 @@ impl Clients {
 }
 
 impl Client {
-    /// Opens this visitor's door to peers that reach it over IPv4, or over IPv6, where its client speaks uTP.
-    pub(super) fn door(&self, ipv6: bool) -> Option<Rc<Door>> {
+    /// Opens the door at one of this visitor's addresses, where its client speaks uTP.
+    pub(super) fn door(&self, local: IpAddr) -> Option<Rc<Door>> {
         if !self.persona.utp {
             return None;
         }
-        let any: IpAddr = match ipv6 {
-            true if self.clients.loopback => Ipv6Addr::LOCALHOST.into(),
-            true => Ipv6Addr::UNSPECIFIED.into(),
-            false => Ipv4Addr::UNSPECIFIED.into(),
-        };
-        let local = self.persona.address.filter(|own| own.is_ipv6() == ipv6).unwrap_or(any);
         let mut doors = self.doors.borrow_mut();
         if let Some(door) = doors.iter().find(|door| door.local == local) {
             return Some(Rc::clone(door));
@@ -139,13 +133,14 @@ impl Client {
 
     /// Connects over uTP where the visitor's client speaks it, and over TCP where it does not or gets no answer.
     pub(super) async fn connect(&self, address: SocketAddr) -> Result<Stream, Cause> {
-        if let Some(door) = self.door(address.is_ipv6()) {
+        let (sources, visitor) = (&self.clients.sources, self.persona.source);
+        if let Some(door) = self.door(sources.local(address.ip(), visitor)) {
             let met = door.connect(address).await;
             if met.is_ok() || !self.clients.tcp {
                 return met;
             }
         }
-        let source = self.persona.address.filter(|own| own.is_ipv4() == address.is_ipv4());
-        self.clients.guard.connect_from(address, source).await.map(Stream::from)
+        let source = sources.towards(address.ip(), visitor);
+        self.clients.guard.connect(address, source).await.map(Stream::from)
     }
 }

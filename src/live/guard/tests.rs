@@ -93,10 +93,12 @@ fn the_ceiling_holds_in_every_second_and_loopback_has_none() {
 #[tokio::test]
 async fn sockets_refuse_what_the_guard_refuses() {
     let guard = Arc::new(guard());
-    assert_eq!(guard.connect(at("192.0.2.1:80")).await.unwrap_err(), Cause::Foreign);
+    assert_eq!(guard.connect(at("192.0.2.1:80"), None).await.unwrap_err(), Cause::Foreign);
     let socket = guard.bind(LOOPBACK.ip()).unwrap();
     assert_eq!(socket.send(b"x", at("192.0.2.1:80")).await, Err(Cause::Foreign));
-    let socket = guard.utp(SocketAddr::new(LOOPBACK.ip(), 0), true).unwrap();
+    let socket = guard.bind_any(LOOPBACK.ip()).unwrap();
+    assert_eq!(socket.send(b"x", None, at("192.0.2.1:80")).await, Err(Cause::Foreign));
+    let socket = guard.utp(SocketAddr::new(LOOPBACK.ip(), 0)).unwrap();
     assert_eq!(socket.connect(at("192.0.2.1:80")).await.err(), Some(Cause::Foreign));
 }
 
@@ -105,7 +107,7 @@ async fn over_utp_a_stranger_hears_nothing() {
     let only = vec![network(LOOPBACK.ip(), 32)];
     let guard = Arc::new(Guard::with_free(&target(LOOPBACK), only, jiff::Timestamp::now()).unwrap());
     let local = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let socket = guard.utp(local, true).unwrap();
+    let socket = guard.utp(local).unwrap();
     let stranger = UdpSocket::bind("127.0.0.2:0").await.unwrap();
     let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     // ST_SYN of version 1 (BEP 29), with connection id 7 and sequence number 1.
@@ -124,7 +126,7 @@ async fn over_utp_a_stranger_hears_nothing() {
 async fn a_closed_connection_ends_cleanly_and_leaves_no_port_behind() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let guard = guard();
-    let mut ours = guard.connect(listener.local_addr().unwrap()).await.unwrap();
+    let mut ours = guard.connect(listener.local_addr().unwrap(), None).await.unwrap();
     let port = ours.0.local_addr().unwrap().port();
     let (mut theirs, _) = listener.accept().await.unwrap();
     ours.write_all(b"hello").await.unwrap();
@@ -139,7 +141,7 @@ async fn a_closed_connection_ends_cleanly_and_leaves_no_port_behind() {
 #[tokio::test]
 async fn nothing_listens() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    assert_eq!(guard().connect(port).await.unwrap_err(), Cause::Refused);
+    assert_eq!(guard().connect(port, None).await.unwrap_err(), Cause::Refused);
 }
 
 proptest! {

@@ -11,13 +11,12 @@ use std::time::Duration;
 use dontfrag::UdpSocketExt;
 use librqbit_dualstack_sockets::PollSendToVectored;
 use librqbit_utp::{SocketOpts, Transport, UtpSocketUdp, UtpStream};
-use socket2::{Domain, Socket, Type};
 use tokio::net::UdpSocket;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::journey::Cause;
 
-use super::{Guard, RECEIVE_BUFFER, cause};
+use super::{Guard, cause};
 
 /// Bytes that a connection may have received and nobody read, and sent and not acknowledged. It begins with a small part of the latter:
 /// thousands of connections rest at a time.
@@ -72,8 +71,15 @@ impl UtpSocket {
     }
 }
 
-pub(super) fn socket(guard: &Arc<Guard>, local: SocketAddr, loopback: bool) -> io::Result<UtpSocket> {
-    let transport = Guarded { socket: bind(local, loopback)?, guard: Arc::clone(guard) };
+pub(super) fn open(guard: &Arc<Guard>, socket: std::net::UdpSocket) -> io::Result<UtpSocket> {
+    let socket = UdpSocket::from_std(socket)?;
+    // The library finds out what goes through in one piece, and would find that everything does.
+    if socket.local_addr()?.is_ipv4() {
+        socket.set_dontfrag_v4(true)?
+    } else {
+        socket.set_dontfrag_v6(true)?
+    }
+    let transport = Guarded { socket, guard: Arc::clone(guard) };
     let end = CancellationToken::new();
     let options = SocketOpts {
         vsock_rx_bufsize_bytes: Some(WINDOW),
@@ -88,27 +94,6 @@ pub(super) fn socket(guard: &Arc<Guard>, local: SocketAddr, loopback: bool) -> i
     let socket = librqbit_utp::UtpSocket::new_with_opts(transport, Environment::default(), options);
     let socket = socket.map_err(io::Error::other)?;
     Ok(UtpSocket { socket, guard: Arc::clone(guard), _end: end.drop_guard() })
-}
-
-fn bind(local: SocketAddr, loopback: bool) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(local), Type::DGRAM, None)?;
-    if loopback {
-        socket.bind_device(Some(b"lo"))?;
-    }
-    if local.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&local.into())?;
-    socket.set_nonblocking(true)?;
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
-    let socket = UdpSocket::from_std(socket.into())?;
-    // The library finds out what goes through in one piece, and would find that everything does.
-    if local.is_ipv4() {
-        socket.set_dontfrag_v4(true)?
-    } else {
-        socket.set_dontfrag_v6(true)?
-    }
-    Ok(socket)
 }
 
 /// A UDP socket that sends to allowed addresses only, whatever the library makes of what a peer says, and hears nobody else.

@@ -226,7 +226,7 @@ pub(super) async fn open(
     meter: &Meter,
 ) -> Result<(Box<dyn Stream>, HttpVersion), Cause> {
     meter.start();
-    let stream = guard.connect_from(site.endpoint.address, source).await?;
+    let stream = guard.connect(site.endpoint.address, source).await?;
     let Some(sessions) = &site.sessions else {
         let newest = protocols.last().copied().unwrap_or(HttpVersion::One);
         return Ok((Box::new(stream), newest));

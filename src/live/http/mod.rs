@@ -10,6 +10,7 @@ mod tests;
 mod tls;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -28,6 +29,7 @@ use crate::profile::{HttpEndpoint, HttpVersion, Target};
 
 use super::Guard;
 use super::meter::Meter;
+use super::source::Sources;
 pub(super) use connection::Stream;
 use connection::{Answer, Connection};
 use field::CacheAnswer;
@@ -38,6 +40,8 @@ use tls::Sessions;
 const MAX_DRAINED: usize = 64 << 20;
 /// Redirects that are followed one after the other. Browsers follow 20, and nobody means more than one or two.
 const MAX_REDIRECTS: usize = 5;
+/// Addresses that a worker's visitors have over HTTP/3: a QUIC endpoint sends from one, and costs a descriptor and buffers of its own.
+const QUIC_ADDRESSES: u64 = 16;
 
 /// A GET, or a POST where there is something to post.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +59,8 @@ pub(super) struct Browser {
     pub(super) newest: HttpVersion,
     /// Whether it was there before: it resumes TLS sessions, and asks only for what has changed.
     pub(super) returning: bool,
+    /// What its source address follows from.
+    pub(super) source: u64,
 }
 
 /// A visitor's connection, kept from one exchange to the next.
@@ -107,8 +113,9 @@ pub(super) struct Agent {
     index: Rc<Site>,
     metadata: Rc<Site>,
     web: Vec<(String, Rc<Site>)>,
-    /// For IPv4 and IPv6, once somebody speaks HTTP/3.
-    quic: RefCell<[Option<quinn::Endpoint>; 2]>,
+    sources: Sources,
+    /// By local address, once somebody there speaks HTTP/3.
+    quic: RefCell<HashMap<IpAddr, quinn::Endpoint>>,
     memory: Memory,
 }
 
@@ -129,10 +136,11 @@ const PAGE: Wish =
 impl Agent {
     /// # Errors
     /// A host or a root certificate of the target cannot be used.
-    pub(super) fn new(target: &Target, guard: Arc<Guard>) -> io::Result<Self> {
+    pub(super) fn new(target: &Target, guard: Arc<Guard>, sources: Sources) -> io::Result<Self> {
         let web = target.web.iter().map(|web| Ok((web.name.clone(), Site::new(&web.server)?)));
         Ok(Self {
             guard,
+            sources,
             index: Site::new(&target.index.server)?,
             metadata: Site::new(&target.metadata)?,
             web: web.collect::<io::Result<_>>()?,
@@ -325,21 +333,26 @@ impl Agent {
         let versions = if common.is_empty() { &offered[..1.min(offered.len())] } else { &common[..] };
         match (versions.last(), &site.sessions) {
             (Some(HttpVersion::Three), Some(sessions)) => {
-                let endpoint = self.quic(site.endpoint.address)?;
+                let endpoint = self.quic(site.endpoint.address.ip(), browser.source)?;
                 Connection::over_quic(&self.guard, &endpoint, site, sessions, browser.returning, meter).await
             }
-            _ => Connection::over_tcp(&self.guard, site, versions, browser.returning, None, meter).await,
+            _ => {
+                let source = self.sources.towards(site.endpoint.address.ip(), browser.source);
+                Connection::over_tcp(&self.guard, site, versions, browser.returning, source, meter).await
+            }
         }
     }
 
-    /// The worker's endpoint for addresses like this one.
-    fn quic(&self, remote: SocketAddr) -> Result<quinn::Endpoint, Cause> {
-        let slot = &mut self.quic.borrow_mut()[usize::from(remote.is_ipv6())];
-        if let Some(endpoint) = slot {
+    /// The endpoint of the visitors with this source.
+    fn quic(&self, remote: IpAddr, source: u64) -> Result<quinn::Endpoint, Cause> {
+        let local = self.sources.local(remote, source % QUIC_ADDRESSES);
+        let mut endpoints = self.quic.borrow_mut();
+        if let Some(endpoint) = endpoints.get(&local) {
             return Ok(endpoint.clone());
         }
-        let endpoint = self.guard.quic(remote).map_err(|_| Cause::Local)?;
-        Ok(slot.insert(endpoint).clone())
+        let endpoint = self.guard.quic(local).map_err(|_| Cause::Local)?;
+        endpoints.insert(local, endpoint.clone());
+        Ok(endpoint)
     }
 
     /// Where a redirect leads: a site of the target, or a literal address that the guard allows.

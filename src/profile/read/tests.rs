@@ -128,6 +128,25 @@ fn resolvers_need_a_name_to_resolve() {
 }
 
 #[test]
+fn visitors_have_networks_of_their_own() {
+    let with = |networks: &str| {
+        let visitors = format!("visitors.addresses = [{networks}]\ndht.bootstrap");
+        Target::parse(&SMALLEST.replacen("dht.bootstrap", &visitors, 1), "a test")
+    };
+    let target = with("\"10.77.129.7/17\", \"2001:db8:1::/64\"").unwrap();
+    let expected = ["10.77.128.0/17", "2001:db8:1::/64"].map(|network| network.parse().unwrap());
+    assert_eq!(target.visitor_networks, expected);
+    for (networks, message) in [
+        ("", "`addresses` is empty"),
+        ("\"0.0.0.0/0\"", "no wider than"),
+        ("\"127.0.0.0/9\"", "127.0.0.1:40001 of the target lies in the visitors' own networks"),
+    ] {
+        let problems = with(networks).unwrap_err().render(false);
+        assert!(problems.contains(message), "{networks}: {problems}");
+    }
+}
+
+#[test]
 fn the_shares_of_a_mix_become_a_whole() {
     let mix = |shares: [&str; 3]| {
         let member = |(i, share): (usize, &&str)| {
