@@ -163,8 +163,15 @@ fn layers_of_more_than_one_request_come_from_libtorrent() {
 }
 
 /// Fetches everything from this peer as visitor 7.
-async fn fetch(world: &mut LiveWorld, peer: SocketAddr) {
-    let hands = perform(world, 7, Operation::Handshake { peers: vec![peer] }).await;
+///
+/// libtorrent 2.0.8 fails one encrypted handshake in 256, with itself too: where the secret begins with a zero, it hashes `req3` with what
+/// is left of it and a byte that it has not set, and finds no torrent. Of 11,259 handshakes of a third implementation it closed 43, all of
+/// them for that. So the first may fail; in the other direction libtorrent comes again.
+async fn fetch(world: &mut LiveWorld, peer: SocketAddr, encrypted: bool) {
+    let mut hands = perform(world, 7, Operation::Handshake { peers: vec![peer] }).await;
+    if encrypted && hands.result == Err(Cause::Closed) {
+        hands = perform(world, 7, Operation::Handshake { peers: vec![peer] }).await;
+    }
     let (pieces, size) = SINGLE;
     assert_eq!(hands.result, Ok(Reply::Handshake { pieces, size }));
     for index in 0..pieces {
@@ -204,9 +211,9 @@ fn relay(options: &[&str]) {
         }
         let kinds = (u64::from(utp), u64::from(encrypted));
         let mut world = world_of(target, scenario);
-        fetch(&mut world, peer).await;
+        fetch(&mut world, peer, encrypted).await;
         let swarm = world.swarm();
-        assert_eq!((swarm.dials, swarm.met, swarm.from_others), (1, 1, size));
+        assert_eq!((swarm.dials - swarm.failed_dials, swarm.met, swarm.from_others), (1, 1, size));
         assert_eq!((swarm.utp, swarm.encrypted), kinds);
         drop(daemon);
 

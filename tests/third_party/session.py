@@ -13,6 +13,7 @@ def session_of(options):
         "enable_upnp": False,
         "enable_natpmp": False,
         "allow_multiple_connections_per_ip": True,
+        "min_reconnect_time": 1,
         "enable_outgoing_tcp": "tcp" in transports,
         "enable_incoming_tcp": "tcp" in transports,
         "enable_outgoing_utp": "utp" in transports,
