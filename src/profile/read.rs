@@ -209,7 +209,9 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
 }
 
 /// The port of those who answer in the visitors' stead, the target's own peers, and what peers speak.
-fn swarm(table: &mut Table<'_>) -> Result<(Option<u16>, Vec<SocketAddr>, Vec<Transport>), Reported> {
+type Swarm = (Option<u16>, Vec<SocketAddr>, Vec<Transport>);
+
+fn swarm(table: &mut Table<'_>) -> Result<Swarm, Reported> {
     let port = table.optional::<Port>(
         "stand_in_port",
         "Port that visitors announce as their own, where others answer in their stead.",

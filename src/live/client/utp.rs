@@ -37,11 +37,10 @@ impl Doors {
     /// A visitor has left at `now`, and used these.
     pub(super) fn leave(&self, doors: Vec<Rc<Door>>, now: Tick) {
         let mut left = self.left.borrow_mut();
-        while let Some((_, over)) = left.pop_front_if(|(since, _)| now.since(*since) > LINGER) {
-            for door in over {
-                if Rc::strong_count(&door) == 1 {
-                    self.open.borrow_mut().remove(&door.local);
-                }
+        let over = left.iter().take_while(|(since, _)| now.since(*since) > LINGER).count();
+        for door in left.drain(..over).flat_map(|(_, doors)| doors) {
+            if Rc::strong_count(&door) == 1 {
+                self.open.borrow_mut().remove(&door.local);
             }
         }
         left.push_back((now, doors));
