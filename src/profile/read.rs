@@ -214,7 +214,7 @@ type Swarm = (Option<u16>, Vec<SocketAddr>, Vec<Transport>);
 fn swarm(table: &mut Table<'_>) -> Result<Swarm, Reported> {
     let port = table.optional::<Port>(
         "stand_in_port",
-        "Port that visitors announce as their own, where others answer in their stead.",
+        "Port that visitors announce who only announce, where others answer in their stead; those who fetch listen themselves.",
     );
     let peers = table.list::<Address>(
         "peers",
