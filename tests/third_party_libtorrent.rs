@@ -9,13 +9,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use squall::drive::World;
-use squall::journey::{Cause, Operation, Reply};
+use squall::journey::{Cause, Operation, Reply, Visitor};
 use squall::live::LiveWorld;
 use squall::plan::AnnounceEvent;
 use squall::profile::{Encryption, InfoHash, Tracker, Transport};
 use support::conformity::shown;
 use support::daemon::{Daemon, hash, libtorrent_installed, python};
-use support::{PATIENCE, local, perform, scenario, target, world, world_of};
+use support::{PATIENCE, local, perform, perform_as, scenario, target, visitor, world, world_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -162,20 +162,25 @@ fn layers_of_more_than_one_request_come_from_libtorrent() {
     });
 }
 
-/// Fetches everything from this peer as visitor 7.
+/// A visitor who fetches, and so listens.
+fn taker() -> Visitor {
+    Visitor { transfers: true, ..visitor(7) }
+}
+
+/// Fetches everything from this peer as [`taker`].
 ///
 /// libtorrent 2.0.8 fails one encrypted handshake in 256, with itself too: where the secret begins with a zero, it hashes `req3` with what
 /// is left of it and a byte that it has not set, and finds no torrent. Of 11,259 handshakes of a third implementation it closed 43, all of
 /// them for that. So the first may fail; in the other direction libtorrent comes again.
 async fn fetch(world: &mut LiveWorld, peer: SocketAddr, encrypted: bool) {
-    let mut hands = perform(world, 7, Operation::Handshake { peers: vec![peer] }).await;
+    let mut hands = perform_as(world, taker(), Operation::Handshake { peers: vec![peer] }).await;
     if encrypted && hands.result == Err(Cause::Closed) {
-        hands = perform(world, 7, Operation::Handshake { peers: vec![peer] }).await;
+        hands = perform_as(world, taker(), Operation::Handshake { peers: vec![peer] }).await;
     }
     let (pieces, size) = SINGLE;
     assert_eq!(hands.result, Ok(Reply::Handshake { pieces, size }));
     for index in 0..pieces {
-        let piece = perform(world, 7, Operation::Piece { index, until: pieces }).await;
+        let piece = perform_as(world, taker(), Operation::Piece { index, until: pieces }).await;
         assert_eq!(piece.result, Ok(Reply::Done));
     }
 }
@@ -219,7 +224,7 @@ fn relay(options: &[&str]) {
 
         let announce =
             Operation::Announce { event: AnnounceEvent::Completed, left: 0, downloaded: size, numwant: None };
-        let (visitor, _) = tokio::join!(announced(tracker), perform(&mut world, 7, announce));
+        let (visitor, _) = tokio::join!(announced(tracker), perform_as(&mut world, taker(), announce));
         let hash: String = info_hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut leecher = python("leecher.py");
         leecher.arg(leech.path()).args([hash, visitor.to_string()]).args(options);

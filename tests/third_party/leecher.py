@@ -1,4 +1,4 @@
-"""Fetches a torrent with libtorrent from one peer, knowing its hash alone. Prints "done" once all of it is there and checked.
+"""Fetches a torrent with libtorrent from one peer, knowing its hash alone. Prints "done" once all of it is there and checked, and ends after 45 s without.
 
 usage: leecher.py DIRECTORY HASH HOST:PORT [OPTION...]   (see session.py)
 """
@@ -16,7 +16,10 @@ wanted = lt.parse_magnet_uri(f"magnet:?xt=urn:btih:{info_hash}")
 wanted.save_path = directory
 handle = session.add_torrent(wanted)
 handle.connect_peer((host, int(port)))
+deadline = time.monotonic() + 45
 while not handle.status().is_seeding:
+    if time.monotonic() > deadline:
+        sys.exit("not all of it came")
     time.sleep(0.02)
 print("done", flush=True)
 sys.stdin.read()
