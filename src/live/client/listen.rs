@@ -17,13 +17,16 @@ use super::{Client, Clients, MEETING_TIMEOUT, read_handshake};
 use crate::journey::Cause;
 use crate::profile::Encryption;
 
+/// A torrent, and an address where it is asked for.
+type Place = ([u8; 20], IpAddr);
+
 /// A worker's open door.
 #[derive(Debug)]
 pub(super) struct Listener {
     sockets: Vec<Rc<TcpListener>>,
     port: u16,
     /// Visitors by torrent and address.
-    visitors: RefCell<HashMap<([u8; 20], IpAddr), Vec<Weak<Client>>>>,
+    visitors: RefCell<HashMap<Place, Vec<Weak<Client>>>>,
     tasks: RefCell<Vec<AbortHandle>>,
 }
 

@@ -35,8 +35,9 @@ impl Bits {
     /// Whether no piece at or above `pieces` is in it, and its length is not that of a longer one.
     pub(super) fn fits(&self, pieces: u32) -> bool {
         let whole = (pieces / 8) as usize;
+        // Where the pieces fill whole bytes, there is none with spare bits.
         let spare = self.bytes.get(whole).is_some_and(|byte| byte & (0xff >> (pieces % 8)) != 0);
-        self.bytes.len() <= pieces.div_ceil(8) as usize && !(spare && !pieces.is_multiple_of(8))
+        self.bytes.len() <= pieces.div_ceil(8) as usize && !spare
     }
 
     /// Number of pieces in it.

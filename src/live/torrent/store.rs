@@ -9,10 +9,13 @@ use super::super::wire::Span;
 /// Bytes that a worker keeps; what comes after that is checked and forgotten, and not offered to others.
 const MAX_BYTES: usize = 256 << 20;
 
+/// A torrent and the number of a piece.
+type PieceId = ([u8; 20], u32);
+
 /// The content of checked pieces.
 #[derive(Debug, Default)]
 pub(in super::super) struct Store {
-    pieces: RefCell<HashMap<([u8; 20], u32), Rc<[u8]>>>,
+    pieces: RefCell<HashMap<PieceId, Rc<[u8]>>>,
     bytes: Cell<usize>,
     generated: RefCell<HashMap<[u8; 20], (Generator, u32)>>,
 }
