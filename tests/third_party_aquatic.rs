@@ -11,7 +11,6 @@ use std::time::Duration;
 use aquatic_udp::config::{Config, NetworkConfig};
 use squall::journey::{Kind, Operation};
 use squall::plan::AnnounceEvent;
-use squall::profile::ContentItem;
 use support::conformity::shown;
 use support::{PATIENCE, local, peers, perform, scenario, target, world_of};
 
@@ -38,8 +37,7 @@ fn a_life(ip: &str) {
     let address = aquatic(ip);
     local(async {
         let mut mine = target(address, [0; 20]);
-        let item = mine.content[0].clone();
-        mine.content = (0..80).map(|n| ContentItem { info_hash: [n; 20], ..item.clone() }).collect();
+        mine.content = (0..80).map(|n| target(address, [n; 20]).content.remove(0)).collect();
         // The tracker is new: nobody else is in its swarms.
         mine.own_peers = vec![SocketAddr::new(address.ip(), 9)];
         let mut crowd = scenario(PATIENCE);

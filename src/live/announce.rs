@@ -96,7 +96,7 @@ impl Announcer {
             worker,
             trackers: target.trackers.clone(),
             udp: target.trackers.iter().map(open).collect::<io::Result<_>>()?,
-            hashes: target.content.iter().map(|item| item.info_hash).collect(),
+            hashes: target.content.iter().filter_map(|item| Some(item.torrent.as_ref()?.info_hash)).collect(),
             swarms: Rc::new(RefCell::new(Swarms::new(company))),
         })
     }
@@ -243,7 +243,7 @@ impl Announcer {
         path: &str,
         meter: &Meter,
     ) -> Result<Vec<u8>, Cause> {
-        let request = Request { path, user_agent: &asker.client.user_agent, body: None };
+        let request = Request { path, user_agent: &asker.client.user_agent, accept: None, body: None };
         let endpoint = HttpEndpoint::plain(tracker.address, tracker.host.clone());
         let source = source(tracker.address, self.worker, asker.source);
         fetch_plain(&self.guard, &endpoint, source, request, meter, http::MAX_ANSWER).await

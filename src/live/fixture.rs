@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use crate::profile::{Authorization, ContentItem, DhtNodes, Envelope, HttpEndpoint, Index, Target, Tracker};
+use crate::profile::{
+    Authorization, ContentItem, DhtNodes, Envelope, HttpEndpoint, Index, Target, TorrentItem, Tracker,
+};
 
 /// A target all of whose layers answer at `address`.
 pub(super) fn target(address: SocketAddr) -> Target {
@@ -15,6 +17,7 @@ pub(super) fn target(address: SocketAddr) -> Target {
             assets: vec!["/style.css".to_owned()],
         },
         metadata: server,
+        gateway: None,
         web: Vec::new(),
         trackers: vec![Tracker::udp(address)],
         dht: vec![address],
@@ -24,8 +27,8 @@ pub(super) fn target(address: SocketAddr) -> Target {
         own_peers: Vec::new(),
         content: vec![ContentItem {
             name: "release".to_owned(),
-            info_hash: [7; 20],
-            torrent_path: "/release.torrent".to_owned(),
+            torrent: Some(TorrentItem { info_hash: [7; 20], path: "/release.torrent".to_owned() }),
+            cid: None,
             seed: None,
         }],
         envelope: Envelope::default(),

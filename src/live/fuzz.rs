@@ -3,6 +3,7 @@
 use sha1::{Digest, Sha1};
 
 use super::bencode;
+use super::dag;
 use super::dns;
 use super::krpc;
 use super::metainfo::Layout;
@@ -13,7 +14,7 @@ use super::wire::Frames;
 pub type Target = fn(&[u8]);
 
 /// Every decoder of the live world.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("bencode", |data| {
         let _ = bencode::first_value(data).and_then(|value| bencode::field(value, b"r"));
     }),
@@ -21,6 +22,7 @@ pub const TARGETS: [(&str, Target); 8] = [
         let _ = (krpc::transaction(data), krpc::read(data));
         let _ = krpc::asked(data, ([127, 0, 0, 1], 6_881).into());
     }),
+    ("dag", dag::read_any),
     ("dns", dns::read_any),
     ("udp-tracker", |data| {
         let _ = (udp::transaction(data), udp::connection_id(data), udp::scraped(data, 3));

@@ -293,7 +293,10 @@ pub(super) fn addresses(target: &Target) -> impl Iterator<Item = SocketAddr> {
 
 /// Every HTTP server that the profile names.
 fn http_servers(target: &Target) -> impl Iterator<Item = &HttpEndpoint> {
-    [&target.index.server, &target.metadata].into_iter().chain(target.web.iter().map(|web| &web.server))
+    [&target.index.server, &target.metadata]
+        .into_iter()
+        .chain(target.gateway.iter().map(|gateway| &gateway.server))
+        .chain(target.web.iter().map(|web| &web.server))
 }
 
 /// Whether an authorization may be used at all, now.

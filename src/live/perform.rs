@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use cid::Cid;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
@@ -18,12 +19,14 @@ use crate::profile::{Client, ContentItem, HttpVersion, Target};
 use crate::scenario::Scenario;
 
 use super::announce::{Announcer, Asker, Contact, RETRANSMIT};
+use super::client::{self, Clients, Persona, Seat};
 use super::dht::{Dht, OwnNode, Search};
 use super::dns::{Stub, StubTimes, Wanted};
-use super::client::{self, Clients, Persona, Seat};
+use super::gateway::{Asking, Reader};
 use super::http::{Agent, Browser, Kept, Request};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
+use super::shaper::Line;
 use super::torrent::Generator;
 use super::tracker::Announce;
 use super::udp::source;
@@ -57,6 +60,7 @@ pub(super) struct Shared {
 pub(super) struct Connections {
     page: RefCell<Kept>,
     seat: RefCell<Option<Seat>>,
+    reader: RefCell<Option<Reader>>,
     tracker: Contact,
     node: OwnNode,
 }
@@ -108,7 +112,7 @@ impl Shared {
         let item = self.item(visitor).ok_or(Cause::Local)?;
         match operation {
             Operation::Resolve(service) => {
-                let server = service.endpoint(&self.target);
+                let server = service.endpoint(&self.target).ok_or(Cause::Local)?;
                 let name = server.name().ok_or(Cause::Local)?;
                 let wanted = Wanted { seed: visitor.seed, name, address: server.address };
                 let ttl = self.stub.resolve(wanted, meter).await?;
@@ -139,11 +143,33 @@ impl Shared {
                 Ok(Reply::Done)
             }
             Operation::Torrent => self.torrent(visitor, item, client, meter).await,
+            Operation::Root => {
+                let (asking, cid, line) = self.gateway(visitor, item, client)?;
+                let reader = Reader::open(asking, cid, line, meter).await?;
+                let (pieces, size) = (reader.root().pieces(), reader.root().size());
+                Ok(Reply::Metadata { pieces, size })
+            }
+            Operation::Open => {
+                let (asking, cid, line) = self.gateway(visitor, item, client)?;
+                let reader = Reader::open(asking, cid, line, meter).await?;
+                let (pieces, size) = (reader.root().pieces(), reader.root().size());
+                connections.reader.replace(Some(reader));
+                Ok(Reply::Handshake { pieces, size })
+            }
+            Operation::Block { index } => {
+                let (asking, ..) = self.gateway(visitor, item, client)?;
+                // Where this is given up half-way its connection goes with it.
+                let mut reader = connections.reader.take().ok_or(Cause::Closed)?;
+                reader.piece(asking, index, meter).await?;
+                connections.reader.replace(Some(reader));
+                Ok(Reply::Done)
+            }
             Operation::Announce { event, left, downloaded, numwant } => {
                 let Identity { peer_id, key, port, .. } = self.identity(visitor, client);
                 let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
-                let (info_hash, numwant) = (item.info_hash, numwant.unwrap_or(usual));
-                let player = visitor.transfers.then(|| self.player(visitor, item, client, connections)).transpose()?;
+                let (info_hash, numwant) = (info_hash(item)?, numwant.unwrap_or(usual));
+                let player =
+                    visitor.transfers.then(|| self.player(visitor, item, client, connections)).transpose()?;
                 let uploaded = player.as_ref().map_or(0, |player| player.uploaded());
                 let announce =
                     Announce { info_hash, peer_id, downloaded, left, uploaded, event, key, numwant, port };
@@ -152,7 +178,7 @@ impl Shared {
                 self.admit(peers, connections, meter)
             }
             Operation::Lookup { announce } => {
-                let search = search(visitor, client, item, connections);
+                let search = search(visitor, client, item, connections)?;
                 let peers = self.dht.search(search, announce, meter).await?;
                 // A lookup that finds no peer has failed, unless it was made to announce: the first peer of a swarm finds nobody.
                 if peers.is_empty() && !announce {
@@ -162,11 +188,11 @@ impl Shared {
             }
             Operation::AnnouncePeer => {
                 let port = self.identity(visitor, client).port;
-                self.dht.announce(search(visitor, client, item, connections), port, meter).await?;
+                self.dht.announce(search(visitor, client, item, connections)?, port, meter).await?;
                 Ok(Reply::Done)
             }
             Operation::Crawl => {
-                self.dht.crawl(search(visitor, client, item, connections), meter).await?;
+                self.dht.crawl(search(visitor, client, item, connections)?, meter).await?;
                 Ok(Reply::Done)
             }
             Operation::PeerMetadata { peers } => {
@@ -207,7 +233,7 @@ impl Shared {
         let Identity { peer_id, random, .. } = self.identity(visitor, client);
         let tracker = self.target.trackers.first().map(|tracker| tracker.address);
         let persona = Persona {
-            info_hash: item.info_hash,
+            info_hash: info_hash(item)?,
             peer_id,
             client: client.user_agent.as_str().into(),
             slots: SLOTS,
@@ -216,7 +242,7 @@ impl Shared {
             line: (access.down, access.up),
             random,
         };
-        let layout = self.layouts.borrow().get(&item.info_hash).cloned();
+        let layout = self.layouts.borrow().get(&persona.info_hash).cloned();
         Ok(Rc::clone(seat.insert(self.clients.start(persona, layout)).client()))
     }
 
@@ -236,6 +262,22 @@ impl Shared {
         allowed.shuffle(&mut self.identity(visitor, client).random);
         player.meet(&allowed, true);
         Ok(())
+    }
+
+    /// How a visitor reads its content through the gateway, what that is, and its line.
+    fn gateway<'a>(
+        &'a self,
+        visitor: &Visitor,
+        item: &'a ContentItem,
+        client: &'a Client,
+    ) -> Result<(Asking<'a>, &'a Cid, Line), Cause> {
+        let (gateway, site) = self.target.gateway.as_ref().zip(self.agent.gateway()).ok_or(Cause::Local)?;
+        let cid = item.cid.as_ref().ok_or(Cause::Local)?;
+        let access = &self.scenario.access.members.get(usize::from(visitor.access)).ok_or(Cause::Local)?.0;
+        let (agent, user_agent, browser) =
+            (&self.agent, client.user_agent.as_str(), browser(visitor, client));
+        let asking = Asking { agent, site, gateway, user_agent, browser };
+        Ok((asking, cid, Line::new(access.down, self.clock)))
     }
 
     /// An asset on the connection of its page.
@@ -271,10 +313,11 @@ impl Shared {
         client: &Client,
         meter: &Meter,
     ) -> Result<Reply, Cause> {
-        let get = get(&item.torrent_path, client);
+        let torrent = item.torrent.as_ref().ok_or(Cause::Local)?;
+        let get = get(&torrent.path, client);
         let browser = browser(visitor, client);
         let file = self.agent.fetch(self.agent.metadata(), get, browser, meter, MAX_METADATA).await?;
-        let layout = Rc::new(Layout::from_torrent(&file, &item.info_hash)?);
+        let layout = Rc::new(Layout::from_torrent(&file, &torrent.info_hash)?);
         self.remember(item, &layout);
         Ok(layout.reply())
     }
@@ -298,13 +341,14 @@ impl Shared {
 
     fn remember(&self, item: &ContentItem, layout: &Rc<Layout>) {
         let mut layouts = self.layouts.borrow_mut();
-        if layouts.len() >= MAX_LAYOUTS || layouts.contains_key(&item.info_hash) {
+        let Ok(info_hash) = info_hash(item) else { return };
+        if layouts.len() >= MAX_LAYOUTS || layouts.contains_key(&info_hash) {
             return;
         }
-        layouts.insert(item.info_hash, Rc::clone(layout));
+        layouts.insert(info_hash, Rc::clone(layout));
         if let Some(seed) = item.seed {
             let generator = Generator::new(seed, &item.name);
-            self.clients.store().generate(item.info_hash, generator, layout.piece_length());
+            self.clients.store().generate(info_hash, generator, layout.piece_length());
         }
     }
 
@@ -335,25 +379,30 @@ impl Shared {
     }
 }
 
+/// What the item is called in swarms; content that no swarm has is never looked for in one.
+fn info_hash(item: &ContentItem) -> Result<[u8; 20], Cause> {
+    item.torrent.as_ref().map(|torrent| torrent.info_hash).ok_or(Cause::Local)
+}
+
 fn search<'a>(
     visitor: &Visitor,
     client: &'a Client,
     item: &ContentItem,
     connections: &'a Connections,
-) -> Search<'a> {
-    let info_hash = item.info_hash;
-    Search {
+) -> Result<Search<'a>, Cause> {
+    let info_hash = info_hash(item)?;
+    Ok(Search {
         seed: visitor.seed,
         source: visitor.source,
         reachable: visitor.reachable,
         habits: &client.lookup,
         node: &connections.node,
         info_hash,
-    }
+    })
 }
 
 fn get<'a>(path: &'a str, client: &'a Client) -> Request<'a> {
-    Request { path, user_agent: &client.user_agent, body: None }
+    Request { path, user_agent: &client.user_agent, accept: None, body: None }
 }
 
 /// Parts a visitor's draw of its HTTP version from its other draws.

@@ -135,12 +135,12 @@ impl ModelWorld {
             Operation::Resolve(_) => (Reply::Resolved { ttl: NAME_LIFE }, 100),
             Operation::AnnouncePeer | Operation::Crawl => (Reply::Done, 400),
             Operation::Page | Operation::Asset(_) | Operation::Side(_) => (Reply::Done, 8 * 1024),
-            Operation::Torrent | Operation::PeerMetadata { .. } => {
+            Operation::Torrent | Operation::Root | Operation::PeerMetadata { .. } => {
                 (Reply::Metadata { pieces, size }, 20 * u64::from(pieces) + 200)
             }
             Operation::Announce { .. } | Operation::Lookup { .. } => (Reply::Peers(vec![Self::SEEDBOX]), 200),
-            Operation::Handshake { .. } => (Reply::Handshake { pieces, size }, 200),
-            Operation::Piece { .. } => (Reply::Done, piece_length(size).min(size)),
+            Operation::Handshake { .. } | Operation::Open => (Reply::Handshake { pieces, size }, 200),
+            Operation::Piece { .. } | Operation::Block { .. } => (Reply::Done, piece_length(size).min(size)),
         }
     }
 

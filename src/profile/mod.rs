@@ -12,8 +12,8 @@ pub(crate) use mix::normalised;
 pub use mix::{Access, Client, DhtHabits, Mix};
 pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_keys};
 pub use target::{
-    Authorization, ContentItem, DhtNodes, Dns, HttpEndpoint, HttpVersion, Index, Process, Target, Tls,
-    WebEndpoint,
+    Authorization, ContentItem, DhtNodes, Dns, Gateway, HttpEndpoint, HttpVersion, Index, Process, Target,
+    Tls, TorrentItem, WebEndpoint,
 };
 pub use tracker::{Tracker, TrackerHabits, TrackerKind};
 

@@ -15,10 +15,11 @@ use crate::unit::{Rate, Share};
 
 use super::mix::normalised;
 use super::values::{
-    Address, Bandwidth, Header, InfoHash, Network, Numwant, PeerIdPrefix, Pid, Port, Quantile,
+    Address, Bandwidth, ContentId, Header, InfoHash, Network, Numwant, PeerIdPrefix, Pid, Port, Quantile,
 };
 use super::{
     Access, Authorization, Client, ContentItem, Envelope, Layer, LayerEnvelope, Mix, Process, Slo, Target,
+    TorrentItem,
 };
 
 use web::{endpoint, index, speaks};
@@ -144,6 +145,9 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
     let index = table.table("index", "Web pages.", |table| index(table, beside));
     let metadata =
         table.table("metadata", "The server of the `.torrent` files.", |table| endpoint(table, beside));
+    let gateway = table.optional_table("gateway", "A trustless gateway of IPFS or BTFS.", |table| {
+        web::gateway(table, beside)
+    });
     let web = web::servers(table, beside);
     let trackers = table.filled_tables("tracker", "A tracker.", tracker::tracker);
     let dht = table.table("dht", "The DHT.", dht::nodes);
@@ -157,11 +161,12 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         );
         Ok((port?.0, peers?.into_iter().map(|peer| peer.into_inner().0).collect()))
     });
-    let mut names = Names::default();
-    let mut hashes = Names::default();
-    let content = table.filled_tables("content", "A torrent, the most popular first.", |table| {
-        content(table, &mut names, &mut hashes)
-    });
+    let mut unique = Unique::default();
+    let content = table.filled_tables(
+        "content",
+        "A torrent, or a file that the gateway has; the most popular first.",
+        |table| content(table, &mut unique),
+    );
     let processes =
         table.tables("process", "A local process whose CPU, memory and descriptors are sampled.", |table| {
             let layer = table.required::<OneOf<Layer>>("layer", "The layer that it serves.");
@@ -175,15 +180,23 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         Some((port, peers)) => (Some(port), peers),
         None => (None, Vec::new()),
     };
-    let (index, metadata, dns) = (index?, metadata?, dns?);
+    let (index, metadata, gateway, dns, content) = (index?, metadata?, gateway?, dns?, content?);
     if dns.is_some() {
-        dns::names(table, [&index.server, &metadata])?;
+        dns::names(
+            table,
+            [&index.server, &metadata].into_iter().chain(gateway.iter().map(|gateway| &gateway.server)),
+        )?;
+    }
+    if gateway.is_none() && content.iter().any(|item| item.cid.is_some()) {
+        let message = "there is a `cid`, but no gateway to read it through".to_owned();
+        return Err(table.wrong("gateway", message, Some("add a `[gateway]`".to_owned())));
     }
     let (dht, dht_nodes) = dht?;
     Ok(Target {
         name: name?.0.0,
         index,
         metadata,
+        gateway,
         web: web?,
         trackers: trackers?,
         dht,
@@ -191,28 +204,54 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         dns,
         stand_in_port,
         own_peers,
-        content: content?,
+        content,
         envelope: envelope?,
         processes: processes?,
         authorization: authorization?,
     })
 }
 
-fn content(table: &mut Table<'_>, names: &mut Names, hashes: &mut Names) -> Result<ContentItem, Reported> {
+/// What no two items may share.
+#[derive(Default)]
+struct Unique {
+    names: Names,
+    hashes: Names,
+    cids: Names,
+}
+
+fn content(table: &mut Table<'_>, unique: &mut Unique) -> Result<ContentItem, Reported> {
     let name = table.required::<Name>("name", "Name in reports.");
-    let info_hash = table.required::<InfoHash>("info_hash", "SHA-1 of the info dictionary.");
-    let torrent = table.required::<UrlPath>("torrent", "Path of the `.torrent` on the metadata server.");
+    let info_hash =
+        table.optional::<InfoHash>("info_hash", "SHA-1 of the torrent's info dictionary, with `torrent`.");
+    let torrent = table
+        .optional::<UrlPath>("torrent", "Path of the `.torrent` on the metadata server, with `info_hash`.");
+    let cid =
+        table.optional::<ContentId>("cid", "Root of its DAG, for visitors who read it through the gateway.");
     let seed = table.optional::<u32>(
         "seed",
         "Where the content is computed as the testbed does it: its seed. Visitors then need not keep it to give it to others.",
     );
-    let (name, info_hash) = (name?.0.0, info_hash?.0);
-    let unique_name = names.claim(table, "name", &name);
-    let unique_hash = hashes.claim(table, "info_hash", &hex(&info_hash));
+    let (name, cid) = (name?.0.0, cid?.map(|cid| cid.0));
+    let torrent = match (info_hash?, torrent?) {
+        (Some(info_hash), Some(path)) => Some(TorrentItem { info_hash: info_hash.0, path: path.0.0 }),
+        (None, None) => None,
+        (Some(_), None) => return Err(table.miss::<UrlPath>("torrent")),
+        (None, Some(_)) => return Err(table.miss::<InfoHash>("info_hash")),
+    };
+    let unique_name = unique.names.claim(table, "name", &name);
+    let unique_hash = torrent
+        .as_ref()
+        .map_or(Ok(()), |torrent| unique.hashes.claim(table, "info_hash", &hex(&torrent.info_hash)));
+    let unique_cid = cid.map_or(Ok(()), |cid| unique.cids.claim(table, "cid", &cid.to_string()));
     unique_name?;
     unique_hash?;
+    unique_cid?;
+    if torrent.is_none() && cid.is_none() {
+        let hint = "add `info_hash` and `torrent`, or a `cid`, or all three".to_owned();
+        return Err(table.wrong_here("neither a torrent nor a `cid`".to_owned(), Some(hint)));
+    }
     let seed = seed?.map(u64::from);
-    Ok(ContentItem { name, info_hash, torrent_path: torrent?.0.0, seed })
+    Ok(ContentItem { name, torrent, cid, seed })
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use cid::Cid;
 use ipnet::IpNet;
 use rustls_pki_types::{CertificateDer, ServerName};
 
@@ -16,6 +17,8 @@ pub struct Target {
     pub index: Index,
     /// `.torrent` files.
     pub metadata: HttpEndpoint,
+    /// A trustless gateway of IPFS or BTFS, for content that is read through one.
+    pub gateway: Option<Gateway>,
     /// Web servers beside the funnel, each under the name that side traffic calls it by.
     pub web: Vec<WebEndpoint>,
     /// Trackers. Never empty.
@@ -76,6 +79,15 @@ pub struct Index {
     pub page: String,
     /// Paths of the assets; the n-th asset of a visit is `assets[n % assets.len()]`. Empty: the visit has no assets.
     pub assets: Vec<String>,
+}
+
+/// A trustless gateway (<https://specs.ipfs.tech/http-gateways/trustless-gateway/>): its answers are checked by the CIDs asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// The server.
+    pub server: HttpEndpoint,
+    /// Path of a DAG; `{cid}` stands for its root.
+    pub path: String,
 }
 
 /// An HTTP server.
@@ -154,17 +166,26 @@ impl HttpEndpoint {
     }
 }
 
-/// One torrent of the target.
+/// One thing that can be fetched: as a torrent, through the gateway, or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContentItem {
     /// Name in reports.
     pub name: String,
+    /// Its torrent.
+    pub torrent: Option<TorrentItem>,
+    /// The root of its DAG: a file of UnixFS, SHA-256, raw or DAG-PB.
+    pub cid: Option<Cid>,
+    /// What its bytes are computed from, where they are: visitors need not keep them to give them to others.
+    pub seed: Option<u64>,
+}
+
+/// The torrent of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TorrentItem {
     /// SHA-1 of the info dictionary (BEP 3).
     pub info_hash: [u8; 20],
     /// Path of the `.torrent` on the metadata server.
-    pub torrent_path: String,
-    /// What its bytes are computed from, where they are: visitors need not keep them to give them to others.
-    pub seed: Option<u64>,
+    pub path: String,
 }
 
 /// A local process that serves a layer.

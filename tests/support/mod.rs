@@ -15,8 +15,8 @@ use squall::journey::{Operation, Outcome, Peer, Reply, Visitor};
 use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
 use squall::profile::{
-    Access, Client, ContentItem, DhtHabits, DhtNodes, Envelope, HttpEndpoint, Index, Mix, Target, Tracker,
-    TrackerHabits,
+    Access, Client, ContentItem, DhtHabits, DhtNodes, Envelope, HttpEndpoint, Index, Mix, Target,
+    TorrentItem, Tracker, TrackerHabits,
 };
 use squall::scenario::{
     Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideRate, SideTraffic,
@@ -115,6 +115,7 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
             assets: vec!["/a.css".to_owned()],
         },
         metadata: server,
+        gateway: None,
         web: Vec::new(),
         trackers: vec![Tracker::udp(address)],
         dht: vec![address],
@@ -124,8 +125,8 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
         own_peers: Vec::new(),
         content: vec![ContentItem {
             name: "a release".to_owned(),
-            info_hash,
-            torrent_path: "/release.torrent".to_owned(),
+            torrent: Some(TorrentItem { info_hash, path: "/release.torrent".to_owned() }),
+            cid: None,
             seed: None,
         }],
         envelope: Envelope::default(),
