@@ -49,6 +49,7 @@
 //! * Per kind of operation and for journeys: planned = released + shed; released = ok + failed + cut. Checked when a recording closes
 //!   and again when it is read.
 //! * Cascades take the path that the seed draws at full audience, whatever the cut; given that path, arrivals are Poisson.
+//! * Who reads through a gateway ([`scenario::Via::Gateway`]) is in no swarm: no announce, no lookup, no peer, nobody of the population.
 //! * Arrival k draws only from its own stream (seed, k): the union of any number of shards is the unsharded plan, event for event.
 //! * Every socket is opened in `live::guard`, which refuses any address outside loopback and the authorised networks.
 //! * A log that is replayed ([`plan::replay`]) is driven line for line: arrival k is its k-th announce in order of time, whichever shard
@@ -69,6 +70,7 @@
 //!   share the machine's. Whether a visitor can be reached behind its NAT is drawn and carried along; so far only the DHT heeds it.
 //! * A visitor's connection carries one exchange at a time: nothing is multiplexed over HTTP/2 and 3, as a journey has one operation of a
 //!   stage under way. No 0-RTT, no `Alt-Svc` (who speaks HTTP/3 uses it at once where the profile says that it is there), no cookies.
+//! * Whoever reads through a gateway fetches one block or CAR at a time, as it is one exchange at a time; it keeps no blocks, and offers none.
 //! * HTTP/3 visitors of a worker share one UDP socket; the server tells them apart by connection id, not by address.
 //! * The addresses of a target are literal: resolving one would send a packet before the guard has spoken. Where its profile names resolvers,
 //!   visitors resolve the names of its servers as part of their visit, and connect to the literal address whatever the answer was.

@@ -229,8 +229,7 @@ impl Client {
     pub(super) async fn ready(self: &Rc<Self>, meter: &Meter) -> Result<Rc<Layout>, Cause> {
         self.torrent.borrow_mut().want(u32::MAX);
         self.ring();
-        let result =
-            self.until(meter, |torrent| torrent.layout().cloned().filter(|_| torrent.is_ready())).await;
+        let result = self.until(meter, |torrent| torrent.layout().cloned().filter(|_| torrent.is_ready())).await;
         // What is wanted is for the operations that follow to say.
         let mut torrent = self.torrent.borrow_mut();
         let all = torrent.pieces();
@@ -262,10 +261,7 @@ impl Client {
                 if let Some(found) = found(&mut torrent) {
                     break Ok(found);
                 }
-                if torrent.connections() == 0
-                    && self.dialling.get() == 0
-                    && self.candidates.borrow().is_empty()
-                {
+                if torrent.connections() == 0 && self.dialling.get() == 0 && self.candidates.borrow().is_empty() {
                     break Err(self.last.take().unwrap_or(Cause::NoPeers));
                 }
                 let held_back = torrent.connections() > 0 && torrent.is_held_back();

@@ -3,9 +3,7 @@
 
 mod extension;
 
-pub(super) use extension::{
-    Introduction, METADATA_BLOCK, Offer, hello, metadata_block, metadata_reject, metadata_request, pex,
-};
+pub(super) use extension::{Introduction, METADATA_BLOCK, Offer, hello, metadata_block, metadata_reject, metadata_request, pex};
 
 /// The unit of requests (BEP 3).
 pub(super) const BLOCK: u32 = 16 << 10;

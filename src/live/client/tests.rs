@@ -241,11 +241,7 @@ async fn visitors_give_each_other_what_they_have() {
         let hidden = Persona { reachable: false, ..persona(info_hash, 4, 1e9) };
         let hidden = clients.start(hidden, Some(layout));
         let dialled_out = SocketAddr::from(([127, 16, 200, 2], clients.port()));
-        assert_eq!(
-            fetch(hidden.client(), &[dialled_out], &meter).await,
-            Ok(()),
-            "who is behind NAT dials out"
-        );
+        assert_eq!(fetch(hidden.client(), &[dialled_out], &meter).await, Ok(()), "who is behind NAT dials out");
         let behind_nat = SocketAddr::from(([127, 16, 200, 4], clients.port()));
         assert_eq!(fetch(third.client(), &[behind_nat], &meter).await, Err(Cause::Closed));
         assert_eq!(clients.tally().turned_away, 2);

@@ -24,7 +24,7 @@ fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
 /// A node of UnixFS in DAG-PB over these parts.
 fn node(kind: u8, parts: &[(Cid, u64)]) -> Vec<u8> {
     let links = parts.iter().map(|(cid, _)| field(2, &[field(1, &cid.to_bytes()), field(2, b"")].concat()));
-    let size: u64 = parts.iter().map(|(_, size)| size).sum();
+    let size = parts.iter().fold(0_u64, |sum, (_, size)| sum.wrapping_add(*size));
     let sizes = parts.iter().map(|(_, size)| [vec![0x20], varint(*size)].concat());
     let file = [vec![0x08, kind, 0x18], varint(size), sizes.collect::<Vec<_>>().concat()].concat();
     [links.collect::<Vec<_>>().concat(), field(1, &file)].concat()
@@ -66,6 +66,26 @@ fn published_names_are_of_their_blocks() {
     assert_eq!(size("bafybeif7ztnhq65lumvvtr4ekcwd2ifwgm3awq4zfr3srh462rwyinlb4y", empty), Ok(0));
     let hello = b"\x0a\x12\x08\x02\x12\x0chello world\n\x18\x0c";
     assert_eq!(size("QmT78zSuBmuS4z925WZfrqQ1qHaJ56DQaTfyMUF7F8ff5o", hello), Ok(12));
+}
+
+/// What npm's `ipfs-unixfs-importer` 17.1.1 made of the bytes i mod 251 for i below 1000, 64 a leaf, four links a node, and `@ipld/car`
+/// 5.4.7 of that: children first.
+#[test]
+fn what_another_author_built_is_read() {
+    let v1: &[u8] = include_bytes!("../../../tests/corpus/dag/importer-v1");
+    let v0: &[u8] = include_bytes!("../../../tests/corpus/dag/importer-v0");
+    for (car, root) in [
+        (v1, "bafybeiemrpy7dnz67ybuotx2u3w7xkwarcfcbwsglfbw6szkc3ytxqxoje"),
+        // Leaves are nodes too.
+        (v0, "QmXryJDJjNwrk4sgA2nidhsbcVZZV968d2JXttF2vokFjx"),
+    ] {
+        let link = Link { cid: root.parse().unwrap(), size: 1000 };
+        assert_eq!(link.check_car(car), Ok(()), "{root}");
+        let node = nodes(car).now_or_never().unwrap().unwrap().remove(&link.cid).unwrap();
+        assert_eq!((node.size(), node.pieces()), (1000, 4));
+        assert_eq!(node.link(3).unwrap().size, 1000 - 3 * 256);
+        assert_eq!(link.check_car(&car[..car.len() - 1]), Err(Cause::Malformed));
+    }
 }
 
 #[test]

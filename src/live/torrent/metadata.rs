@@ -25,8 +25,7 @@ impl Torrent {
             return Ok(());
         }
         let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
-        let Some(size) = remote.offer.metadata_size.filter(|size| *size > 0 && remote.offer.ut_metadata != 0)
-        else {
+        let Some(size) = remote.offer.metadata_size.filter(|size| *size > 0 && remote.offer.ut_metadata != 0) else {
             // It may learn it itself.
             return Ok(());
         };
@@ -79,15 +78,11 @@ impl Torrent {
 
     /// Whether the layout can come from a peer that is there.
     pub(super) fn give_metadata(&mut self, key: PeerKey, block: u32) {
-        let Some(remote) = self.remotes.get_mut(&key).filter(|remote| remote.offer.ut_metadata != 0) else {
-            return;
-        };
+        let Some(remote) = self.remotes.get_mut(&key).filter(|remote| remote.offer.ut_metadata != 0) else { return };
         let id = remote.offer.ut_metadata;
         let info = self.layout.as_ref().map(|layout| layout.info());
         let begin = (block as usize).saturating_mul(METADATA_BLOCK);
-        match info.and_then(|info| {
-            info.get(begin..info.len().min(begin.saturating_add(METADATA_BLOCK))).zip(Some(info))
-        }) {
+        match info.and_then(|info| info.get(begin..info.len().min(begin.saturating_add(METADATA_BLOCK))).zip(Some(info))) {
             Some((data, info)) if !data.is_empty() => {
                 wire::metadata_block(&mut remote.out, id, block, info.len(), data);
             }

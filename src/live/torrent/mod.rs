@@ -129,16 +129,12 @@ impl Torrent {
     pub(super) fn is_ready(&self) -> bool {
         let Some(picker) = &self.picker else { return false };
         // Whoever has a piece already was let in.
-        picker.have().count() > 0
-            || self.remotes.values().any(|it| !it.chokes_us && it.has.offers(picker.have()))
+        picker.have().count() > 0 || self.remotes.values().any(|it| !it.chokes_us && it.has.offers(picker.have()))
     }
 
     /// Whether it is the peers who make us wait: all of them choke, or none has what is missing.
     pub(super) fn is_held_back(&self) -> bool {
-        let open = self
-            .remotes
-            .values()
-            .any(|it| !it.chokes_us && self.picker.as_ref().is_some_and(|picker| picker.wants_of(&it.has)));
+        let open = self.remotes.values().any(|it| !it.chokes_us && self.picker.as_ref().is_some_and(|picker| picker.wants_of(&it.has)));
         !open && self.remotes.values().all(|it| it.asked.is_empty())
     }
 
@@ -215,9 +211,7 @@ impl Torrent {
         let shared = self.shared();
         let fast = remote.meeting.fast;
         match (&self.layout, shared.count()) {
-            (Some(layout), count) if fast && count == layout.pieces() => {
-                wire::plain(&mut remote.out, Plain::HaveAll)
-            }
+            (Some(layout), count) if fast && count == layout.pieces() => wire::plain(&mut remote.out, Plain::HaveAll),
             (_, 0) if fast => wire::plain(&mut remote.out, Plain::HaveNone),
             (_, 0) => {}
             _ => wire::bitfield(&mut remote.out, shared.as_wire()),
@@ -234,10 +228,7 @@ impl Torrent {
         let ip = remote.meeting.address.ip();
         remote.may_have = fast::allowed(ip, &self.own.info_hash, pieces, fast::ALLOWED);
         remote.may_have.retain(|piece| shared.has(*piece));
-        remote
-            .may_have
-            .iter()
-            .for_each(|piece| wire::numbered(&mut remote.out, Numbered::AllowedFast, *piece));
+        remote.may_have.iter().for_each(|piece| wire::numbered(&mut remote.out, Numbered::AllowedFast, *piece));
     }
 
     /// Pieces that can be given to others.
@@ -436,9 +427,7 @@ impl Torrent {
 
     /// Asks a peer for as many blocks as it, the window and the line allow; how long the line makes the next one wait.
     pub(super) fn ask(&mut self, key: PeerKey, line: &mut Bucket, now: Tick) -> Option<Duration> {
-        let (Some(picker), Some(remote)) = (&mut self.picker, self.remotes.get_mut(&key)) else {
-            return None;
-        };
+        let (Some(picker), Some(remote)) = (&mut self.picker, self.remotes.get_mut(&key)) else { return None };
         if !picker.wants_of(&remote.has) || (remote.chokes_us && remote.allowed.is_empty()) {
             return None;
         }
@@ -450,9 +439,7 @@ impl Torrent {
             let asked = &remote.asked;
             let span = if remote.chokes_us {
                 let mut allowed = Bits::default();
-                remote.allowed.iter().filter(|it| remote.has.has(**it)).for_each(|it| {
-                    allowed.add(*it);
-                });
+                remote.allowed.iter().filter(|it| remote.has.has(**it)).for_each(|it| { allowed.add(*it); });
                 picker.pick(key, &allowed, |span| asked.contains(&span))
             } else {
                 picker.pick(key, &remote.has, |span| asked.contains(&span))
@@ -491,8 +478,7 @@ impl Torrent {
         let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
         let length = u32::try_from(data.len()).map_err(|_| Cause::Malformed)?;
         let span = Span { piece, begin, length };
-        let Some(at) = remote.asked.iter().position(|asked| (asked.piece, asked.begin) == (piece, begin))
-        else {
+        let Some(at) = remote.asked.iter().position(|asked| (asked.piece, asked.begin) == (piece, begin)) else {
             self.tally.wasted += u64::from(length);
             if let Some(at) = remote.dropped.iter().position(|dropped| *dropped == span) {
                 remote.dropped.swap_remove(at);
@@ -589,13 +575,7 @@ impl Torrent {
     }
 
     /// Puts as many blocks that a peer asked for into its way as fit; how long the line makes the next one wait.
-    pub(super) fn serve(
-        &mut self,
-        key: PeerKey,
-        waiting: usize,
-        line: &mut Bucket,
-        now: Tick,
-    ) -> Option<Duration> {
+    pub(super) fn serve(&mut self, key: PeerKey, waiting: usize, line: &mut Bucket, now: Tick) -> Option<Duration> {
         let remote = self.remotes.get_mut(&key)?;
         while waiting + remote.out.len() < MAX_WAITING
             && let Some(span) = remote.queue.front().copied()
@@ -649,8 +629,7 @@ impl Torrent {
 
     /// Whether nothing can come of the connection: both have everything.
     pub(super) fn is_useless(&self, key: PeerKey) -> bool {
-        let (Some(picker), Some(layout), Some(remote)) = (&self.picker, &self.layout, self.remotes.get(&key))
-        else {
+        let (Some(picker), Some(layout), Some(remote)) = (&self.picker, &self.layout, self.remotes.get(&key)) else {
             return false;
         };
         remote.has.count() == layout.pieces() && picker.is_done()
@@ -671,12 +650,8 @@ impl Torrent {
         if !self.remotes.get(&key).is_some_and(due) {
             return;
         }
-        let others: Vec<SocketAddr> = self
-            .remotes
-            .iter()
-            .filter(|(other, _)| **other != key)
-            .filter_map(|(_, it)| it.listens())
-            .collect();
+        let others: Vec<SocketAddr> =
+            self.remotes.iter().filter(|(other, _)| **other != key).filter_map(|(_, it)| it.listens()).collect();
         if let Some(remote) = self.remotes.get_mut(&key).filter(|_| !others.is_empty()) {
             wire::pex(&mut remote.out, remote.offer.ut_pex, &others);
             remote.told_peers = Some(now);

@@ -141,12 +141,7 @@ impl Picker {
     }
 
     /// The next block to ask this peer for, of those that it `has` and that it was not asked for already.
-    pub(super) fn pick(
-        &mut self,
-        peer: PeerKey,
-        theirs: &Bits,
-        asked: impl Fn(Span) -> bool,
-    ) -> Option<Span> {
+    pub(super) fn pick(&mut self, peer: PeerKey, theirs: &Bits, asked: impl Fn(Span) -> bool) -> Option<Span> {
         if let Some(span) = self.pick_begun(peer, theirs) {
             return Some(span);
         }
@@ -246,9 +241,7 @@ impl Picker {
 
     /// Takes a block in that was asked for; its length is the span's.
     pub(super) fn take(&mut self, peer: PeerKey, span: Span, data: &[u8]) -> Taken {
-        let Some(at) = self.begun.iter().position(|piece| piece.index == span.piece) else {
-            return Taken::Again;
-        };
+        let Some(at) = self.begun.iter().position(|piece| piece.index == span.piece) else { return Taken::Again };
         let Some(piece) = self.begun.get_mut(at) else { return Taken::Again };
         let block = span.begin / BLOCK;
         match piece.blocks.get_mut(block as usize) {
@@ -334,3 +327,4 @@ impl Content {
         }
     }
 }
+

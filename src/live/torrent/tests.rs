@@ -128,11 +128,7 @@ fn blocks_that_were_not_asked_for_are_malformed() {
         let mut peer = Peer::new(4);
         let key = peer.unchoked(1, &[0xe0]);
         peer.asked(key);
-        assert_eq!(
-            peer.handle(key, Message::Block { piece, begin, data }),
-            Err(Cause::Malformed),
-            "{piece} {begin}"
-        );
+        assert_eq!(peer.handle(key, Message::Block { piece, begin, data }), Err(Cause::Malformed), "{piece} {begin}");
     }
     let mut peer = Peer::new(4);
     let key = peer.unchoked(1, &[0xe0]);
@@ -212,11 +208,7 @@ fn who_gives_wrong_bytes_is_found() {
     let mut peer = Peer::new(4);
     let liar = peer.unchoked(1, &[0xe0]);
     let asked = peer.asked(liar);
-    let wrong = |span: Span| Message::Block {
-        piece: span.piece,
-        begin: span.begin,
-        data: &[9; 40_000][..span.length as usize],
-    };
+    let wrong = |span: Span| Message::Block { piece: span.piece, begin: span.begin, data: &[9; 40_000][..span.length as usize] };
     let first = asked[0].piece;
     let mut results = Vec::new();
     for span in asked.iter().filter(|span| span.piece == first) {

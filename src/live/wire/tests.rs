@@ -40,10 +40,7 @@ fn what_we_send_has_the_layout_of_the_specification() {
 fn our_extension_handshake_is_bencode_in_order() {
     let mut out = Vec::new();
     let your_ip = Ipv4Addr::LOCALHOST.into();
-    hello(
-        &mut out,
-        &Introduction { client: "x/1", port: Some(6881), metadata_size: Some(99), reqq: 250, your_ip },
-    );
+    hello(&mut out, &Introduction { client: "x/1", port: Some(6881), metadata_size: Some(99), reqq: 250, your_ip });
     let text = b"d1:md11:ut_metadatai1e6:ut_pexi2ee13:metadata_sizei99e1:pi6881e4:reqqi250e1:v3:x/16:yourip4:\x7f\0\0\x01e";
     assert_eq!(out, framed(&[&[20, 0], &text[..]].concat()));
     let offer = Offer {

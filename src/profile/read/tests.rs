@@ -120,7 +120,7 @@ fn content_is_a_torrent_or_a_dag_of_the_gateway() {
     for (gateway, item, problem) in [
         ("", format!("cid = \"{CID}\""), "no gateway to read it through"),
         (gateway, String::new(), "neither a torrent nor a `cid`"),
-        (gateway, format!("cid = \"{CID}\"\ntorrent = \"/a.torrent\""), "missing key `info_hash`"),
+        (gateway, format!("cid = \"{CID}\"\ntorrent = \"/a.torrent\""), "`info_hash` is missing"),
         // Of DAG-CBOR, and cut short.
         (
             gateway,
