@@ -131,7 +131,10 @@ fn the_gateway_serves_blocks_and_cars_by_their_cid() {
     // A header of 59 bytes, the length and the name of the one block.
     let (status, car) = get("small", "?format=car&dag-scope=all");
     assert_eq!((status, car.len()), (200, 59 + 3 + 36 + 100_001));
-    assert!(car.starts_with(b"\x3a\xa2\x65roots\x81\xd8\x2a\x58\x25\x00\x01\x55\x12\x20") && car.ends_with(&block));
+    assert!(
+        car.starts_with(b"\x3a\xa2\x65roots\x81\xd8\x2a\x58\x25\x00\x01\x55\x12\x20")
+            && car.ends_with(&block)
+    );
     let (status, root) = get("large", "?format=raw");
     assert!(status == 200 && root.len() < 200, "links to two leaves");
     let (status, car) = get("large", "?format=car&dag-scope=all");
