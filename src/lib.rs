@@ -66,14 +66,16 @@
 //!   are counted over all workers, so that its ceiling holds however they are split.
 //! * No protocol code shared with the testbed (`harness/`): a codec that is wrong on both sides would pass.
 //! * Visitors do not upload to each other yet; the testbed's seedbox answers at the port that they announce, on every address of
-//!   loopback. Only on loopback do visitors have several addresses (32 for each worker, picked by [`plan::Arrival::source`]); elsewhere they
-//!   share the machine's. Whether a visitor can be reached behind its NAT is drawn and carried along; so far only the DHT heeds it.
+//!   loopback. Visitors have addresses of their own (picked by [`plan::Arrival::source`]) on IPv4 loopback and where the target's profile
+//!   names networks; elsewhere they share the machine's. Whether a visitor can be reached behind its NAT is drawn and carried along; so far only the DHT
+//!   heeds it.
 //! * A visitor's connection carries one exchange at a time: nothing is multiplexed over HTTP/2 and 3, as a journey has one operation of a
 //!   stage under way. No 0-RTT, no `Alt-Svc` (who speaks HTTP/3 uses it at once where the profile says that it is there), no cookies.
 //! * Whoever reads through a gateway fetches one block or CAR at a time, as it is one exchange at a time; it keeps no blocks, and offers none.
-//! * HTTP/3 visitors of a worker share one UDP socket; the server tells them apart by connection id, not by address.
+//! * HTTP/3 visitors of a worker share 16 UDP sockets, each with one address; the server tells them apart by connection id.
 //! * The addresses of a target are literal: resolving one would send a packet before the guard has spoken. Where its profile names resolvers,
 //!   visitors resolve the names of its servers as part of their visit, and connect to the literal address whatever the answer was.
+//! * Visitors announce a hybrid torrent by its SHA-1 alone; clients that know v2 announce both hashes (BEP 52).
 //! * Visitors' DHT nodes answer what they are asked, and ask nobody on their own: they ping nobody, refresh no bucket, and learn only from
 //!   lookups. Visitors at one address are one node, which answers until the run ends (the latest 4,096 of a worker); where none of them can be
 //!   reached it answers nothing and says so (BEP 43). libtorrent names those that announced all the same.

@@ -231,15 +231,15 @@ fn visitors_connect_for_themselves_from_their_own_address() {
         }
         world.release(JourneyId(0));
         peers(perform(&mut world, 0, ANNOUNCE).await);
-        let (first, last) = ("127.16.1.1", "127.16.1.32");
+        let [first, second, third] = ["127.16.0.1", "127.16.0.32", "127.16.0.33"];
         let expected = [
             (first, 16),
             (first, 98),
             (first, 98),
-            (last, 16),
-            (last, 98),
-            (first, 16),
-            (first, 98),
+            (second, 16),
+            (second, 98),
+            (third, 16),
+            (third, 98),
             (first, 16),
             (first, 98),
         ];

@@ -5,35 +5,16 @@
 
 mod support;
 
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::net::SocketAddr;
 
-use squall::journey::{Kind, Oddity, Operation, Outcome};
 use squall::live::LiveWorld;
 use squall::plan::AnnounceEvent;
 use squall::profile::{Tracker, TrackerKind};
 use support::conformity::shown;
-use support::daemon::{Daemon, free_port, installed};
+use support::tracker::{announce, bittorrent_tracker, sound};
 use support::{PATIENCE, local, peers, perform, scenario, target, world_of};
 
 const HASH: [u8; 20] = [0x5a, 0, 0xff, b'%', b'&', 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
-
-/// The folder under which `harness/fleet install` puts it; `None` where it has not.
-fn package() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("npm");
-    let there = folder.join("node_modules/bittorrent-tracker/server.js").exists();
-    installed("npm's bittorrent-tracker in target/npm", there).then_some(folder)
-}
-
-fn daemon(address: &str) -> Option<(Daemon, SocketAddr)> {
-    let (folder, port) = (package()?, free_port());
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/third_party/tracker.mjs");
-    let mut daemon =
-        Daemon::start(Command::new("node").arg(script).arg(folder).arg(address).arg(port.to_string()));
-    assert_eq!(daemon.line(), "ready");
-    Some((daemon, SocketAddr::new(address.parse::<IpAddr>().unwrap(), port)))
-}
 
 /// A world whose visitors all speak `kind`, and scrape before they start.
 fn speaking(kind: TrackerKind, address: SocketAddr) -> LiveWorld {
@@ -51,19 +32,9 @@ fn speaking(kind: TrackerKind, address: SocketAddr) -> LiveWorld {
     world_of(mine, crowd)
 }
 
-fn announce(event: AnnounceEvent, left: u64) -> Operation {
-    Operation::Announce { event, left, downloaded: 0, numwant: None }
-}
-
-/// Nothing about the answer was wrong, and the scrape that came before was answered, where there was one.
-fn sound(outcome: &Outcome) {
-    assert!(outcome.oddities.iter().all(|(oddity, _)| *oddity == Oddity::Oneself), "{outcome:?}");
-    assert!(outcome.parts.iter().all(|part| part.kind == Kind::Scrape && part.result.is_ok()), "{outcome:?}");
-}
-
 /// Visitors come, finish and leave; the tracker's numbers are held against them by the world itself.
 fn a_life(kind: TrackerKind, address: &str) {
-    let Some((_daemon, address)) = daemon(address) else { return };
+    let Some((_daemon, address)) = bittorrent_tracker(address) else { return };
     local(async {
         let mut world = speaking(kind, address);
         let mut step = async |visitor, event, left| {

@@ -144,7 +144,7 @@ fn libtorrent_over_ipv4() {
     }
     let mut daemon = Daemon::start(python("dht.py").arg(NODES.to_string()));
     let nodes = nodes(&mut daemon, Ipv4Addr::LOCALHOST.into());
-    visitors_find_each_other(&nodes, 8, "127.16.1.2:4711".parse().unwrap(), Ok(Reply::Done));
+    visitors_find_each_other(&nodes, 8, "127.16.0.2:4711".parse().unwrap(), Ok(Reply::Done));
     local(async {
         let mut world = world(target(nodes[0], INFO_HASH), PATIENCE);
         let counts = queries(&mut world, 0..20).await;
@@ -223,7 +223,7 @@ fn bittorrent_dht() {
         Daemon::start(Command::new("node").arg(script).arg(node_modules()).arg(NODES.to_string()));
     let nodes = nodes(&mut daemon, Ipv4Addr::LOCALHOST.into());
     // It knows no BEP 51, and says nothing to what it does not know.
-    visitors_find_each_other(&nodes, 20, "127.16.1.2:4711".parse().unwrap(), Err(Cause::Timeout));
+    visitors_find_each_other(&nodes, 20, "127.16.0.2:4711".parse().unwrap(), Err(Cause::Timeout));
     nodes_join_by_visitors(&nodes, 20, |bootstrap, info_hash, port| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/third_party/dht_join.mjs");
         let mut command = Command::new("node");

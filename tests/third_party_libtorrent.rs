@@ -1,4 +1,4 @@
-//! Piece transfer, `ut_metadata` and the `.torrent` reader against libtorrent.
+//! Piece transfer, `ut_metadata`, the `.torrent` reader and BitTorrent v2 against libtorrent.
 
 // Clippy knows tests by their attribute, and helpers have none.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -9,26 +9,66 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use squall::journey::{Cause, Operation, Reply};
+use squall::profile::InfoHash;
 use support::conformity::shown;
 use support::daemon::{Daemon, hash, libtorrent_installed, python};
 use support::{PATIENCE, local, perform, target, world};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-const PIECES: u32 = 4;
-const SIZE: u64 = 3 * 65_536 + 5_000;
+const PIECE: u64 = 65_536;
+/// Pieces and bytes of the torrent of one file.
+const SINGLE: (u32, u64) = (4, 3 * PIECE + 5_000);
+/// Of that of many files, each of which begins with a piece.
+const MANY_FILES: (u32, u64) = (11, SINGLE.1 + 20_000 + PIECE + 5 + 4 * PIECE);
 
-fn loopback(port: &str) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()))
+/// A libtorrent seeder.
+struct Seeder {
+    _daemon: Daemon,
+    directory: tempfile::TempDir,
+    v1: Option<[u8; 20]>,
+    v2: Option<[u8; 32]>,
+    peer: SocketAddr,
 }
 
-/// A libtorrent seeder: its torrent's hash, its address and its `.torrent`.
-fn seeder(directory: &std::path::Path) -> (Daemon, [u8; 20], SocketAddr, Vec<u8>) {
-    let mut daemon = Daemon::start(python("seeder.py").arg(directory));
-    let line = daemon.line();
-    let (hex, port) = line.split_once(' ').unwrap();
-    let torrent = std::fs::read(directory.join("release.torrent")).unwrap();
-    (daemon, hash(hex), loopback(port), torrent)
+impl Seeder {
+    fn start(version: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut daemon = Daemon::start(python("seeder.py").arg(directory.path()).arg(version));
+        let line = daemon.line();
+        let [v1, v2, port] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let known = |text: &&str| *text != "0";
+        let (v1, v2) = (Some(v1).filter(known).map(hash), Some(v2).filter(known).map(hash));
+        let peer = SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()));
+        Self { _daemon: daemon, directory, v1, v2, peer }
+    }
+
+    fn torrent(&self) -> Vec<u8> {
+        std::fs::read(self.directory.path().join("release.torrent")).unwrap()
+    }
+
+    /// Fetches everything, by `.torrent`, by magnet link, and with nothing known before the handshake.
+    async fn leech(&self, info_hash: InfoHash, (pieces, size): (u32, u64)) {
+        let web = serve(self.torrent()).await;
+        let magnet = Operation::PeerMetadata { peers: vec![self.peer] };
+        for (visitor, first) in (0..).zip([Some(Operation::Torrent), Some(magnet), None]) {
+            let mut world = world(target(web, info_hash), PATIENCE);
+            if let Some(first) = first {
+                let known = perform(&mut world, visitor, first).await;
+                assert_eq!(known.result, Ok(Reply::Metadata { pieces, size }));
+            }
+            let hands = perform(&mut world, visitor, Operation::Handshake { peers: vec![self.peer] }).await;
+            assert_eq!(hands.result, Ok(Reply::Handshake { pieces, size }));
+            let mut bytes = 0;
+            for index in 0..pieces {
+                let piece = Operation::Piece { index, until: pieces };
+                let outcome = perform(&mut world, visitor, piece).await;
+                assert_eq!(outcome.result, Ok(Reply::Done), "piece {index}");
+                bytes += outcome.bytes_in;
+            }
+            assert!(bytes >= size, "{bytes}");
+        }
+    }
 }
 
 /// Serves one file to everybody.
@@ -51,36 +91,11 @@ fn a_torrent_is_fetched_from_libtorrent() {
     if !libtorrent_installed() {
         return;
     }
-    let directory = tempfile::tempdir().unwrap();
-    let (_daemon, info_hash, peer, torrent) = seeder(directory.path());
-    let layout = Ok(Reply::Metadata { pieces: PIECES, size: SIZE });
-    let ready = Ok(Reply::Handshake { pieces: PIECES, size: SIZE });
+    let seeder = Seeder::start("v1");
     local(async {
-        let web = serve(torrent).await;
-        // By `.torrent`, by magnet link, and with nothing known before the handshake.
-        for (n, first) in
-            [Some(Operation::Torrent), Some(Operation::PeerMetadata { peers: vec![peer] }), None]
-                .into_iter()
-                .enumerate()
-        {
-            let mut world = world(target(web, info_hash), PATIENCE);
-            let visitor = n as u64;
-            if let Some(first) = first {
-                assert_eq!(perform(&mut world, visitor, first).await.result, layout);
-            }
-            let hands = perform(&mut world, visitor, Operation::Handshake { peers: vec![peer] }).await;
-            assert_eq!(hands.result, ready);
-            let mut bytes = 0;
-            for index in 0..PIECES {
-                let piece = Operation::Piece { index, until: PIECES };
-                let outcome = perform(&mut world, visitor, piece).await;
-                assert_eq!(outcome.result, Ok(Reply::Done));
-                bytes += outcome.bytes_in;
-            }
-            assert!(bytes >= SIZE, "{bytes}");
-        }
-        let mut other = world(target(web, [1; 20]), PATIENCE);
-        let outcome = perform(&mut other, 9, Operation::Handshake { peers: vec![peer] }).await;
+        seeder.leech(InfoHash::V1(seeder.v1.unwrap()), SINGLE).await;
+        let mut other = world(target(seeder.peer, [1; 20]), PATIENCE);
+        let outcome = perform(&mut other, 9, Operation::Handshake { peers: vec![seeder.peer] }).await;
         assert_eq!(
             outcome.result,
             Err(Cause::Closed),
@@ -89,4 +104,51 @@ fn a_torrent_is_fetched_from_libtorrent() {
     });
     shown("`ut_metadata` (BEP 9, 10)", "libtorrent");
     shown("Peer wire over TCP (BEP 3)", "libtorrent");
+}
+
+#[test]
+fn v2_and_hybrid_torrents_are_fetched_from_libtorrent() {
+    if !libtorrent_installed() {
+        return;
+    }
+    let hybrid = Seeder::start("hybrid");
+    let v2 = Seeder::start("v2");
+    local(async {
+        let (first, second) = (hybrid.v1.unwrap(), hybrid.v2.unwrap());
+        hybrid.leech(InfoHash::Hybrid { v1: first, v2: second }, MANY_FILES).await;
+        hybrid.leech(InfoHash::V2(second), MANY_FILES).await;
+        assert_eq!(v2.v1, None);
+        v2.leech(InfoHash::V2(v2.v2.unwrap()), MANY_FILES).await;
+
+        // A changed hash of a piece of the file `a`, in its layer behind the info dictionary.
+        let mut torrent = v2.torrent();
+        let layers = torrent.windows(12).position(|text| text == b"piece layers").unwrap();
+        torrent[layers + 12 + 60] ^= 1;
+        let mut world = world(target(serve(torrent).await, InfoHash::V2(v2.v2.unwrap())), PATIENCE);
+        assert_eq!(perform(&mut world, 1, Operation::Torrent).await.result, Err(Cause::Incorrect));
+    });
+    shown("BitTorrent v2 and hybrid (BEP 52)", "libtorrent");
+}
+
+#[test]
+fn clients_of_v1_take_a_hybrid_torrent_for_theirs() {
+    if !libtorrent_installed() {
+        return;
+    }
+    let hybrid = Seeder::start("hybrid");
+    // They count what stands between the files: each but the last fills its pieces.
+    local(hybrid.leech(InfoHash::V1(hybrid.v1.unwrap()), (MANY_FILES.0, u64::from(MANY_FILES.0) * PIECE)));
+}
+
+#[test]
+fn layers_of_more_than_one_request_come_from_libtorrent() {
+    if !libtorrent_installed() {
+        return;
+    }
+    let seeder = Seeder::start("many");
+    local(async {
+        let mut world = world(target(seeder.peer, InfoHash::V2(seeder.v2.unwrap())), PATIENCE);
+        let magnet = perform(&mut world, 1, Operation::PeerMetadata { peers: vec![seeder.peer] }).await;
+        assert_eq!(magnet.result, Ok(Reply::Metadata { pieces: 700, size: 700 * 16_384 - 100 }));
+    });
 }

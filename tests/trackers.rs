@@ -114,7 +114,7 @@ fn every_client_of_the_mix_asks_in_its_own_words() {
             };
             assert_eq!(asked, expected, "{}", client.name);
             for (from, request) in log.iter() {
-                assert_eq!(from, "127.16.1.2", "the visitor's own address");
+                assert_eq!(from, "127.16.0.34", "the visitor's own address");
                 assert!(request.contains("host: tracker.test\r\n"), "{request}");
                 assert!(request.contains(&format!("user-agent: {}\r\n", client.user_agent)), "{request}");
                 let prefix = std::str::from_utf8(&client.peer_id_prefix).unwrap();
@@ -146,6 +146,44 @@ fn a_tracker_that_fails_makes_room_for_the_next() {
             perform(&mut world, 2, announce(AnnounceEvent::Started)).await.result,
             Err(Cause::Refused)
         );
+    });
+}
+
+#[test]
+fn a_tier_is_asked_again_before_the_next() {
+    local(async {
+        const BUSY: &str = "d14:failure reason4:busye";
+        let (first, log) = http(&[BUSY, ANSWER]).await;
+        let (second, spare) = http(&[ANSWER]).await;
+        let mut mine = asking(&[(TrackerKind::Http, second, 1e12), (TrackerKind::Http, first, 1.0)]);
+        mine.trackers[0].tier = 2;
+        let mut world = world_of(mine, scenario(PATIENCE));
+        let mut step = async |event| perform(&mut world, 1, announce(event)).await.result.is_ok();
+        assert!(!step(AnnounceEvent::Started).await);
+        assert!(step(AnnounceEvent::Started).await);
+        assert_eq!(
+            (log.borrow().len(), spare.borrow().len()),
+            (1, 1),
+            "the second tier where the first fails"
+        );
+        assert!(step(AnnounceEvent::Completed).await);
+        assert_eq!((log.borrow().len(), spare.borrow().len()), (2, 1), "the first tier before the second");
+    });
+}
+
+#[test]
+fn what_a_tracker_wants_to_be_told_again_it_is() {
+    local(async {
+        const NAMED: &str = "d8:completei1e10:incompletei9e8:intervali1800e5:peers0:10:tracker id3:a&be";
+        let (address, log) = http(&[NAMED, ANSWER]).await;
+        let mut world = world(&[(TrackerKind::Http, address, 1.0)]);
+        for event in [AnnounceEvent::Started, AnnounceEvent::Completed, AnnounceEvent::Stopped] {
+            peers(perform(&mut world, 1, announce(event)).await);
+        }
+        peers(perform(&mut world, 2, announce(AnnounceEvent::Started)).await);
+        let told: Vec<bool> =
+            log.borrow().iter().map(|(_, request)| path(request).ends_with("&trackerid=a%26b")).collect();
+        assert_eq!(told, [false, true, true, false], "another visitor was told nothing");
     });
 }
 

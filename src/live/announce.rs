@@ -6,7 +6,7 @@ mod ws;
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::journey::{Cause, Kind, Part, Peer};
 use crate::plan::AnnounceEvent;
 use crate::profile::{Client, HttpEndpoint, Target, Tracker, TrackerKind};
 
-use super::http::{Request, fetch_plain};
+use super::http::{Request, Site, Way, fetch_alone};
 use super::meter::Meter;
+use super::source::{Owner, Sources};
 use super::swarm::{Company, Key, SwarmId, Swarms};
 use super::tracker::{Announce, Answer, Counts, Refused, http, udp as datagram, ws as message};
-use super::udp::{own_network, source};
 use super::{Clock, Guard};
 
 use contact::Attempt;
@@ -43,10 +43,12 @@ const STREAM: u64 = 0x7472_6163_6b65_7273;
 pub(super) struct Announcer {
     guard: Arc<Guard>,
     clock: Clock,
-    worker: u32,
+    sources: Sources,
     trackers: Vec<Tracker>,
     /// The sockets of those that speak UDP.
     udp: Vec<Option<UdpTracker>>,
+    /// The others, in the same places.
+    sites: Vec<Option<Rc<Site>>>,
     /// Of the target's content.
     hashes: Vec<[u8; 20]>,
     swarms: Rc<RefCell<Swarms>>,
@@ -58,6 +60,10 @@ pub(super) struct Asker<'a> {
     pub(super) seed: u64,
     /// Where it asks from: see [`Visitor::source`](crate::journey::Visitor::source).
     pub(super) source: u64,
+    /// A port that nobody listens on.
+    pub(super) own_port: u16,
+    /// Whether it announces a port that others of its worker announce too.
+    pub(super) shared: bool,
     pub(super) client: &'a Client,
 }
 
@@ -72,31 +78,39 @@ impl Asker<'_> {
 }
 
 impl Announcer {
-    /// Opens the sockets; within a `LocalSet`. `worker` is one of `workers`; `retransmit` is the wait before the first retransmission.
+    /// Opens the sockets; within a `LocalSet`. `retransmit` is the wait before the first retransmission.
     pub(super) fn open(
         guard: &Arc<Guard>,
         clock: Clock,
         target: &Target,
-        (worker, workers): (u32, u32),
+        sources: &Sources,
+        workers: u32,
         retransmit: Duration,
     ) -> io::Result<Self> {
         let open = |tracker: &Tracker| match tracker.kind {
-            TrackerKind::Udp => UdpTracker::open(guard, clock, tracker.address, worker, retransmit).map(Some),
+            TrackerKind::Udp => {
+                UdpTracker::open(guard, clock, tracker.address, sources, retransmit).map(Some)
+            }
             TrackerKind::Http | TrackerKind::Ws => Ok(None),
+        };
+        let site = |tracker: &Tracker| match tracker.kind {
+            TrackerKind::Udp => Ok(None),
+            TrackerKind::Http | TrackerKind::Ws => Site::new(&endpoint(tracker)).map(Some),
         };
         let company = Company {
             own_peers: target.own_peers.clone(),
             stand_in_port: target.stand_in_port,
-            own_network: own_network(worker),
+            sources: sources.clone(),
             workers,
         };
         Ok(Self {
             guard: Arc::clone(guard),
             clock,
-            worker,
+            sources: sources.clone(),
             trackers: target.trackers.clone(),
             udp: target.trackers.iter().map(open).collect::<io::Result<_>>()?,
-            hashes: target.content.iter().filter_map(|item| Some(item.torrent.as_ref()?.info_hash)).collect(),
+            sites: target.trackers.iter().map(site).collect::<io::Result<_>>()?,
+            hashes: target.content.iter().filter_map(|item| Some(item.info_hash()?.on_the_wire())).collect(),
             swarms: Rc::new(RefCell::new(Swarms::new(company))),
         })
     }
@@ -119,7 +133,13 @@ impl Announcer {
         if announce.event == AnnounceEvent::Started && asker.scrapes() {
             self.scrape(n, tracker, asker, &announce.info_hash, contact, meter).await;
         }
-        let own = self.own_address(n, tracker, asker, announce.port);
+        // At one address and port, visitors would be one peer: where they have no addresses of their own, nobody can tell which of them a
+        // connection is for.
+        let alone =
+            self.sources.towards(tracker.address.ip(), asker.source).map(|own| self.sources.owner(own));
+        let port = if asker.shared && alone != Some(Owner::Own) { asker.own_port } else { announce.port };
+        let announce = &Announce { port, ..*announce };
+        let own = self.own_address(tracker, asker, announce.port);
         let key = match tracker.kind {
             TrackerKind::Ws => Key::Id(announce.peer_id),
             TrackerKind::Udp | TrackerKind::Http => Key::At(own),
@@ -131,7 +151,10 @@ impl Announcer {
             udp.strays().into_iter().for_each(|(oddity, times)| meter.odd(oddity, times));
         }
         match answer {
-            Ok(answer) => attempt.answered(own, answer, meter),
+            Ok(answer) => {
+                contact.note(n, tracker.address, &answer);
+                attempt.answered(own, answer, meter)
+            }
             Err(refused) => Err(attempt.refused(refused)),
         }
     }
@@ -154,13 +177,14 @@ impl Announcer {
                 Ok(datagram::answer(&answer, tracker.address.is_ipv6())?)
             }
             TrackerKind::Http => {
-                let path = http::announce_path(&tracker.path, &asker.client.tracker.query, announce);
-                http::answer(&self.get(tracker, asker, &path, meter).await?)
+                let (query, id) = (&asker.client.tracker.query, contact.tracker_id(tracker.address));
+                let path = http::announce_path(&tracker.path, query, announce, id.as_deref());
+                http::answer(&self.get(n, asker, &path, contact, meter).await?)
             }
             TrackerKind::Ws => {
                 let text = message::announce_message(announce);
                 let read = |text: &[u8]| message::answer(text, &announce.info_hash);
-                self.converse(tracker, asker, text, contact, meter, read).await
+                self.converse(n, asker, text, contact, meter, read).await
             }
         }
     }
@@ -218,12 +242,12 @@ impl Announcer {
             }
             TrackerKind::Http => {
                 let path = http::scrape_path(&tracker.path, hashes).ok_or(Cause::Local)?;
-                http::scraped(&self.get(tracker, asker, &path, meter).await?, hashes)
+                http::scraped(&self.get(n, asker, &path, contact, meter).await?, hashes)
             }
             TrackerKind::Ws => {
                 let text = message::scrape_message(hashes);
                 let read = |text: &[u8]| message::scraped(text, hashes);
-                self.converse(tracker, asker, text, contact, meter, read).await
+                self.converse(n, asker, text, contact, meter, read).await
             }
         }
     }
@@ -238,34 +262,45 @@ impl Announcer {
     /// One HTTP exchange, on a connection of its own: clients ask half an hour apart, and close.
     async fn get(
         &self,
-        tracker: &Tracker,
+        n: usize,
         asker: Asker<'_>,
         path: &str,
+        contact: &Contact,
         meter: &Meter,
     ) -> Result<Vec<u8>, Cause> {
         let request = Request { path, user_agent: &asker.client.user_agent, accept: None, body: None };
-        let endpoint = HttpEndpoint::plain(tracker.address, tracker.host.clone());
-        let source = source(tracker.address, self.worker, asker.source);
-        fetch_plain(&self.guard, &endpoint, source, request, meter, http::MAX_ANSWER).await
+        let (_, site, way) = self.way(n, asker, contact)?;
+        fetch_alone(&self.guard, site, way, request, meter, http::MAX_ANSWER).await
+    }
+
+    /// How a visitor comes to the n-th tracker, which speaks HTTP or WebSocket.
+    fn way(
+        &self,
+        n: usize,
+        asker: Asker<'_>,
+        contact: &Contact,
+    ) -> Result<(&Tracker, &Rc<Site>, Way), Cause> {
+        let tracker = self.trackers.get(n).ok_or(Cause::Local)?;
+        let site = self.sites.get(n).and_then(Option::as_ref).ok_or(Cause::Local)?;
+        let source = self.sources.towards(tracker.address.ip(), asker.source);
+        Ok((tracker, site, Way { source, returning: contact.knows(tracker.address) }))
     }
 
     /// One question on the visitor's WebSocket, which is kept.
     async fn converse<T>(
         &self,
-        tracker: &Tracker,
+        n: usize,
         asker: Asker<'_>,
         text: String,
         contact: &Contact,
         meter: &Meter,
         read: impl Fn(&[u8]) -> Result<Option<T>, Refused>,
     ) -> Result<T, Refused> {
+        let (tracker, site, way) = self.way(n, asker, contact)?;
         let kept = contact.socket.take().filter(|socket| socket.tracker == tracker.address);
         let mut socket = match kept {
             Some(socket) => socket,
-            None => {
-                let source = source(tracker.address, self.worker, asker.source);
-                Socket::open(&self.guard, tracker, source, meter).await?
-            }
+            None => Socket::open(&self.guard, site, tracker, way, meter).await?,
         };
         meter.start();
         let answer = socket.ask(text, meter, read).await?;
@@ -276,7 +311,7 @@ impl Announcer {
     /// The visitor's tracker: the first of its own order, or the next where that failed it (BEP 12: clients shuffle the trackers of a
     /// tier, try them in turn and stay with one that answers).
     fn choose(&self, asker: Asker<'_>, contact: &Contact) -> Result<usize, Cause> {
-        let order = self.order(asker);
+        let order = self.order(asker, contact);
         let now = self.clock.now();
         let (before, after) =
             order.split_at(contact.failed.get().checked_rem(order.len()).ok_or(Cause::Local)?);
@@ -284,34 +319,31 @@ impl Announcer {
         turn.find(|&n| !contact.is_barred(self.trackers[n].address, now)).ok_or(Cause::Rejected)
     }
 
-    /// The trackers that the client speaks to, in the visitor's own order: each draw by weight among those that are left.
-    fn order(&self, asker: Asker<'_>) -> SmallVec<[usize; 4]> {
+    /// The trackers that the client speaks to, in the visitor's own order: tier by tier, first those that answered it before, then each
+    /// draw by weight among those that are left.
+    fn order(&self, asker: Asker<'_>, contact: &Contact) -> SmallVec<[usize; 4]> {
         let mut random = asker.random();
         random.random::<f64>();
         let speaks = |tracker: &Tracker| asker.client.tracker.kinds.contains(&tracker.kind);
         // Of exponential draws with these rates, the least is each one's with a probability in proportion to its rate.
         let draws =
             self.trackers.iter().map(|tracker| -libm::log(1.0 - random.random::<f64>()) / tracker.weight);
-        let mut order: SmallVec<[(f64, usize); 4]> =
-            draws.zip(0..).filter(|&(_, n)| self.trackers.get(n).is_some_and(speaks)).collect();
-        order.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-        order.into_iter().map(|(_, n)| n).collect()
+        let spoken = draws.zip(&self.trackers).zip(0..).filter(|((_, tracker), _)| speaks(tracker));
+        let mut order: SmallVec<[_; 4]> =
+            spoken.map(|((draw, tracker), n)| ((tracker.tier, contact.turn(n)), draw, n)).collect();
+        order.sort_by(|one, other| one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)));
+        order.into_iter().map(|(_, _, n)| n).collect()
     }
 
     /// Where the tracker sees the visitor; with an unspecified address where only the system knows.
-    fn own_address(&self, n: usize, tracker: &Tracker, asker: Asker<'_>, port: u16) -> Peer {
-        let udp = self.udp.get(n).and_then(Option::as_ref).and_then(|udp| udp.port(asker.source));
-        let known = match udp {
-            Some(socket) => Some(socket.local),
-            None => source(tracker.address, self.worker, asker.source),
-        };
-        let unspecified: IpAddr = if tracker.address.is_ipv4() {
-            Ipv4Addr::UNSPECIFIED.into()
-        } else {
-            Ipv6Addr::UNSPECIFIED.into()
-        };
-        SocketAddr::new(known.unwrap_or(unspecified), port)
+    fn own_address(&self, tracker: &Tracker, asker: Asker<'_>, port: u16) -> Peer {
+        SocketAddr::new(self.sources.local(tracker.address.ip(), asker.source), port)
     }
+}
+
+/// Where a tracker that speaks HTTP or WebSocket is; clients speak HTTP/1.1 to it.
+fn endpoint(tracker: &Tracker) -> HttpEndpoint {
+    HttpEndpoint { tls: tracker.tls.clone(), ..HttpEndpoint::plain(tracker.address, tracker.host.clone()) }
 }
 
 #[cfg(test)]

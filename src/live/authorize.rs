@@ -4,6 +4,7 @@
 //! one that does. (DNS TXT records for UDP-only hosts are not read yet: such a host is refused.)
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use std::time::Duration;
 
 use crate::profile::{Authorization, HttpVersion, Target};
 
-use super::guard::{addresses, check_authorization};
+use super::guard::check_authorization;
 use super::http::{Agent, Browser, Request, Site};
 use super::meter::Meter;
+use super::source::Sources;
 use super::{Clock, Guard, Refusal};
 
 const PATH: &str = "/.well-known/squall-authorization";
@@ -35,7 +37,9 @@ pub async fn authorize(target: &Target, guard: &Arc<Guard>) -> Result<(), Refusa
     let Some(authorization) = &target.authorization else { return Ok(()) };
     check_authorization(&target.name, authorization, jiff::Timestamp::now())?;
     let mut proven = BTreeSet::new();
-    let agent = Agent::new(target, Arc::clone(guard)).map_err(|error| Refusal::Unproven {
+    let sources = Sources::new(&target.visitor_networks, (0, 1)).map_err(io::Error::other);
+    let agent = sources.and_then(|sources| Agent::new(target, Arc::clone(guard), sources));
+    let agent = agent.map_err(|error| Refusal::Unproven {
         address: target.index.server.address,
         target: target.name.clone(),
         reason: error.to_string(),
@@ -48,7 +52,7 @@ pub async fn authorize(target: &Target, guard: &Arc<Guard>) -> Result<(), Refusa
         }
     }
     let hosts: BTreeSet<IpAddr> = proven.iter().map(SocketAddr::ip).collect();
-    match addresses(target).find(|address| !guard.is_free(*address) && !hosts.contains(&address.ip())) {
+    match target.addresses().find(|address| !guard.is_free(*address) && !hosts.contains(&address.ip())) {
         None => Ok(()),
         Some(address) => Err(Refusal::Unproven {
             address,
@@ -65,7 +69,7 @@ pub async fn watch(target: &Target, guard: &Arc<Guard>) -> Refusal {
 }
 
 async fn watch_every(every: Duration, target: &Target, guard: &Arc<Guard>) -> Refusal {
-    if addresses(target).all(|address| guard.is_free(address)) {
+    if target.addresses().all(|address| guard.is_free(address)) {
         return std::future::pending().await;
     }
     loop {
@@ -94,7 +98,7 @@ async fn prove(
     let meter = Meter::new(Clock::start());
     let user_agent = concat!("squall/", env!("CARGO_PKG_VERSION"));
     let get = Request { path: PATH, user_agent, accept: None, body: None };
-    let browser = Browser { newest: HttpVersion::Two, returning: false };
+    let browser = Browser { newest: HttpVersion::Two, returning: false, source: 0 };
     let fetch = agent.fetch_here(site, get, browser, &meter, MAX_PAGE);
     let reason = match tokio::time::timeout(PATIENCE, fetch).await {
         Ok(Ok(page)) if shows(&page, &authorization.token) => return Ok(()),

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-/// Nesting that is still read; real messages need 5.
+/// Nesting that is still read; real messages need 5, and a v2 torrent four more than its folders.
 const DEPTH: u32 = 32;
 
 /// The first value in `data`, exactly; `None` where there is none.
@@ -15,19 +15,23 @@ pub(super) fn first_value(data: &[u8]) -> Option<&[u8]> {
 
 /// The raw value of `key` in a dictionary that is the whole of `dict`.
 pub(super) fn field<'a>(dict: &'a [u8], key: &[u8]) -> Option<&'a [u8]> {
+    entries(dict)?.find(|(name, _)| *name == key).map(|(_, value)| value)
+}
+
+/// The keys and raw values, in their order, of a dictionary that is the whole of `dict`.
+pub(super) fn entries(dict: &[u8]) -> Option<impl Iterator<Item = (&[u8], &[u8])>> {
     if first_value(dict)?.len() != dict.len() || dict.first() != Some(&b'd') {
         return None;
     }
     let mut at = 1;
-    while dict.get(at) != Some(&b'e') {
+    Some(std::iter::from_fn(move || {
+        dict.get(at).filter(|byte| **byte != b'e')?;
         let value = end(dict, at, DEPTH)?;
         let next = end(dict, value, DEPTH)?;
-        if string(dict.get(at..value)?) == Some(key) {
-            return dict.get(value..next);
-        }
+        let entry = (string(dict.get(at..value)?)?, dict.get(value..next)?);
         at = next;
-    }
-    None
+        Some(entry)
+    }))
 }
 
 /// The typed value that is the whole of `data`.

@@ -16,14 +16,14 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::journey::{Cause, Swarm};
-use crate::profile::Target;
+use crate::profile::{InfoHash, Target};
 
 use super::guard::{Connection, cause};
 use super::metainfo::Layout;
 use super::meter::Meter;
 use super::shaper::Bucket;
+use super::source::{Owner, Sources};
 use super::torrent::{Meeting, Own, PeerKey, Store, Torrent};
-use super::udp::is_visitors;
 use super::wire::{self, Frames, Handshake, Message};
 use super::{Clock, Guard};
 
@@ -54,13 +54,14 @@ pub(super) struct Clients {
     listener: Listener,
     /// The port where the target answers in the place of visitors who only announce.
     stand_in_port: Option<u16>,
+    sources: Sources,
     tally: RefCell<Swarm>,
 }
 
 /// Who a visitor is as a peer.
 #[derive(Clone, Debug)]
 pub(super) struct Persona {
-    pub(super) info_hash: [u8; 20],
+    pub(super) info_hash: InfoHash,
     pub(super) peer_id: [u8; 20],
     /// Name and version of its client.
     pub(super) client: Rc<str>,
@@ -68,11 +69,20 @@ pub(super) struct Persona {
     pub(super) slots: usize,
     /// Whether peers can connect to it.
     pub(super) reachable: bool,
-    /// Its address; `None` where the system chooses.
-    pub(super) address: Option<IpAddr>,
+    /// What its source address follows from.
+    pub(super) source: u64,
+    /// Addresses that it has to itself.
+    pub(super) addresses: Vec<IpAddr>,
     /// Bytes per second of its line, towards it and from it.
     pub(super) line: (f64, f64),
     pub(super) random: SplitMix64,
+}
+
+impl Persona {
+    fn handshake(&self) -> [u8; wire::HANDSHAKE] {
+        let hash = &self.info_hash;
+        Handshake::ours(hash.on_the_wire(), hash.v2().is_some(), self.peer_id).encode()
+    }
 }
 
 impl Clients {
@@ -80,7 +90,12 @@ impl Clients {
     ///
     /// # Errors
     /// The system's, where it gives no socket.
-    pub(super) fn open(guard: &Arc<Guard>, clock: Clock, target: &Target) -> io::Result<Rc<Self>> {
+    pub(super) fn open(
+        guard: &Arc<Guard>,
+        clock: Clock,
+        target: &Target,
+        sources: Sources,
+    ) -> io::Result<Rc<Self>> {
         let loopback = target.trackers.iter().all(|tracker| tracker.address.ip().is_loopback());
         let listener = Listener::open(guard, loopback)?;
         let clients = Rc::new(Self {
@@ -89,6 +104,7 @@ impl Clients {
             store: Rc::default(),
             listener,
             stand_in_port: target.stand_in_port,
+            sources,
             tally: RefCell::default(),
         });
         listen::accept(&clients);
@@ -197,7 +213,7 @@ impl Client {
         {
             let (mut known, mut candidates) = (self.known.borrow_mut(), self.candidates.borrow_mut());
             for &peer in peers {
-                let own = Some(peer.ip()) == self.persona.address && peer.port() == self.clients.port();
+                let own = self.persona.addresses.contains(&peer.ip()) && peer.port() == self.clients.port();
                 let new = known.len() < MAX_KNOWN && known.insert(peer);
                 if !own && (new || again) && !candidates.contains(&peer) {
                     candidates.push_back(peer);
@@ -229,7 +245,8 @@ impl Client {
     pub(super) async fn ready(self: &Rc<Self>, meter: &Meter) -> Result<Rc<Layout>, Cause> {
         self.torrent.borrow_mut().want(u32::MAX);
         self.ring();
-        let result = self.until(meter, |torrent| torrent.layout().cloned().filter(|_| torrent.is_ready())).await;
+        let result =
+            self.until(meter, |torrent| torrent.layout().cloned().filter(|_| torrent.is_ready())).await;
         // What is wanted is for the operations that follow to say.
         let mut torrent = self.torrent.borrow_mut();
         let all = torrent.pieces();
@@ -261,7 +278,10 @@ impl Client {
                 if let Some(found) = found(&mut torrent) {
                     break Ok(found);
                 }
-                if torrent.connections() == 0 && self.dialling.get() == 0 && self.candidates.borrow().is_empty() {
+                if torrent.connections() == 0
+                    && self.dialling.get() == 0
+                    && self.candidates.borrow().is_empty()
+                {
                     break Err(self.last.take().unwrap_or(Cause::NoPeers));
                 }
                 let held_back = torrent.connections() > 0 && torrent.is_held_back();
@@ -313,19 +333,21 @@ impl Client {
 
     fn meeting(&self, address: SocketAddr, incoming: bool, theirs: &Handshake) -> Meeting {
         let Handshake { peer_id, extended, fast, .. } = *theirs;
-        let visitor = is_visitors(address.ip()) && self.clients.stand_in_port != Some(address.port());
+        let owner = self.clients.sources.owner(address.ip());
+        let visitor = matches!(owner, Owner::Own | Owner::Visitors)
+            && (incoming || self.clients.stand_in_port != Some(address.port()));
         Meeting { address, incoming, peer_id, extended, fast, visitor }
     }
 
     /// Connects to a peer and exchanges handshakes.
     async fn approach(&self, address: SocketAddr) -> Result<(Connection, Frames, Handshake), Cause> {
-        let source = self.persona.address.filter(|own| own.is_ipv4() == address.is_ipv4());
-        let mut stream = self.clients.guard.connect_from(address, source).await?;
-        let own = Handshake::ours(self.persona.info_hash, self.persona.peer_id).encode();
+        let source = self.clients.sources.towards(address.ip(), self.persona.source);
+        let mut stream = self.clients.guard.connect(address, source).await?;
+        let own = self.persona.handshake();
         stream.write_all(&own).await.map_err(|error| cause(&error))?;
         let (frames, theirs) = read_handshake(&mut stream).await?;
         self.moved(wire::HANDSHAKE, wire::HANDSHAKE);
-        if theirs.info_hash != self.persona.info_hash {
+        if !self.persona.info_hash.is_named_by(&theirs.info_hash) {
             return Err(Cause::Incorrect);
         }
         if theirs.peer_id == self.persona.peer_id {

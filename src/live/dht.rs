@@ -28,6 +28,7 @@ use crate::unit::Tick;
 use super::krpc::{self, Answer, Fault, Id, Node, Query, Want};
 use super::lookup::{Breadth, Lookup};
 use super::meter::Meter;
+use super::source::Sources;
 use super::udp::{Inbox, Pool, Port, Serve, Served, Ticket};
 use super::{Clock, Guard};
 
@@ -121,7 +122,7 @@ enum Goal {
 struct Walker<'a> {
     dht: &'a Dht,
     network: usize,
-    port: &'a Rc<Port>,
+    port: Port,
     own: Id,
     read_only: bool,
     search: Search<'a>,
@@ -133,18 +134,23 @@ struct Walker<'a> {
 
 impl Dht {
     /// Opens the sockets; within a `LocalSet`.
-    pub(super) fn open(guard: &Arc<Guard>, clock: Clock, target: &Target, worker: u32) -> io::Result<Self> {
+    pub(super) fn open(
+        guard: &Arc<Guard>,
+        clock: Clock,
+        target: &Target,
+        sources: &Sources,
+    ) -> io::Result<Self> {
         let mut networks = Vec::new();
         for ipv6 in [false, true] {
             let bootstrap: Vec<_> = target.dht.iter().copied().filter(|it| it.is_ipv6() == ipv6).collect();
             if let Some(&towards) = bootstrap.first() {
-                let pool = Pool::open(guard, clock, towards, worker, krpc::transaction)?;
+                let pool = Pool::open(guard, clock, towards, sources, krpc::transaction)?;
                 networks.push(Network { bootstrap, pool });
             }
         }
         // The port differs from run to run: nodes do not take a known id at a new port, so that ids must differ too.
         let number = networks.iter().map(|network| network.pool.number()).max().unwrap_or(0);
-        let nodes = Rc::new(RefCell::new(Nodes::new(u64::from(worker) << 16 | u64::from(number))));
+        let nodes = Rc::new(RefCell::new(Nodes::new(u64::from(sources.worker) << 16 | u64::from(number))));
         for network in &networks {
             network.pool.serve(Rc::new(Answering { nodes: Rc::clone(&nodes), clock }));
         }
@@ -226,7 +232,7 @@ impl Dht {
         heard: &'a [RefCell<Vec<Node>>; 2],
     ) -> Result<Walker<'a>, Cause> {
         let pool = &self.networks.get(network).ok_or(Cause::NoPeers)?.pool;
-        let port = pool.port(search.source).ok_or(Cause::NoPeers)?;
+        let port = pool.port(search.source);
         let mut nodes = self.nodes.borrow_mut();
         if search.reachable {
             nodes.open(port.local);

@@ -6,7 +6,7 @@
 mod message;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::journey::{Cause, Oddity};
 
 use super::guard::{Datagrams, cause};
 use super::meter::Meter;
-use super::udp::source;
+use super::source::Sources;
 use super::{Clock, Guard};
 
 use message::{Answer, Question};
@@ -46,15 +46,17 @@ pub(super) struct Stub {
     guard: Arc<Guard>,
     clock: Clock,
     resolvers: Vec<SocketAddr>,
-    worker: u32,
+    sources: Sources,
     times: StubTimes,
 }
 
 /// What is to be found out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'a> {
-    /// Seed of the visitor, which says what address it has.
+    /// Seed of the visitor.
     pub(super) seed: u64,
+    /// What the visitor's source address follows from.
+    pub(super) source: u64,
     pub(super) name: &'a str,
     /// Where the target's profile says that the name leads.
     pub(super) address: SocketAddr,
@@ -79,10 +81,10 @@ impl Stub {
         guard: Arc<Guard>,
         clock: Clock,
         resolvers: Vec<SocketAddr>,
-        worker: u32,
+        sources: Sources,
         times: StubTimes,
     ) -> Self {
-        Self { guard, clock, resolvers, worker, times }
+        Self { guard, clock, resolvers, sources, times }
     }
 
     /// Resolves a name; how long the answer may be kept.
@@ -145,9 +147,7 @@ impl Stub {
         // A name that is none is the profile's fault.
         let (Some(four), Some(six)) = (ask(false), ask(true)) else { return Err(Cause::Local) };
         let mut asked = [four, six];
-        let any: IpAddr =
-            if resolver.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let local = source(resolver, self.worker, wanted.seed).unwrap_or(any);
+        let local = self.sources.local(resolver.ip(), wanted.source);
         let socket = self.guard.bind(local).map_err(|error| cause(&error))?;
         meter.start();
         for one in &asked {
@@ -156,7 +156,7 @@ impl Stub {
         }
         let work = async {
             while asked.iter().any(|one| one.found.is_none()) {
-                self.take(&socket, resolver, &mut asked, meter).await?;
+                self.take(&socket, resolver, wanted.source, &mut asked, meter).await?;
             }
             Ok(())
         };
@@ -172,6 +172,7 @@ impl Stub {
         &self,
         socket: &Datagrams,
         resolver: SocketAddr,
+        source: u64,
         asked: &mut [Asked; 2],
         meter: &Meter,
     ) -> Result<(), Cause> {
@@ -198,7 +199,7 @@ impl Stub {
                 return Ok(());
             }
             if answer == Answer::Truncated {
-                answer = self.ask_over_tcp(resolver, one, meter).await?;
+                answer = self.ask_over_tcp(resolver, source, one, meter).await?;
             }
             return match answer {
                 Answer::Addresses { list, ttl } => {
@@ -215,8 +216,15 @@ impl Stub {
     }
 
     /// The same question over TCP: each message behind its length in two bytes (RFC 1035, 4.2.2).
-    async fn ask_over_tcp(&self, resolver: SocketAddr, one: &Asked, meter: &Meter) -> Result<Answer, Cause> {
-        let mut stream = self.guard.connect(resolver).await?;
+    async fn ask_over_tcp(
+        &self,
+        resolver: SocketAddr,
+        source: u64,
+        one: &Asked,
+        meter: &Meter,
+    ) -> Result<Answer, Cause> {
+        let source = self.sources.towards(resolver.ip(), source);
+        let mut stream = self.guard.connect(resolver, source).await?;
         let length = u16::try_from(one.datagram.len()).map_err(|_| Cause::Local)?;
         let request = [&length.to_be_bytes()[..], &one.datagram].concat();
         stream.write_all(&request).await.map_err(|error| cause(&error))?;

@@ -25,9 +25,10 @@ pub(super) fn target(address: SocketAddr) -> Target {
         dns: None,
         stand_in_port: None,
         own_peers: Vec::new(),
+        visitor_networks: Vec::new(),
         content: vec![ContentItem {
             name: "release".to_owned(),
-            torrent: Some(TorrentItem { info_hash: [7; 20], path: "/release.torrent".to_owned() }),
+            torrent: Some(TorrentItem { info_hash: [7; 20].into(), path: "/release.torrent".to_owned() }),
             cid: None,
             seed: None,
         }],

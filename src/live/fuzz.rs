@@ -1,6 +1,9 @@
 //! What reads bytes that a stranger sent, by name: for `harness/fuzz`, and for the test that every input of `tests/corpus` stays harmless.
 
 use sha1::{Digest, Sha1};
+use sha2::Sha256;
+
+use crate::profile::InfoHash;
 
 use super::bencode;
 use super::dag;
@@ -37,8 +40,10 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("torrent", |data| {
         // The hash must fit, or nothing behind its check would ever be reached.
         let info = bencode::field(data, b"info").unwrap_or(data);
-        let hash = Sha1::digest(info).into();
-        let _ = (Layout::from_torrent(data, &hash), Layout::from_info(info, &hash));
+        let (v1, v2) = (Sha1::digest(info).into(), Sha256::digest(info).into());
+        for hash in [InfoHash::V1(v1), InfoHash::V2(v2), InfoHash::Hybrid { v1, v2 }] {
+            let _ = (Layout::from_torrent(data, &hash), Layout::from_info(info, &hash));
+        }
     }),
     ("peer-wire", |data| {
         // As it comes from a socket: in parts, the first byte saying how large they are.

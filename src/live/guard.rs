@@ -9,15 +9,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
+use socket2::{Domain, SockRef, Socket, Type};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 
 use crate::journey::Cause;
-use crate::profile::{Authorization, HttpEndpoint, Target};
+use crate::profile::{Authorization, Target};
 use crate::unit::Tick;
 
+mod datagrams;
 mod quic;
+
+pub(super) use datagrams::{Datagrams, ManyDatagrams, Received};
 
 /// Why a target is not loaded. The message names the address, the profile and the way out.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -114,7 +120,7 @@ impl Guard {
             ceiling: None,
         };
         guard.check_target(target)?;
-        let needs_leave = addresses(target).any(|address| !guard.is_free(address));
+        let needs_leave = target.addresses().any(|address| !guard.is_free(address));
         let leave = target.authorization.as_ref().filter(|_| needs_leave);
         guard.ceiling = leave.map(|leave| Ceiling { limit: leave.ceiling as u32, count: AtomicU64::new(0) });
         Ok(guard)
@@ -136,7 +142,7 @@ impl Guard {
     /// # Errors
     /// [`Refusal::Outside`] for the first that may not.
     pub fn check_target(&self, target: &Target) -> Result<(), Refusal> {
-        addresses(target).try_for_each(|address| self.check(address))
+        target.addresses().try_for_each(|address| self.check(address))
     }
 
     /// Whether this address may be contacted, for those who count instead of stopping.
@@ -161,19 +167,11 @@ impl Guard {
         self.withdrawn.store(true, Ordering::Relaxed);
     }
 
-    /// Opens a TCP connection.
-    ///
-    /// # Errors
-    /// [`Cause::Foreign`] before a packet leaves where the address is not allowed, else what [`cause`] makes of the failure.
-    pub(super) async fn connect(&self, address: SocketAddr) -> Result<Connection, Cause> {
-        self.connect_from(address, None).await
-    }
-
     /// Opens a TCP connection from this local address, or from the system's choice.
     ///
     /// # Errors
-    /// As [`Guard::connect`].
-    pub(super) async fn connect_from(
+    /// [`Cause::Foreign`] before a packet leaves where the address is not allowed, else what [`cause`] makes of the failure.
+    pub(super) async fn connect(
         &self,
         address: SocketAddr,
         source: Option<IpAddr>,
@@ -195,7 +193,7 @@ impl Guard {
             socket.bind_device(Some(b"lo"))?;
         }
         if local.is_ipv6() {
-            socket2::SockRef::from(&socket).set_only_v6(true)?;
+            SockRef::from(&socket).set_only_v6(true)?;
         }
         socket.bind(local)?;
         socket.listen(BACKLOG)
@@ -214,25 +212,27 @@ impl Guard {
     /// # Errors
     /// The system's, where it gives no socket.
     pub(super) fn bind(self: &Arc<Self>, local: IpAddr) -> io::Result<Datagrams> {
-        Ok(Datagrams { socket: UdpSocket::from_std(socket(local)?)?, guard: Arc::clone(self) })
+        Ok(Datagrams { socket: UdpSocket::from_std(socket(local, None)?)?, guard: Arc::clone(self) })
     }
 
-    /// Opens a QUIC endpoint that can reach `remote`, with a UDP socket of its own.
+    /// Opens a UDP socket that sends to servers such as `remote` from any address of this machine.
     ///
     /// # Errors
     /// The system's, where it gives no socket.
-    pub(super) fn quic(self: &Arc<Self>, remote: SocketAddr) -> io::Result<quinn::Endpoint> {
-        quic::endpoint(self, socket(local(remote))?)
+    pub(super) fn bind_any(self: &Arc<Self>, remote: IpAddr) -> io::Result<ManyDatagrams> {
+        let any: IpAddr =
+            if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        // Nobody outside reaches a socket that belongs to the loopback device.
+        let device = remote.is_loopback().then_some(&b"lo"[..]);
+        ManyDatagrams::new(socket(any, device)?, Arc::clone(self))
     }
-}
 
-/// Local addresses for QUIC towards `remote`: the system's choice, but on loopback no other.
-fn local(remote: SocketAddr) -> IpAddr {
-    match remote {
-        SocketAddr::V4(remote) if remote.ip().is_loopback() => Ipv4Addr::LOCALHOST.into(),
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(remote) if remote.ip().is_loopback() => Ipv6Addr::LOCALHOST.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    /// Opens a QUIC endpoint with a UDP socket of its own on a free port of this address.
+    ///
+    /// # Errors
+    /// The system's, where it gives no socket.
+    pub(super) fn quic(self: &Arc<Self>, local: IpAddr) -> io::Result<quinn::Endpoint> {
+        quic::endpoint(self, socket(local, None)?)
     }
 }
 
@@ -255,12 +255,22 @@ impl Ceiling {
     }
 }
 
-fn socket(local: IpAddr) -> io::Result<std::net::UdpSocket> {
-    let socket = std::net::UdpSocket::bind(SocketAddr::new(local, 0))?;
+fn socket(local: IpAddr, device: Option<&[u8]>) -> io::Result<std::net::UdpSocket> {
+    let local = SocketAddr::new(local, 0);
+    let socket = Socket::new(Domain::for_address(local), Type::DGRAM, None)?;
     socket.set_nonblocking(true)?;
+    if local.is_ipv6() {
+        socket.set_only_v6(true)?;
+        socket.set_freebind_v6(true)?;
+    }
+    if device.is_some() {
+        // Without privileges only since Linux 5.7; before, what outsiders send is no answer to anything, and dropped.
+        let _ = socket.bind_device(device);
+    }
     // Thousands of answers can arrive between two turns of the worker; the system caps this at its own limit.
-    socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER)?;
-    Ok(socket)
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.bind(&local.into())?;
+    Ok(socket.into())
 }
 
 /// Peers that wait to be accepted.
@@ -268,7 +278,7 @@ const BACKLOG: u32 = 1_024;
 
 fn prepared(stream: TcpStream) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
-    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
     Ok(Connection(stream))
 }
 
@@ -276,28 +286,18 @@ fn prepared(stream: TcpStream) -> io::Result<Connection> {
 async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(source) = source {
+        // The port is chosen as it connects, and is taken towards this one server only.
+        setsockopt(&socket, IpBindAddressNoPort, &true)?;
+        if source.is_ipv6() {
+            // An IPv6 network that is routed to this machine is none of its addresses, as it is in IPv4.
+            SockRef::from(&socket).set_freebind_v6(true)?;
+        }
         socket.bind(SocketAddr::new(source, 0))?;
     }
     socket.connect(address).await
 }
 
 const RECEIVE_BUFFER: usize = 4 << 20;
-
-/// Every address that the profile names.
-pub(super) fn addresses(target: &Target) -> impl Iterator<Item = SocketAddr> {
-    let http = http_servers(target).map(|server| server.address);
-    http.chain(target.trackers.iter().map(|tracker| tracker.address))
-        .chain(target.dht.iter().copied())
-        .chain(target.dns.iter().flat_map(|dns| dns.resolvers.iter().copied()))
-}
-
-/// Every HTTP server that the profile names.
-fn http_servers(target: &Target) -> impl Iterator<Item = &HttpEndpoint> {
-    [&target.index.server, &target.metadata]
-        .into_iter()
-        .chain(target.gateway.iter().map(|gateway| &gateway.server))
-        .chain(target.web.iter().map(|web| &web.server))
-}
 
 /// Whether an authorization may be used at all, now.
 pub(super) fn check_authorization(
@@ -357,8 +357,9 @@ pub(super) fn cause(error: &io::Error) -> Cause {
 
 /// A TCP connection to an allowed address.
 ///
-/// Closing it sends FIN and then resets it (zero linger): the target reads a clean end, and no TIME_WAIT holds one of the
-/// generator's 28,000 ports for a minute. That state belongs to the visitors' machines, which here are all one.
+/// Closing it sends FIN and then RST (zero linger). The target reads a clean end, and then its side is gone as well: what it had still
+/// to send is dropped, and a write after that fails. Nothing waits in TIME_WAIT on this side, where clients keep a port for a minute:
+/// that state belongs to the visitors' machines, which here are all one. A target that closes first has its own TIME_WAIT, as always.
 #[derive(Debug)]
 pub(super) struct Connection(TcpStream);
 
@@ -375,7 +376,7 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         // Fails only where the connection is gone already.
-        let _ = socket2::SockRef::from(&self.0).shutdown(std::net::Shutdown::Write);
+        let _ = SockRef::from(&self.0).shutdown(std::net::Shutdown::Write);
     }
 }
 
@@ -404,49 +405,6 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(context)
-    }
-}
-
-/// A UDP socket that sends to allowed addresses only.
-#[derive(Debug)]
-pub(super) struct Datagrams {
-    socket: UdpSocket,
-    guard: Arc<Guard>,
-}
-
-impl Datagrams {
-    /// Sends one datagram.
-    ///
-    /// # Errors
-    /// [`Cause::Foreign`] before a packet leaves where the address is not allowed, else what [`cause`] makes of the failure.
-    pub(super) async fn send(&self, bytes: &[u8], to: SocketAddr) -> Result<(), Cause> {
-        if !self.guard.allows(to) {
-            return Err(Cause::Foreign);
-        }
-        self.socket.send_to(bytes, to).await.map(|_| ()).map_err(|error| cause(&error))
-    }
-
-    /// Its own port number.
-    pub(super) fn number(&self) -> u16 {
-        self.socket.local_addr().map_or(0, |address| address.port())
-    }
-
-    /// Sends one datagram if that can be done at once, and to where it may be sent.
-    pub(super) fn offer(&self, bytes: &[u8], to: SocketAddr) {
-        if self.guard.allows(to) {
-            // Lost where the socket has no room, as on the way.
-            let _ = self.socket.try_send_to(bytes, to);
-        }
-    }
-
-    /// Waits until there is something to receive.
-    pub(super) async fn readable(&self) -> io::Result<()> {
-        self.socket.readable().await
-    }
-
-    /// Receives one datagram where one is there.
-    pub(super) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.socket.try_recv_from(buffer)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The live world: sockets and the clock.
 //!
 //! One [`LiveWorld`] per worker thread performs operations with the real protocols: HTTP/1.1, 2 and 3, trackers over UDP (BEP 15), HTTP (BEP 3) and
-//! WebSocket, DNS (RFC 1035), the DHT (BEP 5, 32, 42, 43, 51), the peer wire (BEP 3, 9, 10) and trustless gateways of IPFS. Protocol logic is pure where it can be
-//! (`bencode`, `dag`, `metainfo`, `tracker`, `swarm`, `krpc`, `lookup`, `dns::message`, `wire`, `session`, `shaper`); what touches a socket goes
+//! WebSocket, these two also over TLS, DNS (RFC 1035), the DHT (BEP 5, 32, 42, 43, 51) the peer wire (BEP 3, 9, 10, 52) and trustless gateways of IPFS. Protocol logic is pure where it can be
+//! (`bencode`, `dag`, `merkle`, `metainfo`, `tracker`, `swarm`, `krpc`, `lookup`, `dns::message`, `wire`, `session`, `shaper`, `source`); what touches a socket goes
 //! through `guard`, the only file that opens one.
 
 mod announce;
@@ -22,12 +22,14 @@ mod guard;
 mod http;
 mod krpc;
 mod lookup;
+mod merkle;
 mod metainfo;
 mod meter;
 mod perform;
 mod proc;
 mod queue;
 mod shaper;
+mod source;
 mod swarm;
 mod torrent;
 mod tracker;

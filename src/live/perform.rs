@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use rand_xoshiro::SplitMix64;
 
 use crate::journey::{Cause, Operation, Peer, Reply, Swarm, Visitor};
 use crate::plan::AnnounceEvent;
-use crate::profile::{Client, ContentItem, HttpVersion, Target};
+use crate::profile::{Client, ContentItem, HttpVersion, InfoHash, Target, TorrentItem};
 use crate::scenario::Scenario;
 
 use super::announce::{Announcer, Asker, Contact, RETRANSMIT};
@@ -27,9 +27,9 @@ use super::http::{Agent, Browser, Kept, Request};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
 use super::shaper::Line;
+use super::source::{Owner, Sources};
 use super::torrent::Generator;
 use super::tracker::Announce;
-use super::udp::source;
 use super::{Clock, Guard, LiveConfig};
 
 /// Peers that a client serves at a time, beside the one by chance (BEP 3).
@@ -46,13 +46,13 @@ pub(super) struct Shared {
     pub(super) scenario: Arc<Scenario>,
     guard: Arc<Guard>,
     pub(super) clock: Clock,
+    sources: Sources,
     agent: Agent,
     announcer: Announcer,
     dht: Dht,
     stub: Stub,
     clients: Rc<Clients>,
-    worker: u32,
-    layouts: RefCell<HashMap<[u8; 20], Rc<Layout>>>,
+    layouts: RefCell<HashMap<InfoHash, Rc<Layout>>>,
 }
 
 /// What one journey keeps open from operation to operation.
@@ -69,7 +69,8 @@ pub(super) struct Connections {
 struct Identity {
     peer_id: [u8; 20],
     key: u32,
-    port: u16,
+    /// A port that nobody listens on.
+    own_port: u16,
     /// What is left of its stream, for choices among peers.
     random: SplitMix64,
 }
@@ -81,14 +82,16 @@ impl Shared {
     /// The system's, where it gives no socket.
     pub(super) fn open(config: LiveConfig) -> io::Result<Self> {
         let LiveConfig { target, scenario, guard, clock, worker, workers } = config;
-        let announcer = Announcer::open(&guard, clock, &target, (worker, workers), RETRANSMIT)?;
-        let dht = Dht::open(&guard, clock, &target, worker)?;
-        let agent = Agent::new(&target, Arc::clone(&guard))?;
+        let sources = Sources::new(&target.visitor_networks, (worker, workers)).map_err(io::Error::other)?;
+        check_routed(&guard, &target, &sources)?;
+        let announcer = Announcer::open(&guard, clock, &target, &sources, workers, RETRANSMIT)?;
+        let dht = Dht::open(&guard, clock, &target, &sources)?;
+        let agent = Agent::new(&target, Arc::clone(&guard), sources.clone())?;
         let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
-        let stub = Stub::new(Arc::clone(&guard), clock, resolvers, worker, StubTimes::USUAL);
-        let clients = Clients::open(&guard, clock, &target)?;
+        let stub = Stub::new(Arc::clone(&guard), clock, resolvers, sources.clone(), StubTimes::USUAL);
+        let clients = Clients::open(&guard, clock, &target, sources.clone())?;
         let layouts = RefCell::default();
-        Ok(Self { target, scenario, guard, clock, agent, announcer, dht, stub, clients, worker, layouts })
+        Ok(Self { target, scenario, guard, clock, sources, agent, announcer, dht, stub, clients, layouts })
     }
 
     /// What the visitors' part in the swarms was like since this was last asked.
@@ -114,7 +117,8 @@ impl Shared {
             Operation::Resolve(service) => {
                 let server = service.endpoint(&self.target).ok_or(Cause::Local)?;
                 let name = server.name().ok_or(Cause::Local)?;
-                let wanted = Wanted { seed: visitor.seed, name, address: server.address };
+                let wanted =
+                    Wanted { seed: visitor.seed, source: visitor.source, name, address: server.address };
                 let ttl = self.stub.resolve(wanted, meter).await?;
                 Ok(Reply::Resolved { ttl })
             }
@@ -165,15 +169,16 @@ impl Shared {
                 Ok(Reply::Done)
             }
             Operation::Announce { event, left, downloaded, numwant } => {
-                let Identity { peer_id, key, port, .. } = self.identity(visitor, client);
+                let Identity { peer_id, key, own_port, .. } = self.identity(visitor, client);
+                let (port, shared) = self.ports(visitor, own_port);
                 let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
-                let (info_hash, numwant) = (info_hash(item)?, numwant.unwrap_or(usual));
+                let (info_hash, numwant) = (torrent(item)?.info_hash.on_the_wire(), numwant.unwrap_or(usual));
                 let player =
                     visitor.transfers.then(|| self.player(visitor, item, client, connections)).transpose()?;
                 let uploaded = player.as_ref().map_or(0, |player| player.uploaded());
                 let announce =
                     Announce { info_hash, peer_id, downloaded, left, uploaded, event, key, numwant, port };
-                let asker = Asker { seed: visitor.seed, source: visitor.source, client };
+                let asker = Asker { seed: visitor.seed, source: visitor.source, own_port, shared, client };
                 let peers = self.announcer.announce(asker, &announce, &connections.tracker, meter).await?;
                 self.admit(peers, connections, meter)
             }
@@ -187,7 +192,8 @@ impl Shared {
                 self.admit(peers, connections, meter)
             }
             Operation::AnnouncePeer => {
-                let port = self.identity(visitor, client).port;
+                let own_port = self.identity(visitor, client).own_port;
+                let (port, _) = self.ports(visitor, own_port);
                 self.dht.announce(search(visitor, client, item, connections)?, port, meter).await?;
                 Ok(Reply::Done)
             }
@@ -231,14 +237,14 @@ impl Shared {
         }
         let access = &self.scenario.access.members.get(usize::from(visitor.access)).ok_or(Cause::Local)?.0;
         let Identity { peer_id, random, .. } = self.identity(visitor, client);
-        let tracker = self.target.trackers.first().map(|tracker| tracker.address);
         let persona = Persona {
-            info_hash: info_hash(item)?,
+            info_hash: torrent(item)?.info_hash,
             peer_id,
             client: client.user_agent.as_str().into(),
             slots: SLOTS,
             reachable: visitor.reachable,
-            address: tracker.and_then(|tracker| source(tracker, self.worker, visitor.source)),
+            addresses: self.own_addresses(visitor),
+            source: visitor.source,
             line: (access.down, access.up),
             random,
         };
@@ -313,7 +319,7 @@ impl Shared {
         client: &Client,
         meter: &Meter,
     ) -> Result<Reply, Cause> {
-        let torrent = item.torrent.as_ref().ok_or(Cause::Local)?;
+        let torrent = torrent(item)?;
         let get = get(&torrent.path, client);
         let browser = browser(visitor, client);
         let file = self.agent.fetch(self.agent.metadata(), get, browser, meter, MAX_METADATA).await?;
@@ -341,15 +347,37 @@ impl Shared {
 
     fn remember(&self, item: &ContentItem, layout: &Rc<Layout>) {
         let mut layouts = self.layouts.borrow_mut();
-        let Ok(info_hash) = info_hash(item) else { return };
+        let Some(info_hash) = item.info_hash().copied() else { return };
         if layouts.len() >= MAX_LAYOUTS || layouts.contains_key(&info_hash) {
             return;
         }
         layouts.insert(info_hash, Rc::clone(layout));
         if let Some(seed) = item.seed {
             let generator = Generator::new(seed, &item.name);
-            self.clients.store().generate(info_hash, generator, layout.piece_length());
+            self.clients.store().generate(info_hash.on_the_wire(), generator, layout.piece_length());
         }
+    }
+
+    /// The port that a visitor announces, and whether it is one that others of its worker announce too: right only from an address of its own.
+    fn ports(&self, visitor: &Visitor, own_port: u16) -> (u16, bool) {
+        match visitor.transfers {
+            true if visitor.reachable && !self.own_addresses(visitor).is_empty() => {
+                (self.clients.port(), true)
+            }
+            // It cannot be reached there or elsewhere, and its client does not know.
+            true => (own_port, false),
+            false => (self.target.stand_in_port.unwrap_or(own_port), false),
+        }
+    }
+
+    /// The addresses that no other worker's visitors have, by which peers know this one.
+    fn own_addresses(&self, visitor: &Visitor) -> Vec<IpAddr> {
+        let towards = |server: SocketAddr| self.sources.towards(server.ip(), visitor.source);
+        let own = self.target.addresses().filter_map(towards);
+        let mut own: Vec<_> = own.filter(|address| self.sources.owner(*address) == Owner::Own).collect();
+        own.sort_unstable();
+        own.dedup();
+        own
     }
 
     fn client(&self, visitor: &Visitor) -> Option<&Client> {
@@ -368,20 +396,27 @@ impl Shared {
         peer_id[..8].copy_from_slice(&client.peer_id_prefix);
         let key = random.next_u32();
         // Any port that needs no privilege.
-        let own = 1_024 + (random.next_u32() % (65_536 - 1_024)) as u16;
-        let port = match visitor.transfers {
-            true if visitor.reachable => self.clients.port(),
-            // It cannot be reached there or elsewhere, and its client does not know.
-            true => own,
-            false => self.target.stand_in_port.unwrap_or(own),
-        };
-        Identity { peer_id, key, port, random }
+        let own_port = 1_024 + (random.next_u32() % (65_536 - 1_024)) as u16;
+        Identity { peer_id, key, own_port, random }
     }
 }
 
-/// What the item is called in swarms; content that no swarm has is never looked for in one.
-fn info_hash(item: &ContentItem) -> Result<[u8; 20], Cause> {
-    item.torrent.as_ref().map(|torrent| torrent.info_hash).ok_or(Cause::Local)
+/// The item's torrent; content that no swarm has is never looked for in one.
+fn torrent(item: &ContentItem) -> Result<&TorrentItem, Cause> {
+    item.torrent.as_ref().ok_or(Cause::Local)
+}
+
+/// Finds out before the first visitor comes where an IPv4 network of the profile does not lead to this machine. (IPv6 networks that do
+/// are no different to a socket from those that do not.)
+fn check_routed(guard: &Arc<Guard>, target: &Target, sources: &Sources) -> io::Result<()> {
+    for local in target.addresses().filter_map(|server| sources.towards(server.ip(), 0)) {
+        guard.bind(local).map_err(|error| {
+            let way_out =
+                "route the networks in `visitors.addresses` here: ip route add local NETWORK dev lo";
+            io::Error::new(error.kind(), format!("a visitor's address {local}: {error}; {way_out}"))
+        })?;
+    }
+    Ok(())
 }
 
 fn search<'a>(
@@ -390,7 +425,7 @@ fn search<'a>(
     item: &ContentItem,
     connections: &'a Connections,
 ) -> Result<Search<'a>, Cause> {
-    let info_hash = info_hash(item)?;
+    let info_hash = torrent(item)?.info_hash.on_the_wire();
     Ok(Search {
         seed: visitor.seed,
         source: visitor.source,
@@ -418,5 +453,5 @@ fn browser(visitor: &Visitor, client: &Client) -> Browser {
     } else {
         HttpVersion::One
     };
-    Browser { newest, returning: visitor.returning }
+    Browser { newest, returning: visitor.returning, source: visitor.source }
 }

@@ -5,17 +5,18 @@
 //! knows is kept by address and port, in bounded memory; a swarm that outgrows it is no longer judged by its members.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::journey::{Oddity, Peer};
 use crate::plan::AnnounceEvent;
 use crate::unit::Tick;
 
+use super::source::{Owner, Sources};
 use super::tracker::{Announce, Answer, Counts};
 
-/// Members that a worker remembers over all swarms: about 8 MB.
-const MAX_MEMBERS: usize = 1 << 16;
+/// Members that a worker remembers over all swarms: about 32 MB.
+const MAX_MEMBERS: usize = 1 << 18;
 /// Intervals that a client could obey [assumed]. 5 to 180 minutes are usual; aquatic's HTTP and WebSocket trackers ask for 2 out of the
 /// box.
 const INTERVALS: std::ops::RangeInclusive<i64> = 60..=86_400;
@@ -43,8 +44,8 @@ pub(super) struct Company {
     pub(super) own_peers: Vec<Peer>,
     /// The port of every visitor, where they share one.
     pub(super) stand_in_port: Option<u16>,
-    /// First addresses of this worker's visitors: nobody else has them.
-    pub(super) own_network: [u8; 3],
+    /// Where visitors are.
+    pub(super) sources: Sources,
     /// Workers of the run.
     pub(super) workers: u32,
 }
@@ -59,25 +60,7 @@ impl Company {
     fn knows_who_left(&self) -> bool {
         self.is_closed() || self.stand_in_port.is_none()
     }
-
-    fn is_own_visitor(&self, peer: Peer) -> bool {
-        matches!(peer.ip(), IpAddr::V4(ip) if ip.octets()[..3] == self.own_network)
-    }
-
-    /// Whether some visitor of the run can be at this address.
-    fn may_be_visitor(&self, peer: Peer) -> bool {
-        let there = match peer.ip() {
-            IpAddr::V4(ip) => ip.is_loopback() && VISITORS.contains(&ip),
-            IpAddr::V6(ip) => ip.is_loopback(),
-        };
-        // Its port is the stand-in's, or that of some worker's listener.
-        there
-    }
 }
-
-/// Where visitors are on loopback: see `udp`.
-const VISITORS: std::ops::RangeInclusive<Ipv4Addr> =
-    Ipv4Addr::new(127, 16, 0, 0)..=Ipv4Addr::new(127, 143, 255, 255);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -357,10 +340,12 @@ impl Swarms {
         if !self.company.is_closed() || self.company.own_peers.contains(&peer) {
             return false;
         }
-        if self.company.is_own_visitor(peer) && !swarm.overfull {
-            return member.is_none();
+        match self.company.sources.owner(peer.ip()) {
+            Owner::Own if !swarm.overfull => member.is_none(),
+            Owner::Others => true,
+            // At the stand-in's port, or at that of some worker's listener.
+            Owner::Own | Owner::Visitors | Owner::Unknown => false,
         }
-        peer.ip().is_loopback() && !self.company.may_be_visitor(peer)
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) struct Answer {
     pub(super) external: Option<IpAddr>,
     /// Whether the tracker had something to complain of and answered all the same.
     pub(super) warning: bool,
+    /// What the tracker wants to be told with later announces (BEP 3).
+    pub(super) tracker_id: Option<Vec<u8>>,
 }
 
 /// Why a tracker gave no answer.

@@ -1,10 +1,10 @@
-//! Requests and answers over a few shared UDP sockets: an answer finds its request by transaction id and source address.
+//! Requests and answers over one UDP socket: an answer finds its request by transaction id, and by both addresses.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -13,18 +13,15 @@ use tokio::task::AbortHandle;
 use crate::journey::{Cause, Oddity};
 use crate::unit::Tick;
 
-use super::guard::Datagrams;
+use super::guard::{ManyDatagrams, Received};
 use super::queue::Queue;
+use super::source::Sources;
 use super::{Clock, Guard};
 
 /// Requests that may be under way on one socket.
-const MAX_PENDING: usize = 1 << 16;
-/// Longer datagrams are cut off by the receive call; no tracker or node sends them.
-const MAX_DATAGRAM: usize = 8 << 10;
+const MAX_PENDING: usize = 1 << 20;
 /// Requests that are over and still known, on one socket: whose answer came late, or twice.
-const REMEMBERED: usize = 1_024;
-/// Datagrams that are taken in at one go before others have their turn.
-const BATCH: usize = 64;
+const REMEMBERED: usize = 1 << 15;
 
 /// An answer.
 #[derive(Debug)]
@@ -39,45 +36,6 @@ pub(super) struct Answer {
 
 /// Where the answers to someone's requests arrive.
 pub(super) type Inbox = Rc<Queue<Answer>>;
-
-/// Addresses of one worker on loopback: a swarm holds as many of its visitors, since trackers tell peers apart by address and port and
-/// the port is the target's stand-in port.
-const LOOPBACK_ADDRESSES: u8 = 32;
-/// Sockets of one worker elsewhere, all at the system's own address.
-const SOCKETS: usize = 4;
-
-/// The local address of each socket of a worker's pool. On IPv4 loopback they are 127.16.*worker*.1 to .32 (beyond 256 workers 127.17
-/// and so on, never above 127.143): no worker shares them, and nothing else of a testbed is there.
-fn local_addresses(towards: SocketAddr, worker: u32) -> Vec<IpAddr> {
-    match (towards.ip(), towards.ip().is_loopback()) {
-        (IpAddr::V4(_), true) => {
-            let [a, b, c] = own_network(worker);
-            (1..=LOOPBACK_ADDRESSES).map(|n| Ipv4Addr::new(a, b, c, n).into()).collect()
-        }
-        (IpAddr::V4(_), false) => vec![Ipv4Addr::UNSPECIFIED.into(); SOCKETS],
-        (IpAddr::V6(_), true) => vec![Ipv6Addr::LOCALHOST.into(); SOCKETS],
-        (IpAddr::V6(_), false) => vec![Ipv6Addr::UNSPECIFIED.into(); SOCKETS],
-    }
-}
-
-/// The first bytes of a worker's IPv4 addresses on loopback.
-pub(super) fn own_network(worker: u32) -> [u8; 3] {
-    let [.., high, low] = worker.to_be_bytes();
-    [127, 16 + high % 128, low]
-}
-
-/// The address from which visitors with this source connect to `towards`: on IPv4 loopback the one that its datagrams come from, else the system's
-/// choice.
-pub(super) fn source(towards: SocketAddr, worker: u32, visitor: u64) -> Option<IpAddr> {
-    let addresses = local_addresses(towards, worker);
-    let n = visitor.checked_rem(addresses.len() as u64)?;
-    addresses.get(n as usize).copied().filter(|address| !address.is_unspecified())
-}
-
-/// Whether an address is one of those that visitors have on loopback, this worker's or another's.
-pub(super) fn is_visitors(ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V4(ip) if matches!(ip.octets(), [127, 16..=143, ..]))
-}
 
 /// Finds the transaction id in a datagram; `None` where it cannot be an answer.
 pub(super) type Identify = fn(&[u8]) -> Option<u32>;
@@ -99,100 +57,141 @@ pub(super) trait Serve: fmt::Debug {
     fn serve(&self, datagram: &[u8], from: SocketAddr, local: IpAddr) -> Served;
 }
 
-/// Who answers, where anybody does.
-type Server = Rc<OnceCell<Rc<dyn Serve>>>;
-
-/// The sockets of a worker. A visitor keeps to one of them, and so to one address. Dropping it ends their readers.
-#[derive(Debug, Default)]
+/// A worker's socket towards one server, or the nodes of one address family. Every visitor sends from its own address. Dropping it ends
+/// its reader.
+#[derive(Debug)]
 pub(super) struct Pool {
-    ports: Vec<Rc<Port>>,
-    readers: Vec<AbortHandle>,
-    strays: Strays,
-    server: Server,
+    line: Rc<Line>,
+    sources: Sources,
+    towards: IpAddr,
+    reader: AbortHandle,
 }
-
-/// Datagrams that nobody waited for, by what they were.
-type Strays = Rc<RefCell<Vec<(Oddity, u32)>>>;
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.readers.iter().for_each(AbortHandle::abort);
+        self.reader.abort();
     }
 }
 
 impl Pool {
-    /// Opens sockets that can reach `towards` and reads them; within a `LocalSet`. `worker` keeps addresses and ids of workers apart.
+    /// Opens a socket that can reach `towards` and reads it; within a `LocalSet`.
+    ///
+    /// # Errors
+    /// The system's, where it gives no socket.
     pub(super) fn open(
         guard: &Arc<Guard>,
         clock: Clock,
         towards: SocketAddr,
-        worker: u32,
+        sources: &Sources,
         identify: Identify,
     ) -> io::Result<Self> {
-        let mut pool = Self::default();
-        for (n, local) in local_addresses(towards, worker).into_iter().enumerate() {
-            let port = Rc::new(Port {
-                socket: guard.bind(local)?,
-                local,
-                pending: RefCell::default(),
-                over: RefCell::default(),
-                strays: Rc::clone(&pool.strays),
-                server: Rc::clone(&pool.server),
-                serial: Cell::new(worker.wrapping_mul(0x9E37_79B9).wrapping_add(n as u32)),
-            });
-            let reader = tokio::task::spawn_local(Rc::clone(&port).read(clock, identify));
-            pool.readers.push(reader.abort_handle());
-            pool.ports.push(port);
-        }
-        Ok(pool)
+        let any = sources.local(towards.ip(), 0);
+        let line = Rc::new(Line {
+            any: any.is_unspecified().then_some(any),
+            socket: guard.bind_any(towards.ip())?,
+            pending: RefCell::default(),
+            over: RefCell::default(),
+            strays: RefCell::default(),
+            server: OnceCell::new(),
+            serial: Cell::new(sources.worker.wrapping_mul(0x9E37_79B9)),
+        });
+        let reader = tokio::task::spawn_local(Rc::clone(&line).read(clock, identify)).abort_handle();
+        Ok(Self { line, sources: sources.clone(), towards: towards.ip(), reader })
     }
 
-    /// The port number of its first socket.
+    /// The port number of its socket.
     pub(super) fn number(&self) -> u16 {
-        self.ports.first().map_or(0, |port| port.socket.number())
+        self.line.socket.number()
     }
 
-    /// From now on queries that come to the sockets are answered by `server`; to be called once.
+    /// From now on queries that come to the socket are answered by `server`, from the address that was asked; to be called once.
     pub(super) fn serve(&self, server: Rc<dyn Serve>) {
-        let _ = self.server.set(server);
+        let _ = self.line.server.set(server);
     }
 
-    /// The datagrams that nobody waited for, on any of the sockets, since this was last asked.
+    /// The datagrams that nobody waited for since this was last asked.
     pub(super) fn strays(&self) -> Vec<(Oddity, u32)> {
-        self.strays.take()
+        self.line.strays.take()
     }
 
-    /// The socket of the visitors with this source.
-    pub(super) fn port(&self, source: u64) -> Option<&Rc<Port>> {
-        let n = source.checked_rem(self.ports.len() as u64)?;
-        self.ports.get(n as usize)
+    /// The way out of the visitors with this source.
+    pub(super) fn port(&self, source: u64) -> Port {
+        Port { line: Rc::clone(&self.line), local: self.sources.local(self.towards, source) }
     }
+}
+
+/// The socket, from one local address.
+#[derive(Clone, Debug)]
+pub(super) struct Port {
+    line: Rc<Line>,
+    /// The address; unspecified where the system chooses one for each datagram.
+    pub(super) local: IpAddr,
 }
 
 /// A socket and the requests that wait for answers on it.
 #[derive(Debug)]
-pub(super) struct Port {
-    socket: Datagrams,
-    /// Its address; unspecified where the system chooses one for each datagram.
-    pub(super) local: IpAddr,
-    pending: RefCell<HashMap<u32, Pending>>,
-    /// The latest requests that are over, and how many answers each still had to come.
-    over: RefCell<VecDeque<(u32, SocketAddr, u32)>>,
-    strays: Strays,
-    server: Server,
+struct Line {
+    /// The unspecified address, where the system chooses those that it sends from: they are not told apart.
+    any: Option<IpAddr>,
+    socket: ManyDatagrams,
+    pending: RefCell<HashMap<u32, (Request, Inbox)>>,
+    over: RefCell<Over>,
+    /// Datagrams that nobody waited for, by what they were.
+    strays: RefCell<Vec<(Oddity, u32)>>,
+    /// Who answers queries, where anybody does.
+    server: OnceCell<Rc<dyn Serve>>,
     serial: Cell<u32>,
 }
 
-/// A request that waits for its answer.
+/// A request.
 #[derive(Debug)]
-struct Pending {
+struct Request {
     peer: SocketAddr,
-    inbox: Inbox,
+    /// Where it was sent from.
+    local: IpAddr,
     /// Datagrams sent that have no answer.
     open: u32,
 }
 
-impl Port {
+impl Request {
+    /// Whether a datagram between these two addresses can be its answer.
+    fn is_between(&self, from: SocketAddr, local: IpAddr) -> bool {
+        (self.peer, self.local) == (from, local)
+    }
+}
+
+/// The latest requests that are over.
+#[derive(Debug, Default)]
+struct Over {
+    order: VecDeque<u32>,
+    requests: HashMap<u32, Request>,
+}
+
+impl Over {
+    fn remember(&mut self, transaction: u32, request: Request) {
+        if self.order.len() >= REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.requests.remove(&oldest);
+        }
+        self.order.push_back(transaction);
+        self.requests.insert(transaction, request);
+    }
+
+    /// What an answer is that belongs to no request under way.
+    fn oddity(&mut self, transaction: u32, from: SocketAddr, local: IpAddr) -> Oddity {
+        match self.requests.get_mut(&transaction).filter(|request| request.is_between(from, local)) {
+            Some(request) if request.open == 0 => Oddity::Duplicate,
+            Some(request) => {
+                request.open -= 1;
+                Oddity::Late
+            }
+            None => Oddity::Unasked,
+        }
+    }
+}
+
+impl Line {
     fn stray(&self, oddity: Oddity) {
         let mut strays = self.strays.borrow_mut();
         match strays.iter_mut().find(|(other, _)| *other == oddity) {
@@ -201,74 +200,74 @@ impl Port {
         }
     }
 
+    async fn read(self: Rc<Self>, clock: Clock, identify: Identify) {
+        let take = |Received { data, from, local }: Received<'_>| {
+            // Linux always says where a datagram came to.
+            if let Some(local) = self.any.or(local) {
+                self.deliver(data, from, local, clock, identify);
+            }
+        };
+        while self.socket.receive(take).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn deliver(&self, data: &[u8], from: SocketAddr, local: IpAddr, clock: Clock, identify: Identify) {
+        match self.server.get().map_or(Served::NoQuery, |server| server.serve(data, from, local)) {
+            Served::Answer(answer) => return self.socket.offer(&answer, specific(local), from),
+            Served::Silence => return,
+            Served::NoQuery => {}
+        }
+        let Some(transaction) = identify(data) else { return self.stray(Oddity::Broken) };
+        match self.pending.borrow_mut().get_mut(&transaction) {
+            Some((request, inbox)) if request.is_between(from, local) && request.open > 0 => {
+                request.open -= 1;
+                inbox.push(Answer { transaction, at: clock.now(), data: data.to_vec() });
+            }
+            Some((request, _)) if request.is_between(from, local) => self.stray(Oddity::Duplicate),
+            Some((request, _)) if request.local == local => self.stray(Oddity::OtherSource),
+            // Nobody at that address asked.
+            Some(_) => self.stray(Oddity::Unasked),
+            None => self.stray(self.over.borrow_mut().oddity(transaction, from, local)),
+        }
+    }
+}
+
+impl Port {
     /// Announces a request to `peer`, whose answers shall go to `inbox` for as long as the ticket lives.
     ///
     /// # Errors
     /// [`Cause::Local`] where too many are under way.
-    pub(super) fn ticket(self: &Rc<Self>, peer: SocketAddr, inbox: &Inbox) -> Result<Ticket, Cause> {
-        let mut pending = self.pending.borrow_mut();
+    pub(super) fn ticket(&self, peer: SocketAddr, inbox: &Inbox) -> Result<Ticket, Cause> {
+        let mut pending = self.line.pending.borrow_mut();
         if pending.len() >= MAX_PENDING {
             return Err(Cause::Local);
         }
         let transaction = loop {
-            let serial = self.serial.replace(self.serial.get().wrapping_add(1));
+            let serial = self.line.serial.replace(self.line.serial.get().wrapping_add(1));
             // An odd factor: each id comes once in 2^32, and neighbours in time are not neighbours in value.
             let id = serial.wrapping_mul(0x9E37_79B1);
             if !pending.contains_key(&id) {
                 break id;
             }
         };
-        pending.insert(transaction, Pending { peer, inbox: Rc::clone(inbox), open: 0 });
+        pending.insert(transaction, (Request { peer, local: self.local, open: 0 }, Rc::clone(inbox)));
         drop(pending);
-        Ok(Ticket { transaction, peer, port: Rc::clone(self) })
+        Ok(Ticket { transaction, peer, port: self.clone() })
     }
 
-    async fn read(self: Rc<Self>, clock: Clock, identify: Identify) {
-        let mut buffer = [0; MAX_DATAGRAM];
-        while self.socket.readable().await.is_ok() {
-            for _ in 0..BATCH {
-                match self.socket.try_receive(&mut buffer) {
-                    Ok((length, from)) => {
-                        self.deliver(buffer.get(..length).unwrap_or_default(), from, clock, identify);
-                    }
-                    // Empty, or an error that the kernel reports for an earlier datagram and that is cleared by reporting it.
-                    Err(_) => break,
-                }
-            }
-            tokio::task::yield_now().await;
-        }
+    /// Sends a datagram from its address.
+    ///
+    /// # Errors
+    /// As [`ManyDatagrams::send`].
+    pub(super) async fn send(&self, datagram: &[u8], peer: SocketAddr) -> Result<(), Cause> {
+        self.line.socket.send(datagram, specific(self.local), peer).await
     }
+}
 
-    fn deliver(&self, data: &[u8], from: SocketAddr, clock: Clock, identify: Identify) {
-        match self.server.get().map_or(Served::NoQuery, |server| server.serve(data, from, self.local)) {
-            Served::Answer(answer) => return self.socket.offer(&answer, from),
-            Served::Silence => return,
-            Served::NoQuery => {}
-        }
-        let Some(transaction) = identify(data) else { return self.stray(Oddity::Broken) };
-        match self.pending.borrow_mut().get_mut(&transaction) {
-            Some(pending) if pending.peer == from && pending.open > 0 => {
-                pending.open -= 1;
-                pending.inbox.push(Answer { transaction, at: clock.now(), data: data.to_vec() });
-            }
-            Some(pending) if pending.peer == from => self.stray(Oddity::Duplicate),
-            Some(_) => self.stray(Oddity::OtherSource),
-            None => self.stray(self.oddity_of_over(transaction, from)),
-        }
-    }
-
-    /// What an answer is that belongs to no request under way.
-    fn oddity_of_over(&self, transaction: u32, from: SocketAddr) -> Oddity {
-        let mut over = self.over.borrow_mut();
-        match over.iter_mut().find(|(id, peer, _)| (*id, *peer) == (transaction, from)) {
-            Some((.., 0)) => Oddity::Duplicate,
-            Some((.., open)) => {
-                *open -= 1;
-                Oddity::Late
-            }
-            None => Oddity::Unasked,
-        }
-    }
+/// The address, unless it stands for the system's choice.
+fn specific(local: IpAddr) -> Option<IpAddr> {
+    (!local.is_unspecified()).then_some(local)
 }
 
 /// A request that waits for its answer. Dropping it makes later answers unknown.
@@ -278,26 +277,27 @@ pub(super) struct Ticket {
     pub(super) transaction: u32,
     /// Whom it asks.
     pub(super) peer: SocketAddr,
-    port: Rc<Port>,
+    port: Port,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let Some(pending) = self.port.pending.borrow_mut().remove(&self.transaction) else { return };
-        let mut over = self.port.over.borrow_mut();
-        if over.len() >= REMEMBERED {
-            over.pop_front();
+        let line = &self.port.line;
+        if let Some((request, _)) = line.pending.borrow_mut().remove(&self.transaction) {
+            line.over.borrow_mut().remember(self.transaction, request);
         }
-        over.push_back((self.transaction, pending.peer, pending.open));
     }
 }
 
 impl Ticket {
     /// Sends a request that carries the ticket's id.
+    ///
+    /// # Errors
+    /// As [`ManyDatagrams::send`].
     pub(super) async fn send(&self, datagram: &[u8]) -> Result<(), Cause> {
-        self.port.socket.send(datagram, self.peer).await?;
-        if let Some(pending) = self.port.pending.borrow_mut().get_mut(&self.transaction) {
-            pending.open += 1;
+        self.port.send(datagram, self.peer).await?;
+        if let Some((request, _)) = self.port.line.pending.borrow_mut().get_mut(&self.transaction) {
+            request.open += 1;
         }
         Ok(())
     }
@@ -314,20 +314,8 @@ mod tests {
         data.first_chunk().copied().map(u32::from_be_bytes)
     }
 
-    #[test]
-    fn only_loopback_gives_visitors_addresses() {
-        let of = |towards: &str, worker| local_addresses(towards.parse().unwrap(), worker);
-        let mut seen = std::collections::HashSet::new();
-        for worker in [0, 1, 255, 256, 70_000] {
-            let addresses = of("127.0.0.1:6969", worker);
-            assert_eq!(addresses.len(), 32);
-            assert!(addresses.iter().all(|ip| ip.is_loopback() && seen.insert(*ip)), "{addresses:?}");
-        }
-        assert_eq!(of("127.0.0.1:6969", 3)[31].to_string(), "127.16.3.32");
-        for (towards, local) in [("192.0.2.1:80", "0.0.0.0"), ("[::1]:80", "::1"), ("[2001:db8::1]:80", "::")]
-        {
-            assert!(of(towards, 3).iter().all(|ip| ip.to_string() == local), "{towards}");
-        }
+    fn sources() -> Sources {
+        Sources::new(&[], (3, 4)).unwrap()
     }
 
     #[tokio::test]
@@ -338,8 +326,8 @@ mod tests {
         let guard = Arc::new(Guard::new(&target(address)).unwrap());
         let tasks = tokio::task::LocalSet::new();
         let run = tasks.run_until(async {
-            let pool = Pool::open(&guard, Clock::start(), address, 3, first_four).unwrap();
-            let port = pool.port(7).unwrap();
+            let pool = Pool::open(&guard, Clock::start(), address, &sources(), first_four).unwrap();
+            let port = pool.port(7);
             let inbox = Inbox::default();
             let ticket = port.ticket(address, &inbox).unwrap();
             ticket.send(&ticket.transaction.to_be_bytes()).await.unwrap();
@@ -355,7 +343,37 @@ mod tests {
             assert_eq!((answer.transaction, answer.data[4]), (ticket.transaction, 99));
             assert_eq!(pool.strays(), [(Oddity::OtherSource, 1), (Oddity::Broken, 1), (Oddity::Unasked, 1)]);
             drop(ticket);
-            assert!(port.pending.borrow().is_empty());
+            assert!(port.line.pending.borrow().is_empty());
+        });
+        tokio::time::timeout(Duration::from_secs(10), run).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn each_visitor_asks_and_is_answered_at_its_own_address() {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let guard = Arc::new(Guard::new(&target(address)).unwrap());
+        let tasks = tokio::task::LocalSet::new();
+        let run = tasks.run_until(async {
+            let pool = Pool::open(&guard, Clock::start(), address, &sources(), first_four).unwrap();
+            let (inbox, mut buffer) = (Inbox::default(), [0; 16]);
+            let mut asked = Vec::new();
+            for visitor in 0..100 {
+                let ticket = pool.port(visitor).ticket(address, &inbox).unwrap();
+                ticket.send(&ticket.transaction.to_be_bytes()).await.unwrap();
+                let (_, from) = server.recv_from(&mut buffer).await.unwrap();
+                assert_eq!(from.ip(), sources().local(address.ip(), visitor));
+                asked.push((ticket, from));
+            }
+            // The first answer goes to the second visitor.
+            server.send_to(&asked[0].0.transaction.to_be_bytes(), asked[1].1).await.unwrap();
+            for (ticket, from) in &asked {
+                server.send_to(&ticket.transaction.to_be_bytes(), from).await.unwrap();
+            }
+            for (ticket, _) in &asked {
+                assert_eq!(inbox.pop().await.transaction, ticket.transaction);
+            }
+            assert_eq!(pool.strays(), [(Oddity::Unasked, 1)]);
         });
         tokio::time::timeout(Duration::from_secs(10), run).await.unwrap();
     }
@@ -367,8 +385,8 @@ mod tests {
         let guard = Arc::new(Guard::new(&target(address)).unwrap());
         let tasks = tokio::task::LocalSet::new();
         let run = tasks.run_until(async {
-            let pool = Pool::open(&guard, Clock::start(), address, 3, first_four).unwrap();
-            let port = pool.port(7).unwrap();
+            let pool = Pool::open(&guard, Clock::start(), address, &sources(), first_four).unwrap();
+            let port = pool.port(7);
             let (inbox, mut buffer) = (Inbox::default(), [0; 16]);
             let given_up = port.ticket(address, &inbox).unwrap();
             let late = given_up.transaction.to_be_bytes();
@@ -383,7 +401,7 @@ mod tests {
             for answer in [late, late, id, id, id] {
                 server.send_to(&answer, from).await.unwrap();
             }
-            while port.strays.borrow().len() < 2 || port.strays.borrow()[1].1 < 2 {
+            while port.line.strays.borrow().len() < 2 || port.line.strays.borrow()[1].1 < 2 {
                 tokio::task::yield_now().await;
             }
             assert_eq!(pool.strays(), [(Oddity::Late, 1), (Oddity::Duplicate, 2)]);

@@ -1,9 +1,13 @@
-//! The peer wire (BEP 3) with the Fast extension (BEP 6) and the extension protocol (BEP 10). By hand: the embedded testbed's seedbox
+//! The peer wire (BEP 3) with the Fast extension (BEP 6), the extension protocol (BEP 10) and v2's hashes (BEP 52). By hand: the embedded testbed's seedbox
 //! is built on the one kept codec crate, which must not check itself.
 
 mod extension;
+mod hashes;
 
-pub(super) use extension::{Introduction, METADATA_BLOCK, Offer, hello, metadata_block, metadata_reject, metadata_request, pex};
+pub(super) use extension::{
+    Introduction, METADATA_BLOCK, Offer, hello, metadata_block, metadata_reject, metadata_request, pex,
+};
+pub(super) use hashes::{HashRequest, hash_reject, hash_request};
 
 /// The unit of requests (BEP 3).
 pub(super) const BLOCK: u32 = 16 << 10;
@@ -59,6 +63,15 @@ pub(super) enum Message<'a> {
     },
     /// A refusal to send metadata.
     MetadataReject,
+    /// Hashes that a peer wants (BEP 52).
+    HashRequest(HashRequest),
+    /// Hashes that were asked for.
+    Hashes {
+        request: HashRequest,
+        hashes: &'a [u8],
+    },
+    /// A refusal to send hashes.
+    HashReject(HashRequest),
     /// Peers that somebody else knows (BEP 11).
     Peers(Vec<std::net::SocketAddr>),
     /// Anything that calls for nothing.
@@ -78,19 +91,21 @@ pub(super) struct Handshake {
     pub(super) extended: bool,
     /// Whether the Fast extension is spoken (BEP 6).
     pub(super) fast: bool,
+    /// Whether the torrent is known by its v2 hash (BEP 52).
+    pub(super) v2: bool,
 }
 
 impl Handshake {
     /// Ours: both extensions.
-    pub(super) const fn ours(info_hash: [u8; 20], peer_id: [u8; 20]) -> Self {
-        Self { info_hash, peer_id, extended: true, fast: true }
+    pub(super) const fn ours(info_hash: [u8; 20], v2: bool, peer_id: [u8; 20]) -> Self {
+        Self { info_hash, peer_id, extended: true, fast: true, v2 }
     }
 
     pub(super) fn encode(&self) -> [u8; HANDSHAKE] {
         let mut bytes = [0; HANDSHAKE];
         bytes[..20].copy_from_slice(PROTOCOL);
         bytes[25] = if self.extended { 0x10 } else { 0 };
-        bytes[27] = if self.fast { 0x04 } else { 0 };
+        bytes[27] = if self.fast { 0x04 } else { 0 } | if self.v2 { 0x10 } else { 0 };
         bytes[28..48].copy_from_slice(&self.info_hash);
         bytes[48..].copy_from_slice(&self.peer_id);
         bytes
@@ -110,6 +125,7 @@ impl Handshake {
             peer_id: peer_id.try_into().map_err(|_| Broken)?,
             extended: reserved.get(5).is_some_and(|byte| byte & 0x10 != 0),
             fast: reserved.get(7).is_some_and(|byte| byte & 0x04 != 0),
+            v2: reserved.get(7).is_some_and(|byte| byte & 0x10 != 0),
         })
     }
 }
@@ -240,6 +256,7 @@ fn parse(body: &[u8]) -> Result<Message<'_>, Broken> {
         16 => Ok(Message::Reject(span(payload)?)),
         17 => Ok(Message::AllowedFast(number(payload)?)),
         20 => extension::parse(payload),
+        21..=23 => hashes::parse(id, payload).ok_or(Broken),
         // DHT ports, suggestions, and whatever we did not offer.
         _ => Ok(Message::Other),
     }

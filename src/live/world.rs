@@ -31,7 +31,7 @@ pub struct LiveConfig {
     pub guard: Arc<Guard>,
     /// The run clock.
     pub clock: Clock,
-    /// Number of the worker: keeps the transaction ids and loopback addresses of workers apart.
+    /// Number of the worker: keeps the transaction ids and source addresses of workers apart.
     pub worker: u32,
     /// Workers of the run.
     pub workers: u32,

@@ -1,5 +1,6 @@
 //! Profiles: the parts that scenarios share: client and access mixes, targets, envelopes.
 
+mod content;
 mod envelope;
 mod mix;
 mod read;
@@ -7,13 +8,13 @@ mod target;
 mod tracker;
 mod values;
 
+pub use content::{ContentItem, InfoHash, TorrentItem};
 pub use envelope::{Envelope, LayerEnvelope, Slo};
 pub(crate) use mix::normalised;
 pub use mix::{Access, Client, DhtHabits, Mix};
 pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_keys};
 pub use target::{
-    Authorization, ContentItem, DhtNodes, Dns, Gateway, HttpEndpoint, HttpVersion, Index, Process, Target,
-    Tls, TorrentItem, WebEndpoint,
+    Authorization, DhtNodes, Dns, Gateway, HttpEndpoint, HttpVersion, Index, Process, Target, Tls, WebEndpoint,
 };
 pub use tracker::{Tracker, TrackerHabits, TrackerKind};
 

@@ -1,26 +1,23 @@
 //! Reading profile files.
 
+mod content;
 mod dht;
 mod dns;
 mod tracker;
+mod visitors;
 mod web;
 
 use std::path::Path;
 
 use crate::problem::{
     Description, FileKind, Moment, Name, Names, OneOf, PositiveDuration, PositiveRate, Problem, Report,
-    Reported, SourceFile, Table, Text, UrlPath, describe, read,
+    Reported, SourceFile, Table, Text, describe, read,
 };
 use crate::unit::{Rate, Share};
 
 use super::mix::normalised;
-use super::values::{
-    Address, Bandwidth, ContentId, Header, InfoHash, Network, Numwant, PeerIdPrefix, Pid, Port, Quantile,
-};
-use super::{
-    Access, Authorization, Client, ContentItem, Envelope, Layer, LayerEnvelope, Mix, Process, Slo, Target,
-    TorrentItem,
-};
+use super::values::{Address, Bandwidth, Header, Network, Numwant, PeerIdPrefix, Pid, Port, Quantile};
+use super::{Access, Authorization, Client, Envelope, Layer, LayerEnvelope, Mix, Process, Slo, Target};
 
 use web::{endpoint, index, speaks};
 
@@ -149,7 +146,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         web::gateway(table, beside)
     });
     let web = web::servers(table, beside);
-    let trackers = table.filled_tables("tracker", "A tracker.", tracker::tracker);
+    let trackers = table.filled_tables("tracker", "A tracker.", |table| tracker::tracker(table, beside));
     let dht = table.table("dht", "The DHT.", dht::nodes);
     let dns =
         table.optional_table("dns", "The visitors' resolvers; without it no name is resolved.", dns::dns);
@@ -161,11 +158,12 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         );
         Ok((port?.0, peers?.into_iter().map(|peer| peer.into_inner().0).collect()))
     });
-    let mut unique = Unique::default();
+    let visitors = table.optional_table("visitors", "Where visitors connect from.", visitors::networks);
+    let mut unique = content::Unique::default();
     let content = table.filled_tables(
         "content",
         "A torrent, or a file that the gateway has; the most popular first.",
-        |table| content(table, &mut unique),
+        |table| content::content(table, &mut unique),
     );
     let processes =
         table.tables("process", "A local process whose CPU, memory and descriptors are sampled.", |table| {
@@ -192,7 +190,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         return Err(table.wrong("gateway", message, Some("add a `[gateway]`".to_owned())));
     }
     let (dht, dht_nodes) = dht?;
-    Ok(Target {
+    let target = Target {
         name: name?.0.0,
         index,
         metadata,
@@ -204,58 +202,14 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         dns,
         stand_in_port,
         own_peers,
+        visitor_networks: visitors?.unwrap_or_default(),
         content,
         envelope: envelope?,
         processes: processes?,
         authorization: authorization?,
-    })
-}
-
-/// What no two items may share.
-#[derive(Default)]
-struct Unique {
-    names: Names,
-    hashes: Names,
-    cids: Names,
-}
-
-fn content(table: &mut Table<'_>, unique: &mut Unique) -> Result<ContentItem, Reported> {
-    let name = table.required::<Name>("name", "Name in reports.");
-    let info_hash =
-        table.optional::<InfoHash>("info_hash", "SHA-1 of the torrent's info dictionary, with `torrent`.");
-    let torrent = table
-        .optional::<UrlPath>("torrent", "Path of the `.torrent` on the metadata server, with `info_hash`.");
-    let cid =
-        table.optional::<ContentId>("cid", "Root of its DAG, for visitors who read it through the gateway.");
-    let seed = table.optional::<u32>(
-        "seed",
-        "Where the content is computed as the testbed does it: its seed. Visitors then need not keep it to give it to others.",
-    );
-    let (name, cid) = (name?.0.0, cid?.map(|cid| cid.0));
-    let torrent = match (info_hash?, torrent?) {
-        (Some(info_hash), Some(path)) => Some(TorrentItem { info_hash: info_hash.0, path: path.0.0 }),
-        (None, None) => None,
-        (Some(_), None) => return Err(table.miss::<UrlPath>("torrent")),
-        (None, Some(_)) => return Err(table.miss::<InfoHash>("info_hash")),
     };
-    let unique_name = unique.names.claim(table, "name", &name);
-    let unique_hash = torrent
-        .as_ref()
-        .map_or(Ok(()), |torrent| unique.hashes.claim(table, "info_hash", &hex(&torrent.info_hash)));
-    let unique_cid = cid.map_or(Ok(()), |cid| unique.cids.claim(table, "cid", &cid.to_string()));
-    unique_name?;
-    unique_hash?;
-    unique_cid?;
-    if torrent.is_none() && cid.is_none() {
-        let hint = "add `info_hash` and `torrent`, or a `cid`, or all three".to_owned();
-        return Err(table.wrong_here("neither a torrent nor a `cid`".to_owned(), Some(hint)));
-    }
-    let seed = seed?.map(u64::from);
-    Ok(ContentItem { name, torrent, cid, seed })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    visitors::apart(table, &target)?;
+    Ok(target)
 }
 
 impl Envelope {

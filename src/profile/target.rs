@@ -2,11 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use cid::Cid;
 use ipnet::IpNet;
 use rustls_pki_types::{CertificateDer, ServerName};
 
-use super::{Envelope, Layer, Tracker};
+use super::{ContentItem, Envelope, Layer, Tracker};
 
 /// The fleet under load: where its layers answer, what they hold and what they promise.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +34,9 @@ pub struct Target {
     /// The target's own peers. Where they are named, the swarms are theirs and the visitors' alone: anybody else whom a tracker names is a
     /// stranger. Empty where that is not known.
     pub own_peers: Vec<SocketAddr>,
+    /// Networks that are routed to this machine and that visitors have their addresses in. Towards servers of a kind that none is for,
+    /// visitors on IPv4 loopback have addresses there, all others the system's choice.
+    pub visitor_networks: Vec<IpNet>,
     /// What can be fetched. Item r stands for rank r of the scenario's catalogue; a shorter list is used modulo its length. Never empty.
     pub content: Vec<ContentItem>,
     /// What each layer promises.
@@ -43,6 +45,18 @@ pub struct Target {
     pub processes: Vec<Process>,
     /// Leave to load addresses outside loopback.
     pub authorization: Option<Authorization>,
+}
+
+impl Target {
+    /// Every address that a visitor may be told to contact, as far as the profile names them.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let servers = [&self.index.server, &self.metadata].into_iter();
+        let servers = servers.chain(self.gateway.iter().map(|gateway| &gateway.server));
+        let http = servers.chain(self.web.iter().map(|web| &web.server)).map(|server| server.address);
+        http.chain(self.trackers.iter().map(|tracker| tracker.address))
+            .chain(self.dht.iter().copied())
+            .chain(self.dns.iter().flat_map(|dns| dns.resolvers.iter().copied()))
+    }
 }
 
 /// What the nodes of a DHT promise, beyond BEP 5.
@@ -164,28 +178,6 @@ impl HttpEndpoint {
         let is_address = name.starts_with('[') || name.parse::<IpAddr>().is_ok();
         (!is_address && !name.is_empty()).then_some(name)
     }
-}
-
-/// One thing that can be fetched: as a torrent, through the gateway, or both.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContentItem {
-    /// Name in reports.
-    pub name: String,
-    /// Its torrent.
-    pub torrent: Option<TorrentItem>,
-    /// The root of its DAG: a file of UnixFS, SHA-256, raw or DAG-PB.
-    pub cid: Option<Cid>,
-    /// What its bytes are computed from, where they are: visitors need not keep them to give them to others.
-    pub seed: Option<u64>,
-}
-
-/// The torrent of an item.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TorrentItem {
-    /// SHA-1 of the info dictionary (BEP 3).
-    pub info_hash: [u8; 20],
-    /// Path of the `.torrent` on the metadata server.
-    pub path: String,
 }
 
 /// A local process that serves a layer.

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use super::Tls;
+
 /// The protocol that a tracker speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrackerKind {
@@ -36,15 +38,27 @@ pub struct Tracker {
     pub host: String,
     /// Path of announces, with a query where it has one; UDP sends it as an option (BEP 41), and nothing where it is empty.
     pub path: String,
-    /// How often visitors choose it, relative to the others that their client speaks.
+    /// How it proves who it is; `None` is plain. Never with UDP.
+    pub tls: Option<Tls>,
+    /// Its place in the list of lists (BEP 12): a visitor asks none of a higher tier while one of a lower answers.
+    pub tier: u16,
+    /// How often visitors choose it, relative to the others of its tier that their client speaks.
     pub weight: f64,
 }
 
 impl Tracker {
-    /// A UDP tracker without a path.
+    /// A UDP tracker without a path, in the first tier.
     #[must_use]
     pub fn udp(address: SocketAddr) -> Self {
-        Self { kind: TrackerKind::Udp, address, host: address.to_string(), path: String::new(), weight: 1.0 }
+        Self {
+            kind: TrackerKind::Udp,
+            address,
+            host: address.to_string(),
+            path: String::new(),
+            tls: None,
+            tier: 1,
+            weight: 1.0,
+        }
     }
 }
 

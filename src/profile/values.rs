@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use cid::Cid;
 use ipnet::IpNet;
 use rustls_pki_types::ServerName;
 use toml::de::DeValue;
@@ -96,63 +95,6 @@ impl Value for CertificateName {
 
     fn from_toml(value: &DeValue<'_>) -> Option<Self> {
         Some(Self(ServerName::try_from(value.as_str()?).ok()?.to_owned()))
-    }
-}
-
-/// The SHA-1 of an info dictionary (BEP 3).
-pub(super) struct InfoHash(pub(super) [u8; 20]);
-
-impl Value for InfoHash {
-    fn noun() -> String {
-        "an info-hash of 40 hexadecimal digits".to_owned()
-    }
-
-    fn forms() -> String {
-        "\"0123456789abcdef0123456789abcdef01234567\"".to_owned()
-    }
-
-    fn form() -> Form {
-        Form::Text { pattern: Some("^[0-9a-fA-F]{40}$"), or_number: false }
-    }
-
-    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
-        let text = value.as_str()?;
-        if text.len() != 40 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        let mut hash = [0; 20];
-        for (byte, digits) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-        }
-        Some(Self(hash))
-    }
-}
-
-/// The root of a DAG that the live world can check.
-pub(super) struct ContentId(pub(super) Cid);
-
-impl ContentId {
-    /// Codes of the multicodec table: SHA-256, raw bytes, DAG-PB.
-    const CHECKED: [(u64, u64); 2] = [(0x12, 0x55), (0x12, 0x70)];
-}
-
-impl Value for ContentId {
-    fn noun() -> String {
-        "a CID, version 0 or 1, of SHA-256 and raw bytes or DAG-PB".to_owned()
-    }
-
-    fn forms() -> String {
-        "\"bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e\"".to_owned()
-    }
-
-    fn form() -> Form {
-        Form::TEXT
-    }
-
-    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
-        let cid: Cid = value.as_str()?.parse().ok()?;
-        let whole = cid.hash().size() == 32;
-        (whole && Self::CHECKED.contains(&(cid.hash().code(), cid.codec()))).then_some(Self(cid))
     }
 }
 

@@ -123,12 +123,8 @@ impl Recorder {
         self.next += 1;
         let counted = || Kind::ALL.into_iter().filter_map(|kind| Some((kind, second.get(kind)?)));
         self.ledger.enter(number, &second.journeys, counted().map(|(kind, counted)| (kind, &counted.counts)));
-        let mut row = Row {
-            second: number,
-            journeys: second.journeys.clone(),
-            swarm: second.swarm,
-            ..Row::default()
-        };
+        let mut row =
+            Row { second: number, journeys: second.journeys.clone(), swarm: second.swarm, ..Row::default() };
         for kind in Kind::ALL {
             let in_flight = if kind.is_part() { 0 } else { self.ledger.in_flight(kind) };
             match second.get(kind) {

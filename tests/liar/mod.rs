@@ -77,7 +77,7 @@ impl Swarms {
             Lie::OnlyTheAsker => reply.peers = vec![peer],
             Lie::TheAskerToo => reply.peers.push(peer),
             Lie::TooMany => {
-                reply.peers = (0..51).map(|n| SocketAddr::from(([127, 17, 0, n], port))).collect()
+                reply.peers = (0..51).map(|n| SocketAddr::from(([127, 100, 0, n], port))).collect()
             }
             Lie::WhoLeft => reply.peers.extend(&self.left),
             Lie::IntervalZero => reply.interval = 0,

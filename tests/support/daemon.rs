@@ -88,7 +88,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// An info-hash in hexadecimal.
-pub(crate) fn hash(hex: &str) -> [u8; 20] {
-    assert_eq!(hex.len(), 40, "{hex}");
+pub(crate) fn hash<const N: usize>(hex: &str) -> [u8; N] {
+    assert_eq!(hex.len(), 2 * N, "{hex}");
     std::array::from_fn(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap())
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod conformity;
 pub(crate) mod daemon;
+pub(crate) mod tracker;
 pub(crate) mod web;
 
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use squall::journey::{Operation, Outcome, Peer, Reply, Visitor};
 use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
 use squall::profile::{
-    Access, Client, ContentItem, DhtHabits, DhtNodes, Envelope, HttpEndpoint, Index, Mix, Target,
+    Access, Client, ContentItem, DhtHabits, DhtNodes, Envelope, HttpEndpoint, Index, InfoHash, Mix, Target,
     TorrentItem, Tracker, TrackerHabits,
 };
 use squall::scenario::{
@@ -105,7 +106,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
 }
 
 /// A target with one torrent, every layer of which is at `address` until a test says otherwise.
-pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
+pub(crate) fn target(address: SocketAddr, info_hash: impl Into<InfoHash>) -> Target {
     let server = HttpEndpoint::plain(address, "fleet.test".to_owned());
     Target {
         name: "test".to_owned(),
@@ -123,9 +124,13 @@ pub(crate) fn target(address: SocketAddr, info_hash: [u8; 20]) -> Target {
         dns: None,
         stand_in_port: None,
         own_peers: Vec::new(),
+        visitor_networks: Vec::new(),
         content: vec![ContentItem {
             name: "a release".to_owned(),
-            torrent: Some(TorrentItem { info_hash, path: "/release.torrent".to_owned() }),
+            torrent: Some(TorrentItem {
+                info_hash: info_hash.into(),
+                path: "/release.torrent".to_owned(),
+            }),
             cid: None,
             seed: None,
         }],
@@ -160,7 +165,7 @@ pub(crate) fn world(target: Target, patience: Duration) -> LiveWorld {
 pub(crate) fn world_of(target: Target, scenario: Scenario) -> LiveWorld {
     let guard = Arc::new(Guard::new(&target).unwrap());
     let (target, scenario) = (Arc::new(target), Arc::new(scenario));
-    LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 1, workers: 1 })
+    LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 0, workers: 2 })
         .unwrap()
 }
 

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use smallvec::SmallVec;
+
 use crate::journey::{Cause, Oddity, Peer};
 use crate::plan::AnnounceEvent;
 use crate::unit::Tick;
@@ -18,8 +20,12 @@ use super::ws::Socket;
 /// What a visitor keeps from announce to announce.
 #[derive(Debug, Default)]
 pub(in super::super) struct Contact {
-    /// Trackers that failed it, one after the other.
+    /// Trackers that failed it, one after the other, since one answered.
     pub(super) failed: Cell<usize>,
+    /// Trackers that answered it, the last one first.
+    answered: RefCell<SmallVec<[usize; 2]>>,
+    /// What trackers want to be told again (BEP 3).
+    ids: RefCell<Vec<(SocketAddr, Vec<u8>)>>,
     pub(super) connection: Cell<Option<ConnectionId>>,
     pub(super) socket: RefCell<Option<Socket>>,
     /// Until when a tracker does not want to be asked (BEP 31).
@@ -30,6 +36,35 @@ pub(in super::super) struct Contact {
 }
 
 impl Contact {
+    /// Which turn the n-th tracker has within its tier: one that answered comes before the others (BEP 12).
+    pub(super) fn turn(&self, n: usize) -> usize {
+        self.answered.borrow().iter().position(|&answered| answered == n).unwrap_or(usize::MAX)
+    }
+
+    /// Whether it was at this tracker before.
+    pub(super) fn knows(&self, tracker: SocketAddr) -> bool {
+        self.joined.get().is_some_and(|(at, _)| at == tracker)
+    }
+
+    /// What this tracker wants to be told again.
+    pub(super) fn tracker_id(&self, tracker: SocketAddr) -> Option<Vec<u8>> {
+        self.ids.borrow().iter().find(|(at, _)| *at == tracker).map(|(_, id)| id.clone())
+    }
+
+    /// The n-th tracker, which is at this address, gave an answer.
+    pub(super) fn note(&self, n: usize, tracker: SocketAddr, answer: &Answer) {
+        self.failed.set(0);
+        let mut answered = self.answered.borrow_mut();
+        answered.retain(|former| *former != n);
+        answered.insert(0, n);
+        // One that it does not repeat stays as it is.
+        if let Some(id) = &answer.tracker_id {
+            let mut ids = self.ids.borrow_mut();
+            ids.retain(|(at, _)| *at != tracker);
+            ids.push((tracker, id.clone()));
+        }
+    }
+
     pub(super) fn is_barred(&self, tracker: SocketAddr, now: Tick) -> bool {
         self.barred.get().is_some_and(|(barred, until)| barred == tracker && now < until)
     }

@@ -10,6 +10,10 @@ use crate::journey::Outcome;
 use crate::profile::{DhtHabits, TrackerHabits};
 use crate::unit::Tick;
 
+fn sources() -> Sources {
+    Sources::new(&[], (0, 1)).unwrap()
+}
+
 fn client() -> Client {
     Client {
         name: "test".to_owned(),
@@ -64,9 +68,9 @@ async fn play(script: &'static [&'static [Answer]]) -> (Result<Vec<Peer>, Cause>
         });
         let clock = Clock::start();
         let patience = Duration::from_millis(20);
-        let announcer = Announcer::open(&guard, clock, &target(address), (1, 1), patience).unwrap();
+        let announcer = Announcer::open(&guard, clock, &target(address), &sources(), 1, patience).unwrap();
         let (meter, client) = (Meter::new(clock), client());
-        let asker = Asker { seed: 1, source: 1, client: &client };
+        let asker = Asker { seed: 1, source: 1, own_port: 1, shared: false, client: &client };
         let peers = announcer.announce(asker, &ANNOUNCE, &Contact::default(), &meter).await;
         (peers, meter.outcome(None), tracker.await.unwrap())
     };
@@ -129,9 +133,9 @@ async fn a_visitor_connects_for_itself_and_again_after_a_minute() {
             lengths
         });
         let mut announcer =
-            Announcer::open(&guard, Clock::start(), &target(address), (1, 1), RETRANSMIT).unwrap();
+            Announcer::open(&guard, Clock::start(), &target(address), &sources(), 1, RETRANSMIT).unwrap();
         let client = client();
-        let asker = Asker { seed: 1, source: 1, client: &client };
+        let asker = Asker { seed: 1, source: 1, own_port: 1, shared: false, client: &client };
         let (first, second) = (Contact::default(), Contact::default());
         for visitor in [&first, &first, &second] {
             announcer.announce(asker, &ANNOUNCE, visitor, &Meter::new(announcer.clock)).await.unwrap();
@@ -157,16 +161,47 @@ async fn trackers_are_chosen_by_weight_among_those_that_a_client_speaks() {
     target.trackers =
         vec![tracker(TrackerKind::Http, 1.0), tracker(TrackerKind::Ws, 50.0), tracker(TrackerKind::Udp, 3.0)];
     let run = async {
-        let announcer = Announcer::open(&guard, Clock::start(), &target, (1, 1), RETRANSMIT).unwrap();
+        let announcer = Announcer::open(&guard, Clock::start(), &target, &sources(), 1, RETRANSMIT).unwrap();
         let client = client();
-        let orders =
-            (0..10_000).map(|seed| announcer.order(Asker { seed, source: seed, client: &client }).to_vec());
+        let new = Contact::default();
+        let orders = (0..10_000).map(|seed| {
+            announcer
+                .order(Asker { seed, source: seed, own_port: 1, shared: false, client: &client }, &new)
+                .to_vec()
+        });
         let udp_first = orders
             .inspect(|order| assert!(order == &[0, 2] || order == &[2, 0]))
             .filter(|order| order[0] == 2);
         let share = udp_first.count() as f64 / 10_000.0;
         // Three standard errors of a share of 75 %.
         assert!((share - 0.75).abs() < 0.013, "{share}");
+    };
+    LocalSet::new().run_until(run).await;
+}
+
+#[tokio::test]
+async fn tiers_have_their_order_and_who_answered_comes_first_in_its_own() {
+    let address = "127.0.0.1:9".parse().unwrap();
+    let guard = Arc::new(Guard::new(&target(address)).unwrap());
+    let mut target = target(address);
+    let tiers = [2, 1, 2, 1, 3];
+    target.trackers = tiers.map(|tier| Tracker { tier, ..Tracker::udp(address) }).into();
+    let run = async {
+        let announcer = Announcer::open(&guard, Clock::start(), &target, &sources(), 1, RETRANSMIT).unwrap();
+        let (client, contact) = (client(), Contact::default());
+        let order = |seed| {
+            announcer
+                .order(Asker { seed, source: seed, own_port: 1, shared: false, client: &client }, &contact)
+                .to_vec()
+        };
+        for seed in 0..100 {
+            assert!(order(seed).iter().map(|&n| tiers[n]).is_sorted());
+        }
+        assert!((0..100).any(|seed| order(seed)[0] == 1) && (0..100).any(|seed| order(seed)[0] == 3));
+        for n in [0, 2] {
+            contact.note(n, address, &Default::default());
+        }
+        assert!((0..100).all(|seed| order(seed)[2..] == [2, 0, 4]), "the last one that answered first");
     };
     LocalSet::new().run_until(run).await;
 }

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use crate::journey::{Cause, Oddity};
 use crate::unit::Tick;
 
 use super::super::meter::Meter;
+use super::super::source::Sources;
 use super::super::tracker::udp::{connect_request, connection_id, transaction};
 use super::super::udp::{Inbox, Pool, Port, Ticket};
 use super::super::{Clock, Guard};
@@ -20,7 +20,7 @@ pub(super) const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 /// Retransmissions before an announce is given up (BEP 15); patience ends nearly all of them earlier.
 const MAX_RETRANSMITS: u32 = 8;
 
-/// A worker's way to one UDP tracker. Visitors share its sockets, and each connects for itself: a tracker sees as many connects as real
+/// A worker's way to one UDP tracker. Visitors share its socket, and each connects for itself: a tracker sees as many connects as real
 /// clients send.
 #[derive(Debug)]
 pub(super) struct UdpTracker {
@@ -39,21 +39,16 @@ pub(super) struct ConnectionId {
 }
 
 impl UdpTracker {
-    /// Opens the sockets; within a `LocalSet`. `retransmit` is the wait before the first retransmission.
+    /// Opens the socket; within a `LocalSet`. `retransmit` is the wait before the first retransmission.
     pub(super) fn open(
         guard: &Arc<Guard>,
         clock: Clock,
         address: SocketAddr,
-        worker: u32,
+        sources: &Sources,
         retransmit: Duration,
     ) -> io::Result<Self> {
-        let pool = Pool::open(guard, clock, address, worker, transaction)?;
+        let pool = Pool::open(guard, clock, address, sources, transaction)?;
         Ok(Self { clock, address, pool, retransmit })
-    }
-
-    /// The socket of the visitors with this source.
-    pub(super) fn port(&self, source: u64) -> Option<&Rc<Port>> {
-        self.pool.port(source)
     }
 
     /// Datagrams that nobody waited for, since this was last asked.
@@ -73,7 +68,7 @@ impl UdpTracker {
         meter: &Meter,
         request: impl Fn(u64, u32) -> Vec<u8>,
     ) -> Result<Vec<u8>, Cause> {
-        let port = self.pool.port(source).ok_or(Cause::Local)?;
+        let port = self.pool.port(source);
         let inbox = Inbox::default();
         let ticket = port.ticket(self.address, &inbox)?;
         for n in 0..=MAX_RETRANSMITS {
@@ -81,7 +76,7 @@ impl UdpTracker {
                 meter.retransmitted();
             }
             let patience = self.retransmit * 2_u32.pow(n);
-            let Some(id) = self.connect(port, connection, patience, meter).await? else { continue };
+            let Some(id) = self.connect(&port, connection, patience, meter).await? else { continue };
             let request = request(id, ticket.transaction);
             if let Some(answer) = exchange(&ticket, &inbox, &request, patience, meter).await? {
                 return Ok(answer);
@@ -93,7 +88,7 @@ impl UdpTracker {
     /// A connection id young enough to be used, asking for one if need be; `None` where no answer came in time.
     async fn connect(
         &self,
-        port: &Rc<Port>,
+        port: &Port,
         connection: &Cell<Option<ConnectionId>>,
         patience: Duration,
         meter: &Meter,

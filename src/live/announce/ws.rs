@@ -1,7 +1,8 @@
 //! A visitor's WebSocket to a tracker. Its presence in the swarm lasts as long as the connection.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::rc::Rc;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio_websockets::upgrade::Error as UpgradeError;
@@ -10,7 +11,8 @@ use tokio_websockets::{ClientBuilder, Error, Limits, Message, WebSocketStream};
 use crate::journey::Cause;
 use crate::profile::Tracker;
 
-use super::super::guard::{Connection, Guard, cause};
+use super::super::guard::{Guard, cause};
+use super::super::http::{self, Site, Stream, Way};
 use super::super::meter::Meter;
 use super::super::tracker::Refused;
 use super::super::tracker::ws::MAX_MESSAGE;
@@ -19,22 +21,23 @@ use super::super::tracker::ws::MAX_MESSAGE;
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) tracker: SocketAddr,
-    stream: WebSocketStream<Connection>,
+    stream: WebSocketStream<Box<dyn Stream>>,
 }
 
 impl Socket {
-    /// Connects from this local address, or from the system's choice.
+    /// Connects to the tracker at this site.
     ///
     /// # Errors
     /// Whatever the tracker or the network did.
     pub(super) async fn open(
         guard: &Guard,
+        site: &Rc<Site>,
         tracker: &Tracker,
-        source: Option<IpAddr>,
+        way: Way,
         meter: &Meter,
     ) -> Result<Self, Cause> {
-        meter.start();
-        let connection = guard.connect_from(tracker.address, source).await?;
+        let connection = http::open(guard, site, way, meter).await?;
+        // With or without TLS: it says where the connection leads, which is open already.
         let url = format!("ws://{}{}", tracker.host, tracker.path);
         // A host or path that no URI can hold is a profile's mistake, not the target's.
         let builder = ClientBuilder::new().uri(&url).map_err(|_| Cause::Local)?;

@@ -11,7 +11,6 @@ use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
 use super::super::guard::{Connection, Guard, cause};
-use super::super::wire::Handshake;
 use super::{Client, Clients, MEETING_TIMEOUT, read_handshake};
 use crate::journey::Cause;
 
@@ -21,7 +20,7 @@ pub(super) struct Listener {
     sockets: Vec<Rc<TcpListener>>,
     port: u16,
     /// Visitors by torrent and address.
-    visitors: RefCell<HashMap<([u8; 20], Option<IpAddr>), Vec<Weak<Client>>>>,
+    visitors: RefCell<HashMap<([u8; 20], IpAddr), Vec<Weak<Client>>>>,
     tasks: RefCell<Vec<AbortHandle>>,
 }
 
@@ -47,25 +46,31 @@ impl Listener {
     }
 
     pub(super) fn register(&self, client: &Rc<Client>) {
-        let key = (client.persona.info_hash, client.persona.address);
-        self.visitors.borrow_mut().entry(key).or_default().push(Rc::downgrade(client));
+        let hash = client.persona.info_hash.on_the_wire();
+        for address in &client.persona.addresses {
+            let mut visitors = self.visitors.borrow_mut();
+            visitors.entry((hash, *address)).or_default().push(Rc::downgrade(client));
+        }
     }
 
     pub(super) fn forget(&self, client: &Rc<Client>) {
-        let key = (client.persona.info_hash, client.persona.address);
+        let hash = client.persona.info_hash.on_the_wire();
         let mut visitors = self.visitors.borrow_mut();
-        if let Some(there) = visitors.get_mut(&key) {
-            there.retain(|other| !Weak::ptr_eq(other, &Rc::downgrade(client)));
-            if there.is_empty() {
-                visitors.remove(&key);
+        for address in &client.persona.addresses {
+            let key = (hash, *address);
+            if let Some(there) = visitors.get_mut(&key) {
+                there.retain(|other| !Weak::ptr_eq(other, &Rc::downgrade(client)));
+                if there.is_empty() {
+                    visitors.remove(&key);
+                }
             }
         }
     }
 
-    /// Whom a handshake at this address is for. Where visitors share the machine's address, anybody in the swarm.
+    /// Whom a handshake at this address is for; visitors of one address cluster share it.
     fn visitor(&self, info_hash: [u8; 20], local: IpAddr) -> Option<Rc<Client>> {
         let visitors = self.visitors.borrow();
-        let there = visitors.get(&(info_hash, Some(local))).or_else(|| visitors.get(&(info_hash, None)))?;
+        let there = visitors.get(&(info_hash, local))?;
         there.iter().filter_map(Weak::upgrade).min_by_key(|client| client.torrent.borrow().connections())
     }
 }
@@ -99,7 +104,7 @@ async fn welcome(clients: Rc<Clients>, mut stream: Connection, address: SocketAd
     let answer = async {
         let (frames, theirs) = read_handshake(&mut stream).await?;
         let client = clients.listener.visitor(theirs.info_hash, local).ok_or(Cause::NoPeers)?;
-        let own = Handshake::ours(client.persona.info_hash, client.persona.peer_id).encode();
+        let own = client.persona.handshake();
         stream.write_all(&own).await.map_err(|error| cause(&error))?;
         Ok::<_, Cause>((client, frames, theirs))
     };

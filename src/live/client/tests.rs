@@ -145,11 +145,11 @@ async fn leech_from<S: Future<Output = ()> + 'static>(
     let guard = Arc::new(Guard::new(&target(address)).unwrap());
     let clock = Clock::start();
     let meter = Meter::new(clock);
-    let layout = know_layout.then(|| Rc::new(Layout::from_info(&info, &info_hash).unwrap()));
+    let layout = know_layout.then(|| Rc::new(Layout::from_info(&info, &info_hash.into()).unwrap()));
     let result = RefCell::new(None);
     let run = async {
         tokio::task::spawn_local(seeder(listener));
-        let clients = Clients::open(&guard, clock, &target(address)).unwrap();
+        let clients = Clients::open(&guard, clock, &target(address), sources()).unwrap();
         let seat = clients.start(persona(info_hash, 1, rate), layout);
         *result.borrow_mut() = Some(fetch(seat.client(), &[address], &meter).await);
     };
@@ -158,14 +158,24 @@ async fn leech_from<S: Future<Output = ()> + 'static>(
     (outcome.result.map(|_| ()), outcome.bytes_in)
 }
 
+fn sources() -> Sources {
+    Sources::new(&[], (0, 1)).unwrap()
+}
+
+/// The address of the visitor with this seed.
+fn address(seed: u8) -> IpAddr {
+    sources().towards(std::net::Ipv4Addr::LOCALHOST.into(), seed.into()).unwrap()
+}
+
 fn persona(info_hash: [u8; 20], seed: u8, rate: f64) -> Persona {
     Persona {
-        info_hash,
+        info_hash: info_hash.into(),
         peer_id: [seed; 20],
         client: "test/1".into(),
         slots: 4,
         reachable: true,
-        address: Some(std::net::Ipv4Addr::new(127, 16, 200, seed).into()),
+        source: seed.into(),
+        addresses: vec![address(seed)],
         line: (rate, rate),
         random: SplitMix64::seed_from_u64(seed.into()),
     }
@@ -220,14 +230,14 @@ async fn visitors_give_each_other_what_they_have() {
         let guard = Arc::new(Guard::new(&target(seed)).unwrap());
         let clock = Clock::start();
         tokio::task::spawn_local(serve(listener, Manner::Good));
-        let clients = Clients::open(&guard, clock, &target(seed)).unwrap();
+        let clients = Clients::open(&guard, clock, &target(seed), sources()).unwrap();
         let meter = Meter::new(clock);
         let first = clients.start(persona(info_hash, 1, 1e9), None);
         assert_eq!(fetch(first.client(), &[seed], &meter).await, Ok(()));
         let tally = clients.tally();
         assert_eq!((tally.from_others, tally.from_visitors), (90_000, 0));
         // The seed served one connection and is not there any more. The second knows only the hash.
-        let peer = SocketAddr::from(([127, 16, 200, 1], clients.port()));
+        let peer = SocketAddr::new(address(1), clients.port());
         let second = clients.start(persona(info_hash, 2, 1e9), None);
         assert_eq!(fetch(second.client(), &[peer], &meter).await, Ok(()));
         let tally = clients.tally();
@@ -237,12 +247,16 @@ async fn visitors_give_each_other_what_they_have() {
         drop(first);
         let third = clients.start(persona(info_hash, 3, 1e9), None);
         assert_eq!(fetch(third.client(), &[peer], &meter).await, Err(Cause::Closed));
-        let layout = Rc::new(Layout::from_info(&info, &info_hash).unwrap());
+        let layout = Rc::new(Layout::from_info(&info, &info_hash.into()).unwrap());
         let hidden = Persona { reachable: false, ..persona(info_hash, 4, 1e9) };
         let hidden = clients.start(hidden, Some(layout));
-        let dialled_out = SocketAddr::from(([127, 16, 200, 2], clients.port()));
-        assert_eq!(fetch(hidden.client(), &[dialled_out], &meter).await, Ok(()), "who is behind NAT dials out");
-        let behind_nat = SocketAddr::from(([127, 16, 200, 4], clients.port()));
+        let dialled_out = SocketAddr::new(address(2), clients.port());
+        assert_eq!(
+            fetch(hidden.client(), &[dialled_out], &meter).await,
+            Ok(()),
+            "who is behind NAT dials out"
+        );
+        let behind_nat = SocketAddr::new(address(4), clients.port());
         assert_eq!(fetch(third.client(), &[behind_nat], &meter).await, Err(Cause::Closed));
         assert_eq!(clients.tally().turned_away, 2);
     };
@@ -263,7 +277,7 @@ async fn a_bad_peer_does_not_stop_a_visitor_who_knows_another() {
             }
             let guard = Arc::new(Guard::new(&target(peers[0])).unwrap());
             let clock = Clock::start();
-            let clients = Clients::open(&guard, clock, &target(peers[0])).unwrap();
+            let clients = Clients::open(&guard, clock, &target(peers[0]), sources()).unwrap();
             let seat = clients.start(persona(info_hash, 1, 1e9), None);
             assert_eq!(fetch(seat.client(), &peers, &Meter::new(clock)).await, Ok(()));
             let tally = clients.tally();

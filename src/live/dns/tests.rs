@@ -62,9 +62,10 @@ fn leads_to(addresses: &'static [[u8; 4]]) -> impl Fn(&[u8]) -> Vec<Vec<u8>> {
 async fn resolve(resolvers: &[SocketAddr]) -> (Result<Duration, Cause>, Outcome) {
     let guard = Arc::new(Guard::new(&target(resolvers[0])).unwrap());
     let clock = Clock::start();
-    let stub = Stub::new(guard, clock, resolvers.to_vec(), 1, TIMES);
+    let stub = Stub::new(guard, clock, resolvers.to_vec(), Sources::new(&[], (0, 1)).unwrap(), TIMES);
     let meter = Meter::new(clock);
-    let wanted = Wanted { seed: 1, name: "index.fleet.test", address: "127.0.0.1:80".parse().unwrap() };
+    let wanted =
+        Wanted { seed: 1, source: 1, name: "index.fleet.test", address: "127.0.0.1:80".parse().unwrap() };
     let result = stub.resolve(wanted, &meter).await;
     (result, meter.outcome(None))
 }
@@ -190,9 +191,9 @@ async fn a_foreign_resolver_is_not_asked() {
         assert_eq!((result, outcome.bytes_in > 0), (Err(Cause::Incorrect), true));
         let guard = Arc::new(Guard::new(&target(address)).unwrap());
         let foreign = vec!["192.0.2.53:53".parse().unwrap()];
-        let stub = Stub::new(guard, Clock::start(), foreign, 1, TIMES);
+        let stub = Stub::new(guard, Clock::start(), foreign, Sources::new(&[], (0, 1)).unwrap(), TIMES);
         let meter = Meter::new(stub.clock);
-        let wanted = Wanted { seed: 1, name: "index.fleet.test", address };
+        let wanted = Wanted { seed: 1, source: 1, name: "index.fleet.test", address };
         assert_eq!(stub.resolve(wanted, &meter).await, Err(Cause::Foreign));
         assert_eq!(meter.outcome(None).bytes_out, 0);
     })

@@ -93,16 +93,18 @@ fn the_ceiling_holds_in_every_second_and_loopback_has_none() {
 #[tokio::test]
 async fn sockets_refuse_what_the_guard_refuses() {
     let guard = Arc::new(guard());
-    assert_eq!(guard.connect(at("192.0.2.1:80")).await.unwrap_err(), Cause::Foreign);
+    assert_eq!(guard.connect(at("192.0.2.1:80"), None).await.unwrap_err(), Cause::Foreign);
     let socket = guard.bind(LOOPBACK.ip()).unwrap();
     assert_eq!(socket.send(b"x", at("192.0.2.1:80")).await, Err(Cause::Foreign));
+    let socket = guard.bind_any(LOOPBACK.ip()).unwrap();
+    assert_eq!(socket.send(b"x", None, at("192.0.2.1:80")).await, Err(Cause::Foreign));
 }
 
 #[tokio::test]
 async fn a_closed_connection_ends_cleanly_and_leaves_no_port_behind() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let guard = guard();
-    let mut ours = guard.connect(listener.local_addr().unwrap()).await.unwrap();
+    let mut ours = guard.connect(listener.local_addr().unwrap(), None).await.unwrap();
     let port = ours.0.local_addr().unwrap().port();
     let (mut theirs, _) = listener.accept().await.unwrap();
     ours.write_all(b"hello").await.unwrap();
@@ -117,7 +119,7 @@ async fn a_closed_connection_ends_cleanly_and_leaves_no_port_behind() {
 #[tokio::test]
 async fn nothing_listens() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    assert_eq!(guard().connect(port).await.unwrap_err(), Cause::Refused);
+    assert_eq!(guard().connect(port, None).await.unwrap_err(), Cause::Refused);
 }
 
 proptest! {

@@ -78,32 +78,11 @@ impl Connection {
         source: Option<IpAddr>,
         meter: &Meter,
     ) -> Result<Self, Cause> {
-        meter.start();
-        let stream = guard.connect_from(site.endpoint.address, source).await?;
-        let Some(sessions) = &site.sessions else {
-            let newest = protocols.last().copied().unwrap_or(HttpVersion::One);
-            return Self::speak(Rc::clone(site), stream, newest).await;
-        };
-        let offer: Vec<&[u8]> = protocols.iter().rev().map(|version| protocol_name(*version)).collect();
-        let connector = TlsConnector::from(sessions.tcp(&offer, returning));
-        let stream = connector
-            .connect(sessions.server_name.clone(), stream)
-            .await
-            .map_err(|error| io_cause(&error))?;
-        let (_, session) = stream.get_ref();
-        meter.web(|web| {
-            web.handshakes += 1;
-            web.resumed += u64::from(session.handshake_kind() == Some(HandshakeKind::Resumed));
-        });
-        let two = session.alpn_protocol() == Some(protocol_name(HttpVersion::Two));
-        Self::speak(Rc::clone(site), stream, if two { HttpVersion::Two } else { HttpVersion::One }).await
+        let (stream, version) = open(guard, site, protocols, returning, source, meter).await?;
+        Self::speak(Rc::clone(site), stream, version).await
     }
 
-    async fn speak(
-        site: Rc<Site>,
-        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
-        version: HttpVersion,
-    ) -> Result<Self, Cause> {
+    async fn speak(site: Rc<Site>, stream: Box<dyn Stream>, version: HttpVersion) -> Result<Self, Cause> {
         let stream = TokioIo::new(stream);
         // A connection's own errors come out of the exchange that they break.
         let (sender, driver) = if version == HttpVersion::Two {
@@ -231,6 +210,39 @@ async fn three(
 fn answered(answer: hyper::Result<hyper::Response<Incoming>>) -> Result<Answer, Cause> {
     let (head, body) = answer.map_err(|error| http_cause(&error))?.into_parts();
     Ok(Answer { head, body: Body::Tcp(body) })
+}
+
+/// A TCP connection, plain or inside TLS.
+pub(in super::super) trait Stream: AsyncRead + AsyncWrite + Unpin + fmt::Debug {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + fmt::Debug> Stream for T {}
+
+/// Connects over TCP, and over TLS where the site has it. Parameters, errors and the version are those of [`Connection::over_tcp`].
+pub(super) async fn open(
+    guard: &Guard,
+    site: &Site,
+    protocols: &[HttpVersion],
+    returning: bool,
+    source: Option<IpAddr>,
+    meter: &Meter,
+) -> Result<(Box<dyn Stream>, HttpVersion), Cause> {
+    meter.start();
+    let stream = guard.connect(site.endpoint.address, source).await?;
+    let Some(sessions) = &site.sessions else {
+        let newest = protocols.last().copied().unwrap_or(HttpVersion::One);
+        return Ok((Box::new(stream), newest));
+    };
+    let offer: Vec<&[u8]> = protocols.iter().rev().map(|version| protocol_name(*version)).collect();
+    let connector = TlsConnector::from(sessions.tcp(&offer, returning));
+    let stream =
+        connector.connect(sessions.server_name.clone(), stream).await.map_err(|error| io_cause(&error))?;
+    let (_, session) = stream.get_ref();
+    meter.web(|web| {
+        web.handshakes += 1;
+        web.resumed += u64::from(session.handshake_kind() == Some(HandshakeKind::Resumed));
+    });
+    let two = session.alpn_protocol() == Some(protocol_name(HttpVersion::Two));
+    Ok((Box::new(stream), if two { HttpVersion::Two } else { HttpVersion::One }))
 }
 
 /// Names of the protocols in ALPN.

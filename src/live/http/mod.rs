@@ -10,6 +10,7 @@ mod tests;
 mod tls;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -29,6 +30,8 @@ use crate::profile::{HttpEndpoint, HttpVersion, Target};
 use super::Guard;
 use super::meter::Meter;
 use super::shaper::Line;
+use super::source::Sources;
+pub(super) use connection::Stream;
 use connection::{Answer, Connection};
 use field::CacheAnswer;
 use memory::Memory;
@@ -38,6 +41,8 @@ use tls::Sessions;
 const MAX_DRAINED: usize = 64 << 20;
 /// Redirects that are followed one after the other. Browsers follow 20, and nobody means more than one or two.
 const MAX_REDIRECTS: usize = 5;
+/// Addresses that a worker's visitors have over HTTP/3: a QUIC endpoint sends from one, and costs a descriptor and buffers of its own.
+const QUIC_ADDRESSES: u64 = 16;
 
 /// A GET, or a POST where there is something to post.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +62,8 @@ pub(super) struct Browser {
     pub(super) newest: HttpVersion,
     /// Whether it was there before: it resumes TLS sessions, and asks only for what has changed.
     pub(super) returning: bool,
+    /// What its source address follows from.
+    pub(super) source: u64,
 }
 
 /// A visitor's connection, kept from one exchange to the next.
@@ -73,7 +80,9 @@ pub(super) struct Site {
 }
 
 impl Site {
-    fn new(endpoint: &HttpEndpoint) -> io::Result<Rc<Self>> {
+    /// # Errors
+    /// Its host or a root certificate cannot be used.
+    pub(super) fn new(endpoint: &HttpEndpoint) -> io::Result<Rc<Self>> {
         let sessions = endpoint.tls.as_ref().map(Sessions::new).transpose()?;
         let scheme = if sessions.is_some() { "https" } else { "http" };
         let root = |authority: &str| {
@@ -108,8 +117,9 @@ pub(super) struct Agent {
     metadata: Rc<Site>,
     gateway: Option<Rc<Site>>,
     web: Vec<(String, Rc<Site>)>,
-    /// For IPv4 and IPv6, once somebody speaks HTTP/3.
-    quic: RefCell<[Option<quinn::Endpoint>; 2]>,
+    sources: Sources,
+    /// By local address, once somebody there speaks HTTP/3.
+    quic: RefCell<HashMap<IpAddr, quinn::Endpoint>>,
     memory: Memory,
 }
 
@@ -144,11 +154,12 @@ const PAGE: Wish<'_> = Wish {
 impl Agent {
     /// # Errors
     /// A host or a root certificate of the target cannot be used.
-    pub(super) fn new(target: &Target, guard: Arc<Guard>) -> io::Result<Self> {
+    pub(super) fn new(target: &Target, guard: Arc<Guard>, sources: Sources) -> io::Result<Self> {
         let gateway = target.gateway.as_ref().map(|gateway| Site::new(&gateway.server)).transpose()?;
         let web = target.web.iter().map(|web| Ok((web.name.clone(), Site::new(&web.server)?)));
         Ok(Self {
             guard,
+            sources,
             index: Site::new(&target.index.server)?,
             metadata: Site::new(&target.metadata)?,
             gateway,
@@ -372,21 +383,26 @@ impl Agent {
         let versions = if common.is_empty() { &offered[..1.min(offered.len())] } else { &common[..] };
         match (versions.last(), &site.sessions) {
             (Some(HttpVersion::Three), Some(sessions)) => {
-                let endpoint = self.quic(site.endpoint.address)?;
+                let endpoint = self.quic(site.endpoint.address.ip(), browser.source)?;
                 Connection::over_quic(&self.guard, &endpoint, site, sessions, browser.returning, meter).await
             }
-            _ => Connection::over_tcp(&self.guard, site, versions, browser.returning, None, meter).await,
+            _ => {
+                let source = self.sources.towards(site.endpoint.address.ip(), browser.source);
+                Connection::over_tcp(&self.guard, site, versions, browser.returning, source, meter).await
+            }
         }
     }
 
-    /// The worker's endpoint for addresses like this one.
-    fn quic(&self, remote: SocketAddr) -> Result<quinn::Endpoint, Cause> {
-        let slot = &mut self.quic.borrow_mut()[usize::from(remote.is_ipv6())];
-        if let Some(endpoint) = slot {
+    /// The endpoint of the visitors with this source.
+    fn quic(&self, remote: IpAddr, source: u64) -> Result<quinn::Endpoint, Cause> {
+        let local = self.sources.local(remote, source % QUIC_ADDRESSES);
+        let mut endpoints = self.quic.borrow_mut();
+        if let Some(endpoint) = endpoints.get(&local) {
             return Ok(endpoint.clone());
         }
-        let endpoint = self.guard.quic(remote).map_err(|_| Cause::Local)?;
-        Ok(slot.insert(endpoint).clone())
+        let endpoint = self.guard.quic(local).map_err(|_| Cause::Local)?;
+        endpoints.insert(local, endpoint.clone());
+        Ok(endpoint)
     }
 
     /// Where a redirect leads: a site of the target, or a literal address that the guard allows.
@@ -427,21 +443,21 @@ fn request(path: &str, fields: HeaderMap, post: Option<&str>) -> Result<hyper::R
     Ok(request)
 }
 
-/// Fetches a body of at most `limit` bytes over plain HTTP/1.1, on a connection of its own from this local address, and follows nobody
-/// elsewhere: as BitTorrent clients ask HTTP trackers.
+/// Fetches a body of at most `limit` bytes over HTTP/1.1, on a connection of its own that `way` describes, and follows nobody elsewhere:
+/// as BitTorrent clients ask HTTP trackers.
 ///
 /// # Errors
 /// What the network or the server did.
-pub(super) async fn fetch_plain(
+pub(super) async fn fetch_alone(
     guard: &Guard,
-    endpoint: &HttpEndpoint,
-    source: Option<IpAddr>,
+    site: &Rc<Site>,
+    way: Way,
     asked: Request<'_>,
     meter: &Meter,
     limit: usize,
 ) -> Result<Vec<u8>, Cause> {
-    let site = Site::new(endpoint).map_err(|_| Cause::Local)?;
-    let mut connection = Connection::over_tcp(guard, &site, &endpoint.versions, false, source, meter).await?;
+    let mut connection =
+        Connection::over_tcp(guard, site, &[HttpVersion::One], way.returning, way.source, meter).await?;
     let user_agent = HeaderValue::from_str(asked.user_agent).map_err(|_| Cause::Local)?;
     let fields = HeaderMap::from_iter([(USER_AGENT, user_agent)]);
     let mut answer = connection.send(request(asked.path, fields, asked.body)?, meter).await?;
@@ -451,6 +467,29 @@ pub(super) async fn fetch_plain(
         Verdict::Done => Ok(body),
         Verdict::Moved { .. } => Err(Cause::Incorrect),
     }
+}
+
+/// How a visitor comes to a tracker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    /// The local address; `None` is the system's choice.
+    pub(super) source: Option<IpAddr>,
+    /// Whether it was there before, and resumes its TLS session.
+    pub(super) returning: bool,
+}
+
+/// Opens a connection on which something else begins as HTTP/1.1 does: a WebSocket.
+///
+/// # Errors
+/// What the network or the handshake did.
+pub(super) async fn open(
+    guard: &Guard,
+    site: &Rc<Site>,
+    way: Way,
+    meter: &Meter,
+) -> Result<Box<dyn Stream>, Cause> {
+    let opened = connection::open(guard, site, &[HttpVersion::One], way.returning, way.source, meter);
+    opened.await.map(|(stream, _)| stream)
 }
 
 /// The address in a URL that names one; names are not resolved.

@@ -12,8 +12,8 @@ use super::*;
 use crate::journey::Web;
 
 const GET: Request<'_> = Request { path: "/p?q=1", user_agent: "agent/1", accept: None, body: None };
-const FIRST: Browser = Browser { newest: HttpVersion::Three, returning: false };
-const AGAIN: Browser = Browser { newest: HttpVersion::Three, returning: true };
+const FIRST: Browser = Browser { newest: HttpVersion::Three, returning: false, source: 1 };
+const AGAIN: Browser = Browser { newest: HttpVersion::Three, returning: true, source: 1 };
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 /// Answers the requests of one connection with these in turn, then closes it; returns what it was asked.
@@ -36,7 +36,7 @@ async fn server(answers: Vec<String>) -> (SocketAddr, JoinHandle<String>) {
 
 fn agent(address: SocketAddr) -> Agent {
     let target = target(address);
-    Agent::new(&target, Arc::new(Guard::new(&target).unwrap())).unwrap()
+    Agent::new(&target, Arc::new(Guard::new(&target).unwrap()), Sources::new(&[], (0, 1)).unwrap()).unwrap()
 }
 
 async fn local<T>(test: impl Future<Output = T>) -> T {

@@ -10,7 +10,7 @@ fn company(own_peers: &[&str], workers: u32) -> Company {
     Company {
         own_peers: own_peers.iter().map(|peer| peer.parse().unwrap()).collect(),
         stand_in_port: Some(6881),
-        own_network: [127, 16, 0],
+        sources: Sources::new(&[], (0, workers)).unwrap(),
         workers,
     }
 }
@@ -146,7 +146,7 @@ fn strangers_and_those_who_left_are_seen() {
     assert_eq!(told("127.0.0.9:6881", 1), [Oddity::Stranger]);
     assert_eq!(told("127.16.0.1:6882", 1), [Oddity::Stranger], "another port");
     assert_eq!(told("127.16.0.7:6881", 1), [Oddity::Stranger], "a visitor who never came");
-    assert_eq!(told("127.16.1.7:6881", 1), [], "another worker's");
+    assert_eq!(told("127.100.1.7:6881", 1), [], "another worker's");
     assert_eq!(told("192.0.2.1:6881", 1), [], "the guard's affair");
     assert_eq!(told("127.16.0.1:6881", 1), []);
     whole(&mut swarms, 1, AnnounceEvent::Stopped, true, &answer(1, 1, &[]), 2);

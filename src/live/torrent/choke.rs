@@ -84,7 +84,9 @@ impl Torrent {
     }
 
     fn set_choked(&mut self, key: PeerKey, choked: bool) {
-        let Some(remote) = self.remotes.get_mut(&key).filter(|remote| remote.choked != choked) else { return };
+        let Some(remote) = self.remotes.get_mut(&key).filter(|remote| remote.choked != choked) else {
+            return;
+        };
         remote.choked = choked;
         wire::plain(&mut remote.out, if choked { Plain::Choke } else { Plain::Unchoke });
         if choked {

@@ -12,7 +12,8 @@ pub(super) const ALLOWED: usize = 10;
 pub(super) fn allowed(ip: IpAddr, info_hash: &[u8; 20], pieces: u32, count: usize) -> Vec<u32> {
     let IpAddr::V4(ip) = ip.to_canonical() else { return Vec::new() };
     let [a, b, c, _] = ip.octets();
-    let mut digest: [u8; 20] = Sha1::new().chain_update([a, b, c, 0]).chain_update(info_hash).finalize().into();
+    let mut digest: [u8; 20] =
+        Sha1::new().chain_update([a, b, c, 0]).chain_update(info_hash).finalize().into();
     let mut allowed = Vec::new();
     let count = count.min(pieces as usize);
     while allowed.len() < count {

@@ -5,8 +5,9 @@ use std::rc::Rc;
 use crate::journey::Cause;
 
 use super::super::metainfo::{Layout, MAX_METADATA};
-use super::super::wire::{self, METADATA_BLOCK};
+use super::super::wire::{self, HashRequest, METADATA_BLOCK};
 use super::Torrent;
+use super::layers::LayerFetch;
 use super::picker::PeerKey;
 
 /// An info dictionary on its way. It comes from one peer at a time: it is small, and whose fault it is then needs no search.
@@ -15,6 +16,8 @@ pub(super) struct Fetch {
     from: PeerKey,
     bytes: Vec<u8>,
     missing: Vec<bool>,
+    /// The hashes of a v2 torrent's pieces, which come after it.
+    layers: Option<LayerFetch>,
 }
 
 impl Torrent {
@@ -25,7 +28,8 @@ impl Torrent {
             return Ok(());
         }
         let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
-        let Some(size) = remote.offer.metadata_size.filter(|size| *size > 0 && remote.offer.ut_metadata != 0) else {
+        let Some(size) = remote.offer.metadata_size.filter(|size| *size > 0 && remote.offer.ut_metadata != 0)
+        else {
             // It may learn it itself.
             return Ok(());
         };
@@ -34,7 +38,8 @@ impl Torrent {
         for block in 0..blocks {
             wire::metadata_request(&mut remote.out, remote.offer.ut_metadata, block as u32);
         }
-        self.metadata = Some(Fetch { from: key, bytes: vec![0; size], missing: vec![true; blocks] });
+        self.metadata =
+            Some(Fetch { from: key, bytes: vec![0; size], missing: vec![true; blocks], layers: None });
         Ok(())
     }
 
@@ -42,7 +47,8 @@ impl Torrent {
         if self.layout.is_some() {
             return Ok(());
         }
-        let Some(fetch) = self.metadata.as_mut().filter(|fetch| fetch.from == key) else {
+        let fetch = self.metadata.as_mut().filter(|fetch| fetch.from == key && fetch.layers.is_none());
+        let (Some(fetch), Some(remote)) = (fetch, self.remotes.get_mut(&key)) else {
             return Err(Cause::Malformed);
         };
         let missing = fetch.missing.get_mut(block as usize).ok_or(Cause::Malformed)?;
@@ -55,11 +61,31 @@ impl Torrent {
         space.copy_from_slice(data);
         *missing = false;
         if !fetch.missing.contains(&true) {
-            let layout = Layout::from_info(&fetch.bytes, &self.own.info_hash);
-            self.metadata = None;
-            self.know(Rc::new(layout?));
+            let layout = Layout::from_info(&fetch.bytes, &self.own.info_hash)?;
+            fetch.layers = Some(LayerFetch::begin(layout, &mut remote.out));
+            self.settle();
         }
         Ok(())
+    }
+
+    /// Takes in hashes of pieces (BEP 52).
+    pub(super) fn hashes(&mut self, key: PeerKey, request: &HashRequest, hashes: &[u8]) -> Result<(), Cause> {
+        let fetch = self.metadata.as_mut().filter(|fetch| fetch.from == key);
+        let layers = fetch.and_then(|fetch| fetch.layers.as_mut());
+        let (Some(layers), Some(remote)) = (layers, self.remotes.get_mut(&key)) else {
+            return Err(Cause::Malformed);
+        };
+        layers.answered(request, hashes, &mut remote.out)?;
+        self.settle();
+        Ok(())
+    }
+
+    /// The layout is known once no layer of hashes is missing from it.
+    fn settle(&mut self) {
+        let layers = self.metadata.as_mut().and_then(|fetch| fetch.layers.take_if(|layers| layers.is_done()));
+        if let Some(layers) = layers {
+            self.know(Rc::new(layers.layout()));
+        }
     }
 
     /// A peer does not give metadata: it is asked of another, if there is one.
@@ -78,11 +104,15 @@ impl Torrent {
 
     /// Whether the layout can come from a peer that is there.
     pub(super) fn give_metadata(&mut self, key: PeerKey, block: u32) {
-        let Some(remote) = self.remotes.get_mut(&key).filter(|remote| remote.offer.ut_metadata != 0) else { return };
+        let Some(remote) = self.remotes.get_mut(&key).filter(|remote| remote.offer.ut_metadata != 0) else {
+            return;
+        };
         let id = remote.offer.ut_metadata;
         let info = self.layout.as_ref().map(|layout| layout.info());
         let begin = (block as usize).saturating_mul(METADATA_BLOCK);
-        match info.and_then(|info| info.get(begin..info.len().min(begin.saturating_add(METADATA_BLOCK))).zip(Some(info))) {
+        match info.and_then(|info| {
+            info.get(begin..info.len().min(begin.saturating_add(METADATA_BLOCK))).zip(Some(info))
+        }) {
             Some((data, info)) if !data.is_empty() => {
                 wire::metadata_block(&mut remote.out, id, block, info.len(), data);
             }

@@ -6,8 +6,10 @@
 mod bits;
 mod choke;
 mod fast;
+mod layers;
 mod metadata;
 mod picker;
+mod proof;
 mod remote;
 mod store;
 
@@ -19,9 +21,10 @@ use std::time::Duration;
 use rand_xoshiro::SplitMix64;
 
 use crate::journey::{Cause, Swarm};
+use crate::profile::InfoHash;
 use crate::unit::Tick;
 
-use super::metainfo::{Layout, MAX_METADATA};
+use super::metainfo::{Layout, MAX_PIECES};
 use super::shaper::Bucket;
 use super::wire::{self, BLOCK, BLOCK_HEAD, Message, Numbered, Offer, Plain, Span, Spanning};
 
@@ -48,7 +51,7 @@ const MAX_DROPPED: usize = 256;
 /// What a visitor is like as a peer.
 #[derive(Clone, Debug)]
 pub(super) struct Own {
-    pub(super) info_hash: [u8; 20],
+    pub(super) info_hash: InfoHash,
     /// Name and version of its client.
     pub(super) client: Rc<str>,
     /// Where peers reach it; `None` where none can.
@@ -63,6 +66,8 @@ pub(super) struct Torrent {
     own: Own,
     layout: Option<Rc<Layout>>,
     metadata: Option<Fetch>,
+    /// The hash that peers are told, under which pieces are kept.
+    hash: [u8; 20],
     picker: Option<Picker>,
     wanted: u32,
     remotes: BTreeMap<PeerKey, Remote>,
@@ -81,6 +86,7 @@ pub(super) struct Torrent {
 impl Torrent {
     pub(super) fn new(own: Own, layout: Option<Rc<Layout>>, store: Rc<Store>, random: SplitMix64) -> Self {
         let mut torrent = Self {
+            hash: own.info_hash.on_the_wire(),
             own,
             layout: None,
             metadata: None,
@@ -129,12 +135,16 @@ impl Torrent {
     pub(super) fn is_ready(&self) -> bool {
         let Some(picker) = &self.picker else { return false };
         // Whoever has a piece already was let in.
-        picker.have().count() > 0 || self.remotes.values().any(|it| !it.chokes_us && it.has.offers(picker.have()))
+        picker.have().count() > 0
+            || self.remotes.values().any(|it| !it.chokes_us && it.has.offers(picker.have()))
     }
 
     /// Whether it is the peers who make us wait: all of them choke, or none has what is missing.
     pub(super) fn is_held_back(&self) -> bool {
-        let open = self.remotes.values().any(|it| !it.chokes_us && self.picker.as_ref().is_some_and(|picker| picker.wants_of(&it.has)));
+        let open = self
+            .remotes
+            .values()
+            .any(|it| !it.chokes_us && self.picker.as_ref().is_some_and(|picker| picker.wants_of(&it.has)));
         !open && self.remotes.values().all(|it| it.asked.is_empty())
     }
 
@@ -211,7 +221,9 @@ impl Torrent {
         let shared = self.shared();
         let fast = remote.meeting.fast;
         match (&self.layout, shared.count()) {
-            (Some(layout), count) if fast && count == layout.pieces() => wire::plain(&mut remote.out, Plain::HaveAll),
+            (Some(layout), count) if fast && count == layout.pieces() => {
+                wire::plain(&mut remote.out, Plain::HaveAll)
+            }
             (_, 0) if fast => wire::plain(&mut remote.out, Plain::HaveNone),
             (_, 0) => {}
             _ => wire::bitfield(&mut remote.out, shared.as_wire()),
@@ -226,16 +238,19 @@ impl Torrent {
         }
         let pieces = self.pieces();
         let ip = remote.meeting.address.ip();
-        remote.may_have = fast::allowed(ip, &self.own.info_hash, pieces, fast::ALLOWED);
+        remote.may_have = fast::allowed(ip, &self.hash, pieces, fast::ALLOWED);
         remote.may_have.retain(|piece| shared.has(*piece));
-        remote.may_have.iter().for_each(|piece| wire::numbered(&mut remote.out, Numbered::AllowedFast, *piece));
+        remote
+            .may_have
+            .iter()
+            .for_each(|piece| wire::numbered(&mut remote.out, Numbered::AllowedFast, *piece));
     }
 
     /// Pieces that can be given to others.
     fn shared(&self) -> Bits {
         let mut shared = Bits::none(self.layout.as_ref().map_or(0, |layout| layout.pieces()));
         for piece in self.picker.iter().flat_map(|picker| picker.have().iter()) {
-            if self.store.can_serve(self.own.info_hash, piece) {
+            if self.store.can_serve(self.hash, piece) {
                 shared.add(piece);
             }
         }
@@ -333,6 +348,13 @@ impl Torrent {
                 Ok(())
             }
             Message::MetadataBlock { block, data } => self.metadata_block(key, block, data),
+            Message::Hashes { request, hashes } => self.hashes(key, &request, hashes),
+            Message::HashReject(_) => self.metadata_refused(key),
+            // What a visitor has of a v2 torrent's hashes it has from others, who have them too.
+            Message::HashRequest(request) => {
+                wire::hash_reject(&mut remote.out, &request);
+                Ok(())
+            }
             // Handed out by `Torrent::peers_in`.
             Message::Peers(_) => Ok(()),
         }
@@ -346,7 +368,7 @@ impl Torrent {
     fn know(&mut self, layout: Rc<Layout>) {
         let store = Rc::clone(&self.store);
         let random = self.random.clone();
-        let mut picker = Picker::new(Rc::clone(&layout), self.own.info_hash, self.wanted, store, random);
+        let mut picker = Picker::new(Rc::clone(&layout), self.hash, self.wanted, store, random);
         let pieces = layout.pieces();
         for remote in self.remotes.values_mut() {
             if remote.has_all {
@@ -369,7 +391,7 @@ impl Torrent {
     }
 
     fn have(&mut self, key: PeerKey, piece: u32) -> Result<(), Cause> {
-        let limit = self.layout.as_ref().map_or(MAX_METADATA as u32 / 20, |layout| layout.pieces());
+        let limit = self.layout.as_ref().map_or(MAX_PIECES, |layout| layout.pieces());
         let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
         if piece >= limit {
             return Err(Cause::Malformed);
@@ -427,7 +449,9 @@ impl Torrent {
 
     /// Asks a peer for as many blocks as it, the window and the line allow; how long the line makes the next one wait.
     pub(super) fn ask(&mut self, key: PeerKey, line: &mut Bucket, now: Tick) -> Option<Duration> {
-        let (Some(picker), Some(remote)) = (&mut self.picker, self.remotes.get_mut(&key)) else { return None };
+        let (Some(picker), Some(remote)) = (&mut self.picker, self.remotes.get_mut(&key)) else {
+            return None;
+        };
         if !picker.wants_of(&remote.has) || (remote.chokes_us && remote.allowed.is_empty()) {
             return None;
         }
@@ -439,7 +463,9 @@ impl Torrent {
             let asked = &remote.asked;
             let span = if remote.chokes_us {
                 let mut allowed = Bits::default();
-                remote.allowed.iter().filter(|it| remote.has.has(**it)).for_each(|it| { allowed.add(*it); });
+                remote.allowed.iter().filter(|it| remote.has.has(**it)).for_each(|it| {
+                    allowed.add(*it);
+                });
                 picker.pick(key, &allowed, |span| asked.contains(&span))
             } else {
                 picker.pick(key, &remote.has, |span| asked.contains(&span))
@@ -478,7 +504,8 @@ impl Torrent {
         let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
         let length = u32::try_from(data.len()).map_err(|_| Cause::Malformed)?;
         let span = Span { piece, begin, length };
-        let Some(at) = remote.asked.iter().position(|asked| (asked.piece, asked.begin) == (piece, begin)) else {
+        let Some(at) = remote.asked.iter().position(|asked| (asked.piece, asked.begin) == (piece, begin))
+        else {
             self.tally.wasted += u64::from(length);
             if let Some(at) = remote.dropped.iter().position(|dropped| *dropped == span) {
                 remote.dropped.swap_remove(at);
@@ -540,7 +567,7 @@ impl Torrent {
         self.fresh += 1;
         self.tally.pieces += 1;
         self.tally.copies += u64::from(self.picker.as_ref().map_or(0, |picker| picker.copies(piece)));
-        let serves = self.store.can_serve(self.own.info_hash, piece);
+        let serves = self.store.can_serve(self.hash, piece);
         for key in self.keys() {
             if let Some(remote) = self.remotes.get_mut(&key)
                 && serves
@@ -556,13 +583,13 @@ impl Torrent {
     fn requested(&mut self, key: PeerKey, span: Span) -> Result<(), Cause> {
         let Some(layout) = &self.layout else { return Err(Cause::Malformed) };
         let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
-        let length = layout.piece(span.piece).map_or(0, |(length, _)| length);
+        let length = layout.piece(span.piece).map_or(0, |piece| piece.length);
         let end = span.begin.checked_add(span.length);
         if span.length == 0 || span.length > MAX_REQUEST || end.is_none_or(|end| end > length) {
             return Err(Cause::Malformed);
         }
         let has = self.picker.as_ref().is_some_and(|picker| picker.have().has(span.piece));
-        let serves = has && self.store.can_serve(self.own.info_hash, span.piece);
+        let serves = has && self.store.can_serve(self.hash, span.piece);
         let allowed = remote.may_have.contains(&span.piece) && remote.has.count() < fast::ALLOWED as u32;
         if (remote.choked && !allowed) || !serves || remote.queue.len() >= MAX_QUEUE {
             if remote.meeting.fast {
@@ -575,7 +602,13 @@ impl Torrent {
     }
 
     /// Puts as many blocks that a peer asked for into its way as fit; how long the line makes the next one wait.
-    pub(super) fn serve(&mut self, key: PeerKey, waiting: usize, line: &mut Bucket, now: Tick) -> Option<Duration> {
+    pub(super) fn serve(
+        &mut self,
+        key: PeerKey,
+        waiting: usize,
+        line: &mut Bucket,
+        now: Tick,
+    ) -> Option<Duration> {
         let remote = self.remotes.get_mut(&key)?;
         while waiting + remote.out.len() < MAX_WAITING
             && let Some(span) = remote.queue.front().copied()
@@ -586,7 +619,7 @@ impl Torrent {
             remote.queue.pop_front();
             let start = remote.out.len();
             wire::block_head(&mut remote.out, span);
-            if self.store.append(self.own.info_hash, span, &mut remote.out) {
+            if self.store.append(self.hash, span, &mut remote.out) {
                 remote.up.add(span.length);
                 self.uploaded += u64::from(span.length);
                 if remote.meeting.visitor {
@@ -629,7 +662,8 @@ impl Torrent {
 
     /// Whether nothing can come of the connection: both have everything.
     pub(super) fn is_useless(&self, key: PeerKey) -> bool {
-        let (Some(picker), Some(layout), Some(remote)) = (&self.picker, &self.layout, self.remotes.get(&key)) else {
+        let (Some(picker), Some(layout), Some(remote)) = (&self.picker, &self.layout, self.remotes.get(&key))
+        else {
             return false;
         };
         remote.has.count() == layout.pieces() && picker.is_done()
@@ -650,8 +684,12 @@ impl Torrent {
         if !self.remotes.get(&key).is_some_and(due) {
             return;
         }
-        let others: Vec<SocketAddr> =
-            self.remotes.iter().filter(|(other, _)| **other != key).filter_map(|(_, it)| it.listens()).collect();
+        let others: Vec<SocketAddr> = self
+            .remotes
+            .iter()
+            .filter(|(other, _)| **other != key)
+            .filter_map(|(_, it)| it.listens())
+            .collect();
         if let Some(remote) = self.remotes.get_mut(&key).filter(|_| !others.is_empty()) {
             wire::pex(&mut remote.out, remote.offer.ut_pex, &others);
             remote.told_peers = Some(now);

@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use rand::RngExt;
 use rand_xoshiro::SplitMix64;
-use sha1::{Digest, Sha1};
 
 use super::super::metainfo::Layout;
 use super::super::wire::{BLOCK, Span};
 use super::bits::Bits;
+use super::proof::Proof;
 use super::store::Store;
 
 /// Pieces that are picked at random before rarity counts: whoever has nothing needs something to give soon (libtorrent's
@@ -78,7 +78,7 @@ enum Content {
     /// They are kept for others.
     Kept(Vec<u8>),
     /// They are hashed as they come, so that the piece is never held whole; blocks out of order wait.
-    Hashed { hasher: Sha1, next: u32, early: BTreeMap<u32, Vec<u8>> },
+    Hashed { proof: Box<Proof>, next: u32, early: BTreeMap<u32, Vec<u8>> },
 }
 
 impl Picker {
@@ -105,6 +105,12 @@ impl Picker {
     /// Fetches this many pieces in all.
     pub(super) fn want(&mut self, pieces: u32) {
         self.wanted = pieces.min(self.layout.pieces());
+    }
+
+    /// Has a piece that nobody gave.
+    #[cfg(test)]
+    pub(super) fn add_for_test(&mut self, piece: u32) {
+        self.have.add(piece);
     }
 
     pub(super) fn have(&self) -> &Bits {
@@ -141,7 +147,12 @@ impl Picker {
     }
 
     /// The next block to ask this peer for, of those that it `has` and that it was not asked for already.
-    pub(super) fn pick(&mut self, peer: PeerKey, theirs: &Bits, asked: impl Fn(Span) -> bool) -> Option<Span> {
+    pub(super) fn pick(
+        &mut self,
+        peer: PeerKey,
+        theirs: &Bits,
+        asked: impl Fn(Span) -> bool,
+    ) -> Option<Span> {
         if let Some(span) = self.pick_begun(peer, theirs) {
             return Some(span);
         }
@@ -209,13 +220,14 @@ impl Picker {
     }
 
     fn begin(&mut self, index: u32) -> Option<()> {
-        let (length, _) = self.layout.piece(index)?;
+        let piece = self.layout.piece(index)?;
+        let length = piece.length;
         let content = if let Some(known) = self.store.kept(self.info_hash, index) {
             Content::Known(known)
         } else if self.store.wants(self.info_hash, length) {
             Content::Kept(vec![0; length as usize])
         } else {
-            Content::Hashed { hasher: Sha1::new(), next: 0, early: BTreeMap::new() }
+            Content::Hashed { proof: Box::new(Proof::of(&piece)), next: 0, early: BTreeMap::new() }
         };
         let blocks = vec![Slot::Free; length.div_ceil(BLOCK) as usize];
         self.begun.push(Begun { index, length, blocks, content, givers: Vec::new(), alone: None });
@@ -241,7 +253,9 @@ impl Picker {
 
     /// Takes a block in that was asked for; its length is the span's.
     pub(super) fn take(&mut self, peer: PeerKey, span: Span, data: &[u8]) -> Taken {
-        let Some(at) = self.begun.iter().position(|piece| piece.index == span.piece) else { return Taken::Again };
+        let Some(at) = self.begun.iter().position(|piece| piece.index == span.piece) else {
+            return Taken::Again;
+        };
         let Some(piece) = self.begun.get_mut(at) else { return Taken::Again };
         let block = span.begin / BLOCK;
         match piece.blocks.get_mut(block as usize) {
@@ -261,8 +275,8 @@ impl Picker {
             return Taken::Stored;
         }
         let piece = self.begun.swap_remove(at);
-        let expected = self.layout.piece(piece.index).map(|(_, hash)| hash);
-        match piece.content.check(expected) {
+        let proof = self.layout.piece(piece.index).map(|piece| Proof::of(&piece));
+        match piece.content.check(proof) {
             Some(content) => {
                 if let Some(data) = content {
                     self.store.keep(self.info_hash, piece.index, data);
@@ -302,16 +316,16 @@ impl Content {
                 }
                 true
             }
-            Self::Hashed { hasher, next, early } => {
+            Self::Hashed { proof, next, early } => {
                 if begin != *next {
                     early.insert(begin, data.to_vec());
                     return true;
                 }
-                hasher.update(data);
+                proof.add_block(data);
                 *next += data.len() as u32;
                 while let Some(data) = early.remove(next) {
                     *next += data.len() as u32;
-                    hasher.update(data);
+                    proof.add_block(&data);
                 }
                 true
             }
@@ -319,12 +333,15 @@ impl Content {
     }
 
     /// Whether the whole is right, and what is to be kept of it.
-    fn check(self, expected: Option<[u8; 20]>) -> Option<Option<Vec<u8>>> {
+    fn check(self, proof: Option<Proof>) -> Option<Option<Vec<u8>>> {
         match self {
             Self::Known(_) => Some(None),
-            Self::Kept(data) => (expected == Some(Sha1::digest(&data).into())).then_some(Some(data)),
-            Self::Hashed { hasher, .. } => (expected == Some(hasher.finalize().into())).then_some(None),
+            Self::Kept(data) => {
+                let mut proof = proof?;
+                data.chunks(BLOCK as usize).for_each(|block| proof.add_block(block));
+                proof.holds().then_some(Some(data))
+            }
+            Self::Hashed { proof, .. } => proof.holds().then_some(None),
         }
     }
 }
-

@@ -25,7 +25,8 @@ impl Store {
 
     /// Whether a piece that is fetched can be given to others.
     pub(super) fn can_serve(&self, info_hash: [u8; 20], piece: u32) -> bool {
-        self.generated.borrow().contains_key(&info_hash) || self.pieces.borrow().contains_key(&(info_hash, piece))
+        self.generated.borrow().contains_key(&info_hash)
+            || self.pieces.borrow().contains_key(&(info_hash, piece))
     }
 
     /// The content of a piece that is kept.

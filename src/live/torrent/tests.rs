@@ -1,3 +1,6 @@
+mod fluid;
+mod v2;
+
 use rand::SeedableRng;
 
 use super::super::metainfo::info_of;
@@ -17,11 +20,11 @@ struct Peer {
 impl Peer {
     fn new(slots: usize) -> Self {
         let (info, hash) = info_of(&content(), 40_000);
-        Self::knowing(Some(Rc::new(Layout::from_info(&info, &hash).unwrap())), Rc::default(), slots)
+        Self::knowing(Some(Rc::new(Layout::from_info(&info, &hash.into()).unwrap())), Rc::default(), slots)
     }
 
     fn knowing(layout: Option<Rc<Layout>>, store: Rc<Store>, slots: usize) -> Self {
-        let info_hash = info_of(&content(), 40_000).1;
+        let info_hash = info_of(&content(), 40_000).1.into();
         let own = Own { info_hash, client: "test/1".into(), port: Some(1), slots };
         let mut torrent = Torrent::new(own, layout, store, SplitMix64::seed_from_u64(1));
         torrent.want(3);
@@ -128,7 +131,11 @@ fn blocks_that_were_not_asked_for_are_malformed() {
         let mut peer = Peer::new(4);
         let key = peer.unchoked(1, &[0xe0]);
         peer.asked(key);
-        assert_eq!(peer.handle(key, Message::Block { piece, begin, data }), Err(Cause::Malformed), "{piece} {begin}");
+        assert_eq!(
+            peer.handle(key, Message::Block { piece, begin, data }),
+            Err(Cause::Malformed),
+            "{piece} {begin}"
+        );
     }
     let mut peer = Peer::new(4);
     let key = peer.unchoked(1, &[0xe0]);
@@ -163,8 +170,8 @@ fn the_rarest_piece_goes_first_once_there_is_something_to_give() {
     // Ten pieces of one block.
     let content = vec![5; 10 * BLOCK as usize];
     let (info, info_hash) = info_of(&content, BLOCK as usize);
-    let own = Own { info_hash, client: "x".into(), port: None, slots: 4 };
-    let layout = Rc::new(Layout::from_info(&info, &info_hash).unwrap());
+    let own = Own { info_hash: info_hash.into(), client: "x".into(), port: None, slots: 4 };
+    let layout = Rc::new(Layout::from_info(&info, &info_hash.into()).unwrap());
     let mut torrent = Torrent::new(own, Some(layout), Rc::default(), SplitMix64::seed_from_u64(1));
     torrent.want(10);
     let mut peer = Peer { torrent, now: Tick::ZERO, line: Bucket::new(1e12, Tick::ZERO) };
@@ -208,7 +215,11 @@ fn who_gives_wrong_bytes_is_found() {
     let mut peer = Peer::new(4);
     let liar = peer.unchoked(1, &[0xe0]);
     let asked = peer.asked(liar);
-    let wrong = |span: Span| Message::Block { piece: span.piece, begin: span.begin, data: &[9; 40_000][..span.length as usize] };
+    let wrong = |span: Span| Message::Block {
+        piece: span.piece,
+        begin: span.begin,
+        data: &[9; 40_000][..span.length as usize],
+    };
     let first = asked[0].piece;
     let mut results = Vec::new();
     for span in asked.iter().filter(|span| span.piece == first) {

@@ -12,13 +12,21 @@ use crate::journey::{Cause, Peer};
 use super::super::bencode;
 use super::{Announce, Answer, Counts, Refused, compact_v4, compact_v6};
 
+/// Longest `tracker id` that is repeated.
+const MAX_TRACKER_ID: usize = 1_024;
 /// Longest answer that is read: 1,000 peers as dictionaries are about 100 KB.
 pub(in super::super) const MAX_ANSWER: usize = 1 << 20;
 /// "Never" in `retry in` (BEP 31): longer than any run.
 const NEVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// The path and query of an announce: the tracker's path, then the client's query with its placeholders filled in.
-pub(in super::super) fn announce_path(path: &str, query: &str, announce: &Announce) -> String {
+/// The path and query of an announce: the tracker's path, then the client's query with its placeholders filled in, then what the tracker
+/// wants to be told again (by the name that libtorrent and Transmission send).
+pub(in super::super) fn announce_path(
+    path: &str,
+    query: &str,
+    announce: &Announce,
+    tracker_id: Option<&[u8]>,
+) -> String {
     let mut url = joined(path);
     for parameter in query.split('&') {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -32,6 +40,10 @@ pub(in super::super) fn announce_path(path: &str, query: &str, announce: &Announ
         url.push_str(name);
         url.push('=');
         url.push_str(&filled);
+    }
+    if let Some(id) = tracker_id {
+        url.push_str("&trackerid=");
+        url.push_str(&escape(id));
     }
     url
 }
@@ -91,6 +103,8 @@ struct RawAnswer {
     #[serde(rename = "warning message")]
     warning: Option<Value>,
     interval: Option<i64>,
+    #[serde(rename = "tracker id")]
+    tracker_id: Option<ByteString>,
     complete: Option<u64>,
     incomplete: Option<u64>,
     peers: Option<Value>,
@@ -125,6 +139,8 @@ pub(in super::super) fn answer(body: &[u8]) -> Result<Answer, Refused> {
         counts: Counts { seeds: raw.complete, leeches: raw.incomplete },
         external: raw.external.and_then(|bytes| address(&bytes)),
         warning: raw.warning.is_some(),
+        // As long as a URL can be: a tracker that sends more will not get it back.
+        tracker_id: raw.tracker_id.map(ByteString::into_vec).filter(|id| id.len() <= MAX_TRACKER_ID),
     })
 }
 
@@ -204,7 +220,7 @@ mod tests {
 
     #[test]
     fn queries_keep_the_order_of_the_client() {
-        let libtorrent = announce_path("/announce", TrackerHabits::LIBTORRENT, &ANNOUNCE);
+        let libtorrent = announce_path("/announce", TrackerHabits::LIBTORRENT, &ANNOUNCE, None);
         assert_eq!(
             libtorrent,
             "/announce?info_hash=%00%ffhhhhhhhhhhhhhhhhh~&peer_id=-SQ0001-pppppppppp%01%20&port=5&uploaded=3&downloaded=1&\
@@ -212,7 +228,10 @@ mod tests {
         );
         let quiet = Announce { event: AnnounceEvent::Interval, numwant: -1, ..ANNOUNCE };
         let short = "left={left}&event={event}&numwant={numwant}&key={key}&compact=1";
-        assert_eq!(announce_path("/a?p=1", short, &quiet), "/a?p=1&left=2&key=00000abc&compact=1");
+        assert_eq!(
+            announce_path("/a?p=1", short, &quiet, Some(b"a b")),
+            "/a?p=1&left=2&key=00000abc&compact=1&trackerid=a%20b"
+        );
         let hashes = [[b'a'; 20], [b' '; 20]];
         let spaces = "%20".repeat(20);
         assert_eq!(
@@ -226,13 +245,14 @@ mod tests {
     fn answers_are_read_or_refused() {
         let opentracker =
             b"d8:completei1e10:downloadedi0e10:incompletei2e8:intervali1748e12:min intervali874e\
-            15:warning message2:hm11:external ip4:\x7f\0\0\x015:peers6:\x7f\0\0\x01\x1a\xe16:peers618:\
+            15:warning message2:hm10:tracker id3:a b11:external ip4:\x7f\0\0\x015:peers6:\x7f\0\0\x01\x1a\xe16:peers618:\
             \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x1a\xe2e";
         let read = answer(opentracker).unwrap();
         assert_eq!(read.peers, ["127.0.0.1:6881".parse().unwrap(), "[::1]:6882".parse().unwrap()]);
         assert_eq!((read.interval, read.warning), (Some(1748), true));
         assert_eq!(read.counts, Counts { seeds: Some(1), leeches: Some(2) });
         assert_eq!(read.external, Some("127.0.0.1".parse().unwrap()));
+        assert_eq!(read.tracker_id.as_deref(), Some(&b"a b"[..]));
         let listed = answer(b"d8:intervali60e5:peersld2:ip3:::14:porti1eed2:ip4:name4:porti1eeee").unwrap();
         assert_eq!(listed.peers, ["[::1]:1".parse().unwrap()], "names are not resolved");
         let refused = |body: &[u8]| answer(body).unwrap_err();

@@ -99,6 +99,7 @@ pub(in super::super) fn answer(datagram: &[u8], v6: bool) -> Result<Answer, Caus
         counts: Counts { seeds: Some(seeds.into()), leeches: Some(leeches.into()) },
         external: None,
         warning: false,
+        tracker_id: None,
     })
 }
 

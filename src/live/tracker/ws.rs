@@ -99,6 +99,7 @@ pub(in super::super) fn answer(message: &[u8], info_hash: &[u8; 20]) -> Result<O
         counts: Counts { seeds: raw.complete, leeches: raw.incomplete },
         external: None,
         warning: raw.warning.is_some(),
+        tracker_id: None,
     }))
 }
 

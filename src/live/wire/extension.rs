@@ -181,7 +181,8 @@ fn parse_pex(payload: &[u8]) -> Result<Message<'_>, Broken> {
     let (four, []) = added.as_chunks::<6>() else { return Err(Broken) };
     let (six, []) = added6.as_chunks::<18>() else { return Err(Broken) };
     let port = |high, low| u16::from_be_bytes([high, low]);
-    let four = four.iter().map(|&[a, b, c, d, high, low]| (Ipv4Addr::new(a, b, c, d), port(high, low)).into());
+    let four =
+        four.iter().map(|&[a, b, c, d, high, low]| (Ipv4Addr::new(a, b, c, d), port(high, low)).into());
     let six = six.iter().filter_map(|bytes| {
         let (ip, rest) = bytes.split_first_chunk::<16>()?;
         let &[high, low] = rest else { return None };

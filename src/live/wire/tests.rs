@@ -16,11 +16,12 @@ const SPAN: Span = Span { piece: 1, begin: BLOCK, length: 5 };
 
 #[test]
 fn what_we_send_has_the_layout_of_the_specification() {
-    let own = Handshake::ours([b'h'; 20], *b"-SQ0001-abcdefghijkl");
+    let own = Handshake::ours([b'h'; 20], false, *b"-SQ0001-abcdefghijkl");
     let expected =
         b"\x13BitTorrent protocol\0\0\0\0\0\x10\0\x04hhhhhhhhhhhhhhhhhhhh-SQ0001-abcdefghijkl".to_vec();
     assert_eq!(own.encode().to_vec(), expected);
     assert_eq!(Handshake::read(&own.encode()), Ok(own));
+    assert_eq!(Handshake::ours([0; 20], true, [0; 20]).encode()[20..28], [0, 0, 0, 0, 0, 0x10, 0, 0x14]);
     let mut out = Vec::new();
     plain(&mut out, Plain::Interested);
     spanning(&mut out, Spanning::Request, SPAN);
@@ -40,7 +41,10 @@ fn what_we_send_has_the_layout_of_the_specification() {
 fn our_extension_handshake_is_bencode_in_order() {
     let mut out = Vec::new();
     let your_ip = Ipv4Addr::LOCALHOST.into();
-    hello(&mut out, &Introduction { client: "x/1", port: Some(6881), metadata_size: Some(99), reqq: 250, your_ip });
+    hello(
+        &mut out,
+        &Introduction { client: "x/1", port: Some(6881), metadata_size: Some(99), reqq: 250, your_ip },
+    );
     let text = b"d1:md11:ut_metadatai1e6:ut_pexi2ee13:metadata_sizei99e1:pi6881e4:reqqi250e1:v3:x/16:yourip4:\x7f\0\0\x01e";
     assert_eq!(out, framed(&[&[20, 0], &text[..]].concat()));
     let offer = Offer {
@@ -52,6 +56,24 @@ fn our_extension_handshake_is_bencode_in_order() {
         port: Some(6881),
     };
     assert_eq!(frames(&out).next(), Ok(Some(Message::Offer(offer))));
+}
+
+#[test]
+fn hashes_have_the_layout_of_the_specification() {
+    let request = HashRequest { root: [b'r'; 32], base: 2, index: 512, length: 256, proof_layers: 3 };
+    let mut out = Vec::new();
+    hash_request(&mut out, &request);
+    hash_reject(&mut out, &request);
+    let head = [&[b'r'; 32][..], b"\0\0\0\x02\0\0\x02\0\0\0\x01\0\0\0\0\x03"].concat();
+    assert_eq!(out, [b"\0\0\0\x31\x15", &head[..], b"\0\0\0\x31\x17", &head].concat());
+    let message = |id: u8, rest: &[u8]| framed(&[&[id][..], &head, rest].concat());
+    let whole = message(22, b"hashes");
+    assert_eq!(frames(&whole).next(), Ok(Some(Message::Hashes { request, hashes: b"hashes" })));
+    assert_eq!(frames(&message(21, b"")).next(), Ok(Some(Message::HashRequest(request))));
+    assert_eq!(frames(&message(23, b"")).next(), Ok(Some(Message::HashReject(request))));
+    for broken in [message(23, b"x"), message(21, b"x"), framed(b"\x16short"), framed(b"\x17short")] {
+        assert_eq!(frames(&broken).next(), Err(Broken));
+    }
 }
 
 #[test]

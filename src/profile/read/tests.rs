@@ -1,4 +1,6 @@
-use super::super::{HttpEndpoint, HttpVersion, Index, Tracker, WebEndpoint};
+use super::super::{
+    ContentItem, HttpEndpoint, HttpVersion, Index, InfoHash, TorrentItem, Tracker, WebEndpoint,
+};
 use super::*;
 use crate::profile::{DhtNodes, Dns};
 use std::time::Duration;
@@ -71,7 +73,9 @@ fn every_key_means_what_it_says() {
     let item = ContentItem {
         name: "item-01".to_owned(),
         torrent: Some(TorrentItem {
-            info_hash: *b"\x00\xff\x02\x03\x04\x05\x06\x07\x08\x09\x10\x11\x12\x13\x14\x15\x16\x17\x18\xff",
+            info_hash: InfoHash::V1(
+                *b"\x00\xff\x02\x03\x04\x05\x06\x07\x08\x09\x10\x11\x12\x13\x14\x15\x16\x17\x18\xff",
+            ),
             path: "/torrents/item-01.torrent".to_owned(),
         }),
         cid: None,
@@ -164,6 +168,25 @@ fn resolvers_need_a_name_to_resolve() {
 }
 
 #[test]
+fn visitors_have_networks_of_their_own() {
+    let with = |networks: &str| {
+        let visitors = format!("visitors.addresses = [{networks}]\ndht.bootstrap");
+        Target::parse(&SMALLEST.replacen("dht.bootstrap", &visitors, 1), "a test")
+    };
+    let target = with("\"10.77.129.7/17\", \"2001:db8:1::/64\"").unwrap();
+    let expected = ["10.77.128.0/17", "2001:db8:1::/64"].map(|network| network.parse().unwrap());
+    assert_eq!(target.visitor_networks, expected);
+    for (networks, message) in [
+        ("", "`addresses` is empty"),
+        ("\"0.0.0.0/0\"", "no wider than"),
+        ("\"127.0.0.0/9\"", "127.0.0.1:40001 of the target lies in the visitors' own networks"),
+    ] {
+        let problems = with(networks).unwrap_err().render(false);
+        assert!(problems.contains(message), "{networks}: {problems}");
+    }
+}
+
+#[test]
 fn the_shares_of_a_mix_become_a_whole() {
     let mix = |shares: [&str; 3]| {
         let member = |(i, share): (usize, &&str)| {
@@ -183,13 +206,18 @@ fn the_shares_of_a_mix_become_a_whole() {
 
 /// A profile beside a CA's certificate, with this text in the place of the index's address.
 fn with_tls(index: &str) -> Result<Target, Report> {
+    beside_certificates(&SMALLEST.replacen("index.address = \"127.0.0.1:40001\"", index, 1))
+}
+
+/// A profile that may name `ca.pem`, and `key.pem`, which is no certificate.
+fn beside_certificates(profile: &str) -> Result<Target, Report> {
     let directory = tempfile::tempdir().unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::default().self_signed(&key).unwrap();
     std::fs::write(directory.path().join("ca.pem"), certificate.pem()).unwrap();
     std::fs::write(directory.path().join("key.pem"), "no PEM").unwrap();
     let path = directory.path().join("staging.toml");
-    std::fs::write(&path, SMALLEST.replacen("index.address = \"127.0.0.1:40001\"", index, 1)).unwrap();
+    std::fs::write(&path, profile).unwrap();
     Target::load(&path)
 }
 
@@ -247,4 +275,41 @@ fn who_speaks_http3_speaks_http2() {
     let (client, _) = clients("").unwrap().members.remove(0);
     assert_eq!((client.http2, client.http3), (0.0, 0.0));
     assert_eq!(clients("http3 = \"1%\"").unwrap_err()[0].message, "`http3` must be at most `http2`");
+}
+
+#[test]
+fn a_torrent_is_known_by_one_hash_or_both() {
+    let (v1, v2) = ("0c".repeat(20), "0d".repeat(32));
+    let with = |hashes: &str| {
+        let hash = "info_hash = \"00FF0203040506070809101112131415161718ff\"";
+        Target::parse(&format!("{SMALLEST}{REST}").replacen(hash, hashes, 1), "test")
+    };
+    let hash = |hashes: &str| *with(hashes).unwrap().content[0].info_hash().unwrap();
+    assert_eq!(hash(&format!("info_hash = \"{v2}\"")), InfoHash::V2([13; 32]));
+    let both = format!("info_hash = \"{v1}\"\ninfo_hash_v2 = \"{v2}\"");
+    assert_eq!(hash(&both), InfoHash::Hybrid { v1: [12; 20], v2: [13; 32] });
+    for wrong in [both.replace(&v1, &v2), both.replace(&v2, &v1), format!("info_hash = \"{v1}00\"")] {
+        assert!(with(&wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn trackers_have_tiers_and_may_speak_tls() {
+    let with = |keys: &str| {
+        let tracker = "{ address = \"127.0.0.1:40003\"";
+        beside_certificates(&SMALLEST.replacen(tracker, &format!("{tracker}{keys}"), 1))
+    };
+    let added = |tracker: &str| with(tracker).unwrap().trackers.pop().unwrap();
+    let plain = added(", tier = 3");
+    assert_eq!((plain.tier, plain.tls.is_some(), added("").tier), (3, false, 1));
+    let secure = added(", kind = \"ws\", host = \"fleet.test:443\", tls.ca = \"ca.pem\"");
+    assert_eq!(secure.tls.unwrap().server_name.to_str(), "fleet.test");
+    for (wrong, message) in [
+        (", tls.ca = \"ca.pem\"", "there is no TLS with UDP trackers"),
+        (", kind = \"http\", tls.ca = \"nowhere.pem\"", "No such file"),
+        (", tier = 0", "must be a tier from 1 to 100"),
+    ] {
+        let report = with(wrong).unwrap_err();
+        assert!(report.to_string().contains(message), "{wrong}: {report}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Reading what profiles say of trackers.
 
+use std::path::Path;
+
 use toml::de::DeValue;
 
 use crate::problem::{Choice, Form, OneOf, Reported, Shown, Table, Text, UrlPath, Value, bounded, shown};
@@ -7,6 +9,7 @@ use crate::unit::Share;
 
 use super::super::values::{Address, Header};
 use super::super::{Tracker, TrackerHabits, TrackerKind};
+use super::web;
 
 impl Choice for TrackerKind {
     const NAMES: &'static [(&'static str, Self)] =
@@ -16,11 +19,13 @@ impl Choice for TrackerKind {
 bounded! {
     /// A weight among others.
     pub(super) Weight(f64): "a number above 0", "3", |it| *it > 0.0;
+    /// A place in the list of lists of trackers.
+    pub(super) Tier(u16): "a tier from 1 to 100", "2", |it| (1..=100).contains(it);
     /// Torrents of one scrape; a UDP packet holds about 74 (BEP 15).
     pub(super) ScrapeTorrents(u16): "a number of torrents from 1 to 74", "7", |it| (1..=74).contains(it);
 }
 
-shown!(Weight => |it| it.0, ScrapeTorrents => |it| it.0);
+shown!(Weight => |it| it.0, Tier => |it| it.0, ScrapeTorrents => |it| it.0);
 
 /// The query of an HTTP announce.
 struct AnnounceQuery(String);
@@ -58,7 +63,7 @@ impl Shown for AnnounceQuery {
 }
 
 /// Reads one of `[[tracker]]`.
-pub(super) fn tracker(table: &mut Table<'_>) -> Result<Tracker, Reported> {
+pub(super) fn tracker(table: &mut Table<'_>, beside: &Path) -> Result<Tracker, Reported> {
     let kind = table.or("kind", "The protocol that it speaks.", OneOf(TrackerKind::Udp));
     let address = table.required::<Address>("address", "Where it listens.");
     let host = table.optional::<Header>("host", "`Host` header; the address where it is left out.");
@@ -68,10 +73,22 @@ pub(super) fn tracker(table: &mut Table<'_>) -> Result<Tracker, Reported> {
     );
     let weight = table.or(
         "weight",
-        "How often visitors choose it, relative to the others that their client speaks.",
+        "How often visitors choose it, relative to the others of its tier that their client speaks.",
         Weight(1.0),
     );
+    let tier = table.or(
+        "tier",
+        "Tiers are asked in their order, each once the one before has failed (BEP 12).",
+        Tier(1),
+    );
+    let tls = web::proof(table, beside, "How it proves who it is (HTTPS, WSS); left out, it is plain.");
     let (kind, address) = (kind?.0, address?.0);
+    let host = host?.map_or_else(|| address.to_string(), |host| host.0.0);
+    let tls = web::proven(table, tls?, &host)?;
+    if kind == TrackerKind::Udp && tls.is_some() {
+        let hint = Some("leave `tls` out, or set `kind` to \"http\" or \"ws\"".to_owned());
+        return Err(table.wrong("tls", "there is no TLS with UDP trackers".to_owned(), hint));
+    }
     let usual = match kind {
         TrackerKind::Udp => "",
         TrackerKind::Http => "/announce",
@@ -80,8 +97,10 @@ pub(super) fn tracker(table: &mut Table<'_>) -> Result<Tracker, Reported> {
     Ok(Tracker {
         kind,
         address,
-        host: host?.map_or_else(|| address.to_string(), |host| host.0.0),
+        host,
         path: path?.map_or_else(|| usual.to_owned(), |UrlPath(Text(path))| path),
+        tls,
+        tier: tier?.0,
         weight: weight?.0,
     })
 }

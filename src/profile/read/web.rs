@@ -45,17 +45,10 @@ pub(super) fn endpoint(table: &mut Table<'_>, beside: &Path) -> Result<HttpEndpo
         "http",
         "Versions of HTTP that it offers; left out, \"1.1\" and with TLS \"2\" too.",
     );
-    let tls =
-        table.optional_table("tls", "How it proves who it is; left out, it speaks plain HTTP.", |table| {
-            tls(table, beside)
-        });
+    let tls = proof(table, beside, "How it proves who it is; left out, it speaks plain HTTP.");
     let address = address?.0;
     let host = host?.map_or_else(|| address.to_string(), |host| host.0.0);
-    let tls = match tls? {
-        Some((Some(server_name), roots)) => Some(Tls { server_name, roots }),
-        Some((None, roots)) => Some(Tls { server_name: name_of(table, &host)?, roots }),
-        None => None,
-    };
+    let tls = proven(table, tls?, &host)?;
     let mut versions: Vec<_> = written?.into_iter().map(|version| version.into_inner().0).collect();
     versions.sort_unstable();
     versions.dedup();
@@ -97,7 +90,26 @@ fn name_of(table: &Table<'_>, host: &str) -> Result<ServerName<'static>, Reporte
     })
 }
 
-type Proof = (Option<ServerName<'static>>, Vec<CertificateDer<'static>>);
+/// What a certificate is for, where that is said, and what it goes back to.
+pub(super) type Proof = (Option<ServerName<'static>>, Vec<CertificateDer<'static>>);
+
+/// The table `tls` of a server.
+pub(super) fn proof(
+    table: &mut Table<'_>,
+    beside: &Path,
+    doc: &'static str,
+) -> Result<Option<Proof>, Reported> {
+    table.optional_table("tls", doc, |table| tls(table, beside))
+}
+
+/// How a server proves who it is, by the name in its host where no other is said.
+pub(super) fn proven(table: &Table<'_>, proof: Option<Proof>, host: &str) -> Result<Option<Tls>, Reported> {
+    Ok(match proof {
+        Some((Some(server_name), roots)) => Some(Tls { server_name, roots }),
+        Some((None, roots)) => Some(Tls { server_name: name_of(table, host)?, roots }),
+        None => None,
+    })
+}
 
 fn tls(table: &mut Table<'_>, beside: &Path) -> Result<Proof, Reported> {
     let ca = table.required::<Text>(
