@@ -37,6 +37,9 @@ use queue::{Admission, Queue};
 /// How long the model's names may be kept [assumed].
 const NAME_LIFE: Duration = Duration::from_secs(60);
 
+/// Bytes of a block that a gateway serves, Kubo's own; the model's trees have one level.
+const BLOCK: u64 = 256 << 10;
+
 /// Runs a future of the model world: nothing in it ever waits for the machine.
 pub fn complete<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
@@ -131,16 +134,20 @@ impl ModelWorld {
     /// What the layer answers, and how many bytes that is.
     fn reply(&self, visitor: &Visitor, operation: &Operation) -> (Reply, u64) {
         let (size, pieces) = self.content(visitor.content);
+        let blocks = u32::try_from(size.div_ceil(BLOCK).max(1)).unwrap_or(u32::MAX);
         match operation {
             Operation::Resolve(_) => (Reply::Resolved { ttl: NAME_LIFE }, 100),
             Operation::AnnouncePeer | Operation::Crawl => (Reply::Done, 400),
             Operation::Page | Operation::Asset(_) | Operation::Side(_) => (Reply::Done, 8 * 1024),
-            Operation::Torrent | Operation::Root | Operation::PeerMetadata { .. } => {
+            Operation::Torrent | Operation::PeerMetadata { .. } => {
                 (Reply::Metadata { pieces, size }, 20 * u64::from(pieces) + 200)
             }
             Operation::Announce { .. } | Operation::Lookup { .. } => (Reply::Peers(vec![Self::SEEDBOX]), 200),
-            Operation::Handshake { .. } | Operation::Open => (Reply::Handshake { pieces, size }, 200),
-            Operation::Piece { .. } | Operation::Block { .. } => (Reply::Done, piece_length(size).min(size)),
+            Operation::Handshake { .. } => (Reply::Handshake { pieces, size }, 200),
+            Operation::Root => (Reply::Metadata { pieces: blocks, size }, 50 * u64::from(blocks)),
+            Operation::Open => (Reply::Handshake { pieces: blocks, size }, 50 * u64::from(blocks)),
+            Operation::Block { .. } => (Reply::Done, BLOCK.min(size)),
+            Operation::Piece { .. } => (Reply::Done, piece_length(size).min(size)),
         }
     }
 
