@@ -65,10 +65,10 @@
 //! * No lock and no shared counter between workers on the hot path, but for one where it is owed: operations against an authorised target
 //!   are counted over all workers, so that its ceiling holds however they are split.
 //! * No protocol code shared with the testbed (`harness/`): a codec that is wrong on both sides would pass.
-//! * Visitors do not upload to each other yet; the testbed's seedbox answers at the port that they announce, on every address of
-//!   loopback. Visitors have addresses of their own (picked by [`plan::Arrival::source`]) on IPv4 loopback and where the target's profile
-//!   names networks; elsewhere they share the machine's. Whether a visitor can be reached behind its NAT is drawn and carried along; so far only the DHT
-//!   heeds it.
+//! * Visitors exchange pieces over TCP alone: no uTP, no encryption, no web seeds yet. They open 8 connections and hold 24, where real clients
+//!   hold hundreds: descriptors are the bound. Where visitors share the machine's address nobody can connect to them, since a port could not
+//!   say for whom; they give only on connections that they opened. Visitors have addresses of their own (picked by
+//!   [`plan::Arrival::source`]) on IPv4 loopback and where the target's profile names networks.
 //! * A visitor's connection carries one exchange at a time: nothing is multiplexed over HTTP/2 and 3, as a journey has one operation of a
 //!   stage under way. No 0-RTT, no `Alt-Svc` (who speaks HTTP/3 uses it at once where the profile says that it is there), no cookies.
 //! * Whoever reads through a gateway fetches one block or CAR at a time, as it is one exchange at a time; it keeps no blocks, and offers none.

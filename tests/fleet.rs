@@ -104,7 +104,8 @@ fn listing_day(fleet: &Fleet) -> (Findings, String) {
     for tracker in trackers.into_iter().filter(|tracker| counted(&counters, &[*tracker]) == 0) {
         findings.0.push(format!("{tracker:?}: nobody came"));
     }
-    let pieces = number(&kind("piece")["bytes_in"]);
+    // What visitors gave each other the seeder did not see.
+    let pieces = number(&summary["swarm"]["from_others"]);
     findings.agree("libtorrent, bytes uploaded", counted(&counters, &[("seedbox", "uploaded")]), pieces);
     // Queries go to other visitors as well: only the daemons' part is counted by them.
     let told = counted(&counters, &[("dht", "get_peers_in"), ("dht", "announce_peer_in")]);

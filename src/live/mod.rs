@@ -1,8 +1,9 @@
 //! The live world: sockets and the clock.
 //!
 //! One [`LiveWorld`] per worker thread performs operations with the real protocols: HTTP/1.1, 2 and 3, trackers over UDP (BEP 15), HTTP (BEP 3) and
-//! WebSocket, these two also over TLS, DNS (RFC 1035), the DHT (BEP 5, 32, 42, 43, 51) the peer wire (BEP 3, 9, 10, 52) and trustless gateways of IPFS. Protocol logic is pure where it can be
-//! (`bencode`, `dag`, `merkle`, `metainfo`, `tracker`, `swarm`, `krpc`, `lookup`, `dns::message`, `wire`, `session`, `shaper`, `source`); what touches a socket goes
+//! WebSocket, these two also over TLS, DNS (RFC 1035), the DHT (BEP 5, 32, 42, 43, 51), the peer wire (BEP 3, 6, 9, 10, 11, 52), downloads and uploads, and
+//! trustless gateways of IPFS. Protocol logic is pure where it can be
+//! (`bencode`, `dag`, `merkle`, `metainfo`, `tracker`, `swarm`, `krpc`, `lookup`, `dns::message`, `wire`, `torrent`, `shaper`, `source`); what touches a socket goes
 //! through `guard`, the only file that opens one.
 
 mod announce;

@@ -151,7 +151,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
     let dns =
         table.optional_table("dns", "The visitors' resolvers; without it no name is resolved.", dns::dns);
     let swarm = table.optional_table("swarm", "Who answers in the visitors' stead.", |table| {
-        let port = table.required::<Port>("stand_in_port", "Port that visitors announce as their own.");
+        let port = table.required::<Port>("stand_in_port", "Port that visitors announce who only announce; those who fetch listen themselves.");
         let peers = table.list::<Address>(
             "peers",
             "The target's own peers, where nobody but they and the visitors is in its swarms: other peers are wrong then.",

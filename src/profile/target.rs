@@ -28,8 +28,8 @@ pub struct Target {
     pub dht_nodes: DhtNodes,
     /// Resolvers of the visitors; without them nobody resolves a name.
     pub dns: Option<Dns>,
-    /// Port that visitors announce as their own. Visitors do not upload yet, so a testbed names its seedbox here: it answers in their stead.
-    /// Without it visitors announce a port of their own on which nothing listens.
+    /// Port that visitors announce who only announce: a testbed names its seedbox here, which answers in their stead. Without it they announce
+    /// a port of their own on which nothing listens. Visitors who fetch listen themselves.
     pub stand_in_port: Option<u16>,
     /// The target's own peers. Where they are named, the swarms are theirs and the visitors' alone: anybody else whom a tracker names is a
     /// stranger. Empty where that is not known.

@@ -152,7 +152,7 @@ pub(crate) fn visitor(seed: u64) -> Visitor {
         returning: false,
         cached: false,
         reachable: true,
-        transfers: true,
+        transfers: false,
     }
 }
 

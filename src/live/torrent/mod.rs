@@ -6,6 +6,8 @@
 mod bits;
 mod choke;
 mod fast;
+mod fetch;
+mod give;
 mod layers;
 mod metadata;
 mod picker;
@@ -25,13 +27,12 @@ use crate::profile::InfoHash;
 use crate::unit::Tick;
 
 use super::metainfo::{Layout, MAX_PIECES};
-use super::shaper::Bucket;
-use super::wire::{self, BLOCK, BLOCK_HEAD, Message, Numbered, Offer, Plain, Span, Spanning};
+use super::wire::{self, Message, Offer, Plain, Span, Spanning};
 
 use bits::Bits;
 use metadata::Fetch;
-use picker::{Picker, Taken};
-use remote::{MAX_QUEUE, Remote};
+use picker::Picker;
+use remote::Remote;
 
 pub(super) use picker::PeerKey;
 pub(super) use remote::Meeting;
@@ -39,10 +40,6 @@ pub(super) use store::{Generator, Store};
 
 /// Requests that we let wait, as we tell peers.
 const OWN_QUEUE: u32 = 250;
-/// Bytes that wait to be written on one connection before the next block is taken from the queue.
-const MAX_WAITING: usize = 4 * (BLOCK as usize + BLOCK_HEAD);
-/// The longest request that is served (BEP 3: everybody asks for 16 KiB, and 128 KiB is where clients of old drew the line).
-const MAX_REQUEST: u32 = 128 << 10;
 /// Peers are told of others no more often (BEP 11).
 const PEX_EVERY: Duration = Duration::from_secs(60);
 /// Cancelled requests that are remembered, since their blocks may be on their way.
@@ -214,47 +211,6 @@ impl Torrent {
         self.allow_some(&mut remote);
         self.remotes.insert(key, remote);
         key
-    }
-
-    /// The first message about pieces; without one a peer of the Fast extension would wait for it (BEP 6).
-    fn say_what_we_have(&self, remote: &mut Remote) {
-        let shared = self.shared();
-        let fast = remote.meeting.fast;
-        match (&self.layout, shared.count()) {
-            (Some(layout), count) if fast && count == layout.pieces() => {
-                wire::plain(&mut remote.out, Plain::HaveAll)
-            }
-            (_, 0) if fast => wire::plain(&mut remote.out, Plain::HaveNone),
-            (_, 0) => {}
-            _ => wire::bitfield(&mut remote.out, shared.as_wire()),
-        }
-    }
-
-    /// Whoever comes with nothing may have a few pieces at once.
-    fn allow_some(&self, remote: &mut Remote) {
-        let shared = self.shared();
-        if !remote.meeting.fast || shared.count() == 0 {
-            return;
-        }
-        let pieces = self.pieces();
-        let ip = remote.meeting.address.ip();
-        remote.may_have = fast::allowed(ip, &self.hash, pieces, fast::ALLOWED);
-        remote.may_have.retain(|piece| shared.has(*piece));
-        remote
-            .may_have
-            .iter()
-            .for_each(|piece| wire::numbered(&mut remote.out, Numbered::AllowedFast, *piece));
-    }
-
-    /// Pieces that can be given to others.
-    fn shared(&self) -> Bits {
-        let mut shared = Bits::none(self.layout.as_ref().map_or(0, |layout| layout.pieces()));
-        for piece in self.picker.iter().flat_map(|picker| picker.have().iter()) {
-            if self.store.can_serve(self.hash, piece) {
-                shared.add(piece);
-            }
-        }
-        shared
     }
 
     /// Ends a conversation.
@@ -432,206 +388,6 @@ impl Torrent {
             wire::plain(&mut remote.out, if wanted { Plain::Interested } else { Plain::NotInterested });
             self.awake.push(key);
         }
-    }
-
-    /// Requests to this peer are void.
-    fn take_back(&mut self, key: PeerKey) {
-        let Some(remote) = self.remotes.get_mut(&key) else { return };
-        remote.took_back |= !remote.asked.is_empty();
-        let asked = std::mem::take(&mut remote.asked);
-        if let Some(picker) = &mut self.picker {
-            asked.iter().for_each(|span| picker.give_up(*span));
-        }
-        if !asked.is_empty() {
-            self.wake_others(key);
-        }
-    }
-
-    /// Asks a peer for as many blocks as it, the window and the line allow; how long the line makes the next one wait.
-    pub(super) fn ask(&mut self, key: PeerKey, line: &mut Bucket, now: Tick) -> Option<Duration> {
-        let (Some(picker), Some(remote)) = (&mut self.picker, self.remotes.get_mut(&key)) else {
-            return None;
-        };
-        if !picker.wants_of(&remote.has) || (remote.chokes_us && remote.allowed.is_empty()) {
-            return None;
-        }
-        while remote.has_room() {
-            // A line that is full has no use for the block that would be picked.
-            if let Err(wait) = line.ready(now, BLOCK) {
-                return Some(wait);
-            }
-            let asked = &remote.asked;
-            let span = if remote.chokes_us {
-                let mut allowed = Bits::default();
-                remote.allowed.iter().filter(|it| remote.has.has(**it)).for_each(|it| {
-                    allowed.add(*it);
-                });
-                picker.pick(key, &allowed, |span| asked.contains(&span))
-            } else {
-                picker.pick(key, &remote.has, |span| asked.contains(&span))
-            };
-            let Some(span) = span else { break };
-            // It is ready.
-            let _ = line.take(now, span.length);
-            wire::spanning(&mut remote.out, Spanning::Request, span);
-            remote.ask(span, now);
-        }
-        None
-    }
-
-    fn rejected(&mut self, key: PeerKey, span: Span) -> Result<(), Cause> {
-        let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
-        if let Some(at) = remote.asked.iter().position(|asked| *asked == span) {
-            remote.asked.remove(at);
-            remote.allowed.retain(|piece| *piece != span.piece);
-            if let Some(picker) = &mut self.picker {
-                picker.give_up(span);
-            }
-            self.wake_others(key);
-            return Ok(());
-        }
-        match remote.dropped.iter().position(|dropped| *dropped == span) {
-            Some(at) => {
-                remote.dropped.swap_remove(at);
-                Ok(())
-            }
-            // BEP 6: a refusal of what was never asked ends the connection.
-            None => Err(Cause::Malformed),
-        }
-    }
-
-    fn block(&mut self, key: PeerKey, piece: u32, begin: u32, data: &[u8], now: Tick) -> Result<(), Cause> {
-        let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
-        let length = u32::try_from(data.len()).map_err(|_| Cause::Malformed)?;
-        let span = Span { piece, begin, length };
-        let Some(at) = remote.asked.iter().position(|asked| (asked.piece, asked.begin) == (piece, begin))
-        else {
-            self.tally.wasted += u64::from(length);
-            if let Some(at) = remote.dropped.iter().position(|dropped| *dropped == span) {
-                remote.dropped.swap_remove(at);
-                return Ok(());
-            }
-            // A choke takes requests back, and what was sent before it arrives all the same. Nobody else has an excuse.
-            return if remote.took_back { Ok(()) } else { Err(Cause::Malformed) };
-        };
-        if remote.asked.get(at) != Some(&span) {
-            return Err(Cause::Malformed);
-        }
-        remote.asked.remove(at);
-        remote.gave(length, now);
-        if remote.meeting.visitor {
-            self.tally.from_visitors += u64::from(length);
-        } else {
-            self.tally.from_others += u64::from(length);
-        }
-        let Some(picker) = &mut self.picker else { return Ok(()) };
-        match picker.take(key, span, data) {
-            Taken::Again => self.tally.wasted += u64::from(length),
-            Taken::Stored => self.cancel_elsewhere(key, span),
-            Taken::Whole => {
-                self.cancel_elsewhere(key, span);
-                self.whole(piece);
-            }
-            Taken::Wrong(givers) => {
-                self.tally.wrong_pieces += 1;
-                if let [only] = givers[..] {
-                    if only == key {
-                        return Err(Cause::Incorrect);
-                    }
-                    if let Some(remote) = self.remotes.get_mut(&only) {
-                        remote.doomed = Some(Cause::Incorrect);
-                        self.awake.push(only);
-                    }
-                }
-                self.wake_others(key);
-            }
-        }
-        Ok(())
-    }
-
-    /// In the end the same block is asked of several; the first to give it spares the others the work.
-    fn cancel_elsewhere(&mut self, key: PeerKey, span: Span) {
-        for (other, remote) in self.remotes.iter_mut().filter(|(other, _)| **other != key) {
-            if let Some(at) = remote.asked.iter().position(|asked| *asked == span) {
-                remote.asked.remove(at);
-                if remote.dropped.len() < MAX_DROPPED {
-                    remote.dropped.push(span);
-                }
-                wire::spanning(&mut remote.out, Spanning::Cancel, span);
-                self.awake.push(*other);
-            }
-        }
-    }
-
-    fn whole(&mut self, piece: u32) {
-        self.fresh += 1;
-        self.tally.pieces += 1;
-        self.tally.copies += u64::from(self.picker.as_ref().map_or(0, |picker| picker.copies(piece)));
-        let serves = self.store.can_serve(self.hash, piece);
-        for key in self.keys() {
-            if let Some(remote) = self.remotes.get_mut(&key)
-                && serves
-                && !remote.has.has(piece)
-            {
-                wire::numbered(&mut remote.out, Numbered::Have, piece);
-                self.awake.push(key);
-            }
-            self.show_interest(key);
-        }
-    }
-
-    fn requested(&mut self, key: PeerKey, span: Span) -> Result<(), Cause> {
-        let Some(layout) = &self.layout else { return Err(Cause::Malformed) };
-        let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
-        let length = layout.piece(span.piece).map_or(0, |piece| piece.length);
-        let end = span.begin.checked_add(span.length);
-        if span.length == 0 || span.length > MAX_REQUEST || end.is_none_or(|end| end > length) {
-            return Err(Cause::Malformed);
-        }
-        let has = self.picker.as_ref().is_some_and(|picker| picker.have().has(span.piece));
-        let serves = has && self.store.can_serve(self.hash, span.piece);
-        let allowed = remote.may_have.contains(&span.piece) && remote.has.count() < fast::ALLOWED as u32;
-        if (remote.choked && !allowed) || !serves || remote.queue.len() >= MAX_QUEUE {
-            if remote.meeting.fast {
-                wire::spanning(&mut remote.out, Spanning::Reject, span);
-            }
-            return Ok(());
-        }
-        remote.queue.push_back(span);
-        Ok(())
-    }
-
-    /// Puts as many blocks that a peer asked for into its way as fit; how long the line makes the next one wait.
-    pub(super) fn serve(
-        &mut self,
-        key: PeerKey,
-        waiting: usize,
-        line: &mut Bucket,
-        now: Tick,
-    ) -> Option<Duration> {
-        let remote = self.remotes.get_mut(&key)?;
-        while waiting + remote.out.len() < MAX_WAITING
-            && let Some(span) = remote.queue.front().copied()
-        {
-            if let Err(wait) = line.take(now, span.length) {
-                return Some(wait);
-            }
-            remote.queue.pop_front();
-            let start = remote.out.len();
-            wire::block_head(&mut remote.out, span);
-            if self.store.append(self.hash, span, &mut remote.out) {
-                remote.up.add(span.length);
-                self.uploaded += u64::from(span.length);
-                if remote.meeting.visitor {
-                    self.tally.to_visitors += u64::from(span.length);
-                } else {
-                    self.tally.to_others += u64::from(span.length);
-                }
-            } else {
-                remote.out.truncate(start);
-            }
-        }
-        None
     }
 
     /// Does what is due, and says when something will be.

@@ -4,6 +4,8 @@ mod v2;
 use rand::SeedableRng;
 
 use super::super::metainfo::info_of;
+use super::super::shaper::Bucket;
+use super::super::wire::BLOCK;
 use super::*;
 
 /// Three pieces: two of 40,000 bytes (three blocks each) and a short one.

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use rand::{RngExt, SeedableRng};
 
 use super::super::super::metainfo::info_of;
-use super::super::super::wire::Frames;
+use super::super::super::shaper::Bucket;
+use super::super::super::wire::{BLOCK, Frames};
 use super::super::*;
 
 const PIECES: u32 = 64;
@@ -91,10 +92,12 @@ impl Net {
             times: Vec::new(),
         };
         // The origin's line is a twentieth of a visitor's: enough that no piece is ever lost.
-        let origin = net.add(net.fluid.up / 20.0, true);
-        let node = net.nodes.get_mut(&origin).unwrap();
-        for piece in 0..PIECES {
-            node.torrent.picker.as_mut().unwrap().add_for_test(piece);
+        net.seed(net.fluid.up / 20.0, true);
+        // As many seeds as the model says, so that there is something to begin with.
+        for _ in 0..5 {
+            let seed = net.seed(net.fluid.up, false);
+            net.nodes.get_mut(&seed).unwrap().done = Some(Tick::ZERO);
+            net.after(net.fluid.gamma, What::Leave(seed, true));
         }
         net.after(net.fluid.lambda, What::Arrive);
         net
@@ -104,6 +107,14 @@ impl Net {
     fn after(&mut self, rate: f64, what: What) {
         let wait = -(1.0 - self.random.random::<f64>()).ln() / rate;
         self.agenda.push(Reverse((self.now + Duration::from_secs_f64(wait), what)));
+    }
+
+    /// Adds somebody who has everything.
+    fn seed(&mut self, up: f64, origin: bool) -> usize {
+        let seed = self.add(up, origin);
+        let picker = self.nodes.get_mut(&seed).unwrap().torrent.picker.as_mut().unwrap();
+        (0..PIECES).for_each(|piece| picker.add_for_test(piece));
+        seed
     }
 
     fn add(&mut self, up: f64, origin: bool) -> usize {
@@ -271,7 +282,7 @@ impl Net {
 #[test]
 fn a_swarm_settles_where_the_fluid_model_says() {
     let fluid = Fluid { lambda: 0.04, theta: 0.001, gamma: 0.005, down: 0.002, up: 0.00125 };
-    let seen = Net::new(fluid, 7).run(3_000.0, 20_000.0);
+    let seen = Net::new(fluid, 7).run(2_000.0, 12_000.0);
     let near = |value: f64, expected: f64| (value / expected - 1.0).abs() < 0.15;
     assert!(near(seen.leeches, 15.0) && near(seen.seeds, 5.0) && near(seen.stay, 375.0), "{seen:?}");
     assert!(seen.time > seen.stay, "who gives up stays shorter: {seen:?}");

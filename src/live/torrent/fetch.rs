@@ -1,0 +1,167 @@
+//! What is asked of peers, and what they give.
+
+use std::time::Duration;
+
+use crate::journey::Cause;
+use crate::unit::Tick;
+
+use super::super::shaper::Bucket;
+use super::super::wire::{self, BLOCK, Numbered, Span, Spanning};
+use super::bits::Bits;
+use super::picker::{PeerKey, Taken};
+use super::{MAX_DROPPED, Torrent};
+
+impl Torrent {
+    /// Requests to this peer are void.
+    pub(super) fn take_back(&mut self, key: PeerKey) {
+        let Some(remote) = self.remotes.get_mut(&key) else { return };
+        remote.took_back |= !remote.asked.is_empty();
+        let asked = std::mem::take(&mut remote.asked);
+        if let Some(picker) = &mut self.picker {
+            asked.iter().for_each(|span| picker.give_up(*span));
+        }
+        if !asked.is_empty() {
+            self.wake_others(key);
+        }
+    }
+
+    /// Asks a peer for as many blocks as it, the window and the line allow; how long the line makes the next one wait.
+    pub(in super::super) fn ask(&mut self, key: PeerKey, line: &mut Bucket, now: Tick) -> Option<Duration> {
+        let (Some(picker), Some(remote)) = (&mut self.picker, self.remotes.get_mut(&key)) else {
+            return None;
+        };
+        if !picker.wants_of(&remote.has) || (remote.chokes_us && remote.allowed.is_empty()) {
+            return None;
+        }
+        while remote.has_room() {
+            // A line that is full has no use for the block that would be picked.
+            if let Err(wait) = line.ready(now, BLOCK) {
+                return Some(wait);
+            }
+            let asked = &remote.asked;
+            let span = if remote.chokes_us {
+                let mut allowed = Bits::default();
+                remote.allowed.iter().filter(|it| remote.has.has(**it)).for_each(|it| {
+                    allowed.add(*it);
+                });
+                picker.pick(key, &allowed, |span| asked.contains(&span))
+            } else {
+                picker.pick(key, &remote.has, |span| asked.contains(&span))
+            };
+            let Some(span) = span else { break };
+            // It is ready.
+            let _ = line.take(now, span.length);
+            wire::spanning(&mut remote.out, Spanning::Request, span);
+            remote.ask(span, now);
+        }
+        None
+    }
+
+    pub(super) fn rejected(&mut self, key: PeerKey, span: Span) -> Result<(), Cause> {
+        let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
+        if let Some(at) = remote.asked.iter().position(|asked| *asked == span) {
+            remote.asked.remove(at);
+            remote.allowed.retain(|piece| *piece != span.piece);
+            if let Some(picker) = &mut self.picker {
+                picker.give_up(span);
+            }
+            self.wake_others(key);
+            return Ok(());
+        }
+        match remote.dropped.iter().position(|dropped| *dropped == span) {
+            Some(at) => {
+                remote.dropped.swap_remove(at);
+                Ok(())
+            }
+            // BEP 6: a refusal of what was never asked ends the connection.
+            None => Err(Cause::Malformed),
+        }
+    }
+
+    pub(super) fn block(
+        &mut self,
+        key: PeerKey,
+        piece: u32,
+        begin: u32,
+        data: &[u8],
+        now: Tick,
+    ) -> Result<(), Cause> {
+        let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
+        let length = u32::try_from(data.len()).map_err(|_| Cause::Malformed)?;
+        let span = Span { piece, begin, length };
+        let Some(at) = remote.asked.iter().position(|asked| (asked.piece, asked.begin) == (piece, begin))
+        else {
+            self.tally.wasted += u64::from(length);
+            if let Some(at) = remote.dropped.iter().position(|dropped| *dropped == span) {
+                remote.dropped.swap_remove(at);
+                return Ok(());
+            }
+            // A choke takes requests back, and what was sent before it arrives all the same. Nobody else has an excuse.
+            return if remote.took_back { Ok(()) } else { Err(Cause::Malformed) };
+        };
+        if remote.asked.get(at) != Some(&span) {
+            return Err(Cause::Malformed);
+        }
+        remote.asked.remove(at);
+        remote.gave(length, now);
+        if remote.meeting.visitor {
+            self.tally.from_visitors += u64::from(length);
+        } else {
+            self.tally.from_others += u64::from(length);
+        }
+        let Some(picker) = &mut self.picker else { return Ok(()) };
+        match picker.take(key, span, data) {
+            Taken::Again => self.tally.wasted += u64::from(length),
+            Taken::Stored => self.cancel_elsewhere(key, span),
+            Taken::Whole => {
+                self.cancel_elsewhere(key, span);
+                self.whole(piece);
+            }
+            Taken::Wrong(givers) => {
+                self.tally.wrong_pieces += 1;
+                if let [only] = givers[..] {
+                    if only == key {
+                        return Err(Cause::Incorrect);
+                    }
+                    if let Some(remote) = self.remotes.get_mut(&only) {
+                        remote.doomed = Some(Cause::Incorrect);
+                        self.awake.push(only);
+                    }
+                }
+                self.wake_others(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// In the end the same block is asked of several; the first to give it spares the others the work.
+    pub(super) fn cancel_elsewhere(&mut self, key: PeerKey, span: Span) {
+        for (other, remote) in self.remotes.iter_mut().filter(|(other, _)| **other != key) {
+            if let Some(at) = remote.asked.iter().position(|asked| *asked == span) {
+                remote.asked.remove(at);
+                if remote.dropped.len() < MAX_DROPPED {
+                    remote.dropped.push(span);
+                }
+                wire::spanning(&mut remote.out, Spanning::Cancel, span);
+                self.awake.push(*other);
+            }
+        }
+    }
+
+    pub(super) fn whole(&mut self, piece: u32) {
+        self.fresh += 1;
+        self.tally.pieces += 1;
+        self.tally.copies += u64::from(self.picker.as_ref().map_or(0, |picker| picker.copies(piece)));
+        let serves = self.store.can_serve(self.hash, piece);
+        for key in self.keys() {
+            if let Some(remote) = self.remotes.get_mut(&key)
+                && serves
+                && !remote.has.has(piece)
+            {
+                wire::numbered(&mut remote.out, Numbered::Have, piece);
+                self.awake.push(key);
+            }
+            self.show_interest(key);
+        }
+    }
+}
