@@ -145,8 +145,8 @@ fn blocks_and_cars_are_read_on_one_connection() {
 
 #[test]
 fn lies_are_caught_with_their_cause() {
-    type Lie = fn(&str, u16, Vec<u8>) -> (u16, Vec<u8>);
-    let cases: [(&str, Lie, [Result<(), Cause>; 3]); 7] = [
+    type Case = (&'static str, fn(&str, u16, Vec<u8>) -> (u16, Vec<u8>), [Result<(), Cause>; 3]);
+    let cases: [Case; 7] = [
         (
             "another root",
             |path, status, _| {

@@ -127,10 +127,7 @@ pub(crate) fn target(address: SocketAddr, info_hash: impl Into<InfoHash>) -> Tar
         visitor_networks: Vec::new(),
         content: vec![ContentItem {
             name: "a release".to_owned(),
-            torrent: Some(TorrentItem {
-                info_hash: info_hash.into(),
-                path: "/release.torrent".to_owned(),
-            }),
+            torrent: Some(TorrentItem { info_hash: info_hash.into(), path: "/release.torrent".to_owned() }),
             cid: None,
             seed: None,
         }],
