@@ -49,6 +49,7 @@
 //! * Per kind of operation and for journeys: planned = released + shed; released = ok + failed + cut. Checked when a recording closes
 //!   and again when it is read.
 //! * Cascades take the path that the seed draws at full audience, whatever the cut; given that path, arrivals are Poisson.
+//! * Who reads through a gateway ([`scenario::Via::Gateway`]) is in no swarm: no announce, no lookup, no peer, nobody of the population.
 //! * Arrival k draws only from its own stream (seed, k): the union of any number of shards is the unsharded plan, event for event.
 //! * Every socket is opened in `live::guard`, which refuses any address outside loopback and the authorised networks.
 //! * A log that is replayed ([`plan::replay`]) is driven line for line: arrival k is its k-th announce in order of time, whichever shard
@@ -72,6 +73,7 @@
 //!   stage under way. No 0-RTT, no `Alt-Svc` (who speaks HTTP/3 uses it at once where the profile says that it is there), no cookies.
 //! * Visitors' uTP paces itself by CUBIC (librqbit-utp's), not by LEDBAT: it competes with TCP as TCP does. Visitors at one address share its
 //!   UDP socket. A first packet that is lost is not sent again: after 3 s TCP is tried, as in libtorrent.
+//! * Whoever reads through a gateway fetches one block or CAR at a time, as it is one exchange at a time; it keeps no blocks, and offers none.
 //! * HTTP/3 visitors of a worker share 16 UDP sockets, each with one address; the server tells them apart by connection id.
 //! * The addresses of a target are literal: resolving one would send a packet before the guard has spoken. Where its profile names resolvers,
 //!   visitors resolve the names of its servers as part of their visit, and connect to the literal address whatever the answer was.

@@ -33,6 +33,10 @@ fn wrong_input_is_exit_code_2_with_the_way_out() {
     assert_refused(&["run", DAY, "--window", "10h..99h"], &["lasts 2d"]);
     assert_refused(&["run", DAY, "--target", "gone.toml"], &["gone.toml"]);
     assert_refused(&["run", DAY, "--target", DAY], &["kind", "target"]);
+    assert_refused(
+        &["run", "scenarios/btfs-gateway.toml", "--quiet", "--target", "tests/whole-target.toml"],
+        &["need a CID of `item-01`", "`staging` has none", "add its `cid`", "`via`"],
+    );
     assert_refused(&["run", "profiles/access.toml"], &["kind", "scenario"]);
     assert_refused(&["report", "src"], &["manifest.json"]);
     assert_refused(&["simulate", DAY, "--model", DAY], &["kind", "model"]);

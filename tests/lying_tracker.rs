@@ -14,7 +14,7 @@ use squall::drive::{JourneyId, OpId, World};
 use squall::journey::{Cause, Oddity, Operation, Outcome, Visitor};
 use squall::live::LiveWorld;
 use squall::plan::{AnnounceEvent, Stage};
-use squall::profile::{ContentItem, Tracker, TrackerKind};
+use squall::profile::{ContentItem, TorrentItem, Tracker, TrackerKind};
 use squall::unit::Tick;
 use support::{PATIENCE, local, peers, scenario, target, visitor, world_of};
 
@@ -33,7 +33,8 @@ fn world(kind: TrackerKind, address: SocketAddr) -> LiveWorld {
     let mut mine = target(address, HASH);
     mine.trackers = vec![Tracker { kind, path: "/announce".to_owned(), ..Tracker::udp(address) }];
     let item = mine.content[0].clone();
-    mine.content.push(ContentItem { name: "another".to_owned(), info_hash: OTHER.into(), ..item });
+    let torrent = item.torrent.map(|torrent| TorrentItem { info_hash: OTHER.into(), ..torrent });
+    mine.content.push(ContentItem { name: "another".to_owned(), torrent, ..item });
     mine.stand_in_port = Some(PORT);
     mine.own_peers = vec![SEEDBOX.into()];
     world_of(mine, scenario(PATIENCE))

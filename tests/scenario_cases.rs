@@ -10,8 +10,9 @@ use squall::demand::{Response, Tier, TierChange, feed, tiers};
 use squall::plan::Stage;
 use squall::scenario::{Metric, Scenario, VariantName, load};
 
-const SHAPES: [Shape; 6] = [
+const SHAPES: [Shape; 7] = [
     shape("arbitrage-bots", 14.0..=15.5, 1.1..=1.6, 1.0..=1.2, 1.0..=1.0),
+    shape("btfs-gateway", 10.0..=11.0, 2.0..=4.0, 1.0..=1.4, 1.0..=1.0),
     shape("exchange-outage", 13.5..=15.0, 4.0..=9.0, 1.3..=3.0, 1.0..=1.0),
     shape("risk-on", 9.5..=11.5, 1.6..=3.0, 1.2..=2.5, 1.0..=1.0),
     shape("small-move-listing", 15.0..=16.5, 5.0..=10.0, 1.5..=3.5, 1.0..=1.0),

@@ -14,7 +14,7 @@ use aquatic_udp::config::{Config, NetworkConfig};
 use squall::journey::{Kind, Operation};
 use squall::plan::AnnounceEvent;
 use squall::profile::HttpVersion::One;
-use squall::profile::{ContentItem, Tracker, TrackerKind};
+use squall::profile::{Tracker, TrackerKind};
 use support::conformity::shown;
 use support::daemon::{Daemon, await_listener, free_port, installed};
 use support::tracker::{announce, sound};
@@ -44,8 +44,7 @@ fn a_life(ip: &str) {
     let address = aquatic(ip);
     local(async {
         let mut mine = target(address, [0; 20]);
-        let item = mine.content[0].clone();
-        mine.content = (0..80).map(|n| ContentItem { info_hash: [n; 20].into(), ..item.clone() }).collect();
+        mine.content = (0..80).map(|n| target(address, [n; 20]).content.remove(0)).collect();
         // The tracker is new: nobody else is in its swarms.
         mine.own_peers = vec![SocketAddr::new(address.ip(), 9)];
         let mut crowd = scenario(PATIENCE);

@@ -58,7 +58,7 @@ fn announces_are_understood() {
         let alone = peers(perform(&mut world_of_known, 3, announce(AnnounceEvent::Started, 9)).await);
         assert!(alone.iter().all(|peer| !seen.contains(peer)), "those who stopped are gone: {alone:?}");
 
-        mine.content[0].info_hash = [1; 20].into();
+        mine.content[0].torrent.as_mut().unwrap().info_hash = [1; 20].into();
         let outcome = perform(&mut world(mine, PATIENCE), 4, announce(AnnounceEvent::Started, 9)).await;
         assert_eq!(outcome.result, Err(Cause::Malformed), "its answer to a hash that it does not serve");
     });

@@ -14,6 +14,8 @@ pub struct Content {
     pub name: String,
     /// Size in bytes, at least 1.
     pub size: u64,
+    /// Whether it can be read through the gateway too.
+    pub gateway: bool,
 }
 
 /// Checks what was asked for before any process is started.
@@ -127,7 +129,7 @@ mod tests {
 
     #[test]
     fn unfit_content_is_refused_with_its_reason() {
-        let item = |name: &str, size| Content { name: name.to_owned(), size };
+        let item = |name: &str, size| Content { name: name.to_owned(), size, gateway: false };
         let reason = |content: &[Content]| check(content).unwrap_err().to_string();
         assert_eq!(reason(&[]), "the testbed's content: there is none");
         assert_eq!(reason(&[item("a", 0)]), "the testbed's content: `a` has no bytes");

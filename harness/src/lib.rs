@@ -19,6 +19,7 @@
 //! fill before a run and none to clean up after a kill.
 
 mod content;
+mod dag;
 mod envelope;
 mod error;
 mod layer;

@@ -23,11 +23,20 @@ pub(crate) struct Fleet {
     pub(crate) tracker: SocketAddrV4,
     pub(crate) dht: Vec<SocketAddrV4>,
     pub(crate) seedbox: SocketAddrV4,
-    /// Names and info-hashes in hexadecimal.
-    pub(crate) content: Vec<(String, String)>,
+    pub(crate) content: Vec<Offer>,
     /// What the content is computed from.
     pub(crate) seed: u64,
     pub(crate) processes: Vec<(Layer, u32)>,
+}
+
+/// One item as it can be had.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    pub(crate) name: String,
+    /// In hexadecimal.
+    pub(crate) info_hash: String,
+    /// Root of its DAG, where the gateway has it.
+    pub(crate) cid: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -37,6 +46,8 @@ struct Profile<'a> {
     name: &'static str,
     index: Index,
     metadata: Server,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateway: Option<Server>,
     tracker: [Tracker; 1],
     dht: Dht<'a>,
     swarm: Swarm,
@@ -82,6 +93,8 @@ struct Content<'a> {
     name: &'a str,
     info_hash: &'a str,
     torrent: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cid: Option<&'a str>,
     seed: u64,
 }
 
@@ -107,6 +120,11 @@ pub(crate) fn toml(fleet: &Fleet) -> Result<String, toml::ser::Error> {
             assets: asset_paths(),
         },
         metadata: Server { address: fleet.metadata, host: "metadata.testbed" },
+        gateway: fleet
+            .content
+            .iter()
+            .any(|offer| offer.cid.is_some())
+            .then_some(Server { address: fleet.metadata, host: "gateway.testbed" }),
         tracker: [Tracker { address: fleet.tracker }],
         dht: Dht { bootstrap: &fleet.dht[..fleet.dht.len().min(BOOTSTRAP)], k: NODES_OF_AN_ANSWER },
         swarm: Swarm { stand_in_port: fleet.seedbox.port(), peers: [fleet.seedbox] },
@@ -121,6 +139,6 @@ pub(crate) fn toml(fleet: &Fleet) -> Result<String, toml::ser::Error> {
     toml::to_string(&profile)
 }
 
-fn content((name, info_hash): &(String, String), seed: u64) -> Content<'_> {
-    Content { name, info_hash, torrent: format!("/torrents/{name}.torrent"), seed }
+fn content(Offer { name, info_hash, cid }: &Offer, seed: u64) -> Content<'_> {
+    Content { name, info_hash, torrent: format!("/torrents/{name}.torrent"), cid: cid.as_deref(), seed }
 }

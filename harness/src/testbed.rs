@@ -6,11 +6,12 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::content::{self, Content};
+use crate::dag::Dag;
 use crate::error::TestbedError;
 use crate::layer::Layer;
 use crate::layers::{DhtAssignment, IndexAssignment, IndexItem, MetadataAssignment, SeedboxAssignment};
 use crate::process::Process;
-use crate::profile::{self, Fleet};
+use crate::profile::{self, Fleet, Offer};
 use crate::torrent::Torrent;
 
 /// How long the whole fleet may take to be ready. On an idle machine it takes about a second.
@@ -119,7 +120,15 @@ fn start(options: &Options) -> Result<(Fleet, [Process; 5]), TestbedError> {
     let dht_addresses = dht.addresses(deadline)?;
 
     let index = IndexAssignment { items: items(options, &torrents), tracker: tracker_address };
-    let metadata = MetadataAssignment { torrents: torrents.clone(), tracker: tracker_address };
+    let seed = content_seed(options);
+    let dags: Vec<Option<Dag>> =
+        options.content.iter().map(|item| item.gateway.then(|| Dag::new(seed, item))).collect();
+    let metadata = MetadataAssignment {
+        torrents: torrents.clone(),
+        tracker: tracker_address,
+        seed,
+        dags: dags.iter().flatten().cloned().collect(),
+    };
     let seedbox = SeedboxAssignment {
         seed: content_seed(options),
         torrents: torrents.clone(),
@@ -139,11 +148,16 @@ fn start(options: &Options) -> Result<(Fleet, [Process; 5]), TestbedError> {
         tracker: tracker_address,
         dht: dht_addresses,
         seedbox: seedbox_address,
-        content: torrents.iter().map(|torrent| (torrent.name.clone(), torrent.hex())).collect(),
+        content: torrents.iter().zip(&dags).map(offer).collect(),
         seed: content_seed(options),
         processes: processes.iter().map(|process| (process.layer(), process.pid())).collect(),
     };
     Ok((fleet, processes))
+}
+
+fn offer((torrent, dag): (&Torrent, &Option<Dag>)) -> Offer {
+    let cid = dag.as_ref().map(Dag::root);
+    Offer { name: torrent.name.clone(), info_hash: torrent.hex(), cid }
 }
 
 /// All layers are told to end before the first is waited for; those that have not ended in time are killed as they are dropped.

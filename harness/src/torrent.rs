@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn torrent(size: u64) -> Torrent {
-        Torrent::new(1, &Content { name: "item".to_owned(), size }).unwrap()
+        Torrent::new(1, &Content { name: "item".to_owned(), size, gateway: false }).unwrap()
     }
 
     #[test]

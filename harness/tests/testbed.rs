@@ -120,6 +120,30 @@ fn web_layers_serve_pages_assets_and_torrents() {
 }
 
 #[test]
+fn the_gateway_serves_blocks_and_cars_by_their_cid() {
+    let (_testbed, profile) = start(&[("small", 100_001), ("large", (256 << 10) + 1)]);
+    let gateway = profile.text("gateway", "address");
+    let get = |name: &str, format: &str| {
+        http_get(&gateway, &format!("/ipfs/{}{format}", profile.content(name, "cid")))
+    };
+    let (status, block) = get("small", "?format=raw");
+    assert_eq!((status, block.len()), (200, 100_001), "one leaf");
+    // A header of 59 bytes, the length and the name of the one block.
+    let (status, car) = get("small", "?format=car&dag-scope=all");
+    assert_eq!((status, car.len()), (200, 59 + 3 + 36 + 100_001));
+    assert!(
+        car.starts_with(b"\x3a\xa2\x65roots\x81\xd8\x2a\x58\x25\x00\x01\x55\x12\x20")
+            && car.ends_with(&block)
+    );
+    let (status, root) = get("large", "?format=raw");
+    assert!(status == 200 && root.len() < 200, "links to two leaves");
+    let (status, car) = get("large", "?format=car&dag-scope=all");
+    assert!(status == 200 && car.len() > (256 << 10) + root.len());
+    assert_eq!(get("large", "").0, 406);
+    assert_eq!(http_get(&gateway, "/ipfs/bafkqaaa?format=raw").0, 404);
+}
+
+#[test]
 fn the_tracker_returns_the_seedbox_to_visitors_that_announce_its_port() {
     let (_testbed, profile) = start(&[("one", 16 << 10)]);
     let (tracker, hash, port) =

@@ -18,7 +18,7 @@ use crate::record::{
     self, Host, Inbox, Manifest, RecordError, Recorder, Recording, SignalMark, Snapshot, WorldName,
 };
 use crate::report;
-use crate::scenario::{self, Catalogue, ContentClass, Cut, CutFlags, Scenario, VariantName};
+use crate::scenario::{self, Catalogue, ContentClass, Cut, CutFlags, Scenario, VariantName, Via};
 
 use super::cli::{CutArgs, OutArgs, ReportFormat};
 use super::exit::{Exit, Failure};
@@ -86,7 +86,7 @@ fn under(replay: &Replay, scenario: Scenario) -> Scenario {
         restarts: Vec::new(),
         exoduses: Vec::new(),
         content: Catalogue {
-            classes: vec![ContentClass { name: "logged".to_owned(), items, size: SIZE }],
+            classes: vec![ContentClass { name: "logged".to_owned(), items, size: SIZE, via: Via::Swarm }],
             ..scenario.content
         },
         cut: Cut { speed: 1.0, scale: 1.0, from: Duration::ZERO, until: replay.span() },

@@ -14,6 +14,7 @@ use crate::plan::Arrival;
 use crate::problem::SourceFile;
 use crate::profile::Target;
 use crate::record::{self, Host, Recorder, WorkerRecorder, WorldName};
+use crate::scenario::Via;
 
 use super::cli::RunArgs;
 use super::exit::{Exit, Failure};
@@ -45,6 +46,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
         );
     }
     servers_are_there(&prepared, &target)?;
+    content_is_there(&prepared, &target)?;
     let guard = Arc::new(Guard::new(&target).map_err(refused)?);
     block_on(live::authorize(&target, &guard))?.map_err(refused)?;
 
@@ -93,6 +95,28 @@ fn servers_are_there(prepared: &Prepared, target: &Target) -> Result<(), Failure
         })
         .collect();
     if missing.is_empty() { Ok(()) } else { Err(Failure::new(Exit::Input, missing.join("\n"))) }
+}
+
+/// Content of swarms needs torrents, and what is read through a gateway needs CIDs.
+fn content_is_there(prepared: &Prepared, target: &Target) -> Result<(), Failure> {
+    let lacking = |(rank, via): (usize, Via)| {
+        let item = target.content.get(rank % target.content.len())?;
+        let (lacks, hint) = match via {
+            Via::Swarm if item.torrent.is_none() => ("torrent", "add its `info_hash` and `torrent`"),
+            Via::Gateway if item.cid.is_none() => ("CID", "add its `cid`"),
+            Via::Swarm | Via::Gateway => return None,
+        };
+        Some((item, lacks, hint))
+    };
+    let Some((item, lacks, hint)) = prepared.scenario.content.vias().enumerate().find_map(lacking) else {
+        return Ok(());
+    };
+    let message = format!(
+        "error: visitors of scenario `{}` need a {lacks} of `{}`, and target `{}` has none\n  hint: {hint} to the target's profile, \
+         or change `via` in the scenario's content",
+        prepared.scenario.name, item.name, target.name
+    );
+    Err(Failure::new(Exit::Input, message))
 }
 
 /// The fleet under load: a profile's, or the embedded testbed's.

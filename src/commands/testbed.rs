@@ -6,7 +6,7 @@ use std::path::Path;
 
 use squall_harness::{Content, Options, Testbed};
 
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Scenario, Via};
 
 use super::cli::TestbedArgs;
 use super::exit::{Exit, Failure};
@@ -21,8 +21,13 @@ pub(super) fn start(scenario: &Scenario, seed: u64) -> Result<Testbed, Failure> 
     let content = scenario
         .content
         .sizes()
+        .zip(scenario.content.vias())
         .enumerate()
-        .map(|(rank, size)| Content { name: format!("item-{:02}", rank + 1), size })
+        .map(|(rank, (size, via))| Content {
+            name: format!("item-{:02}", rank + 1),
+            size,
+            gateway: via == Via::Gateway,
+        })
         .collect();
     Testbed::start(&Options { program, content, seed })
         .map_err(|error| Failure::new(Exit::Trouble, format!("error: {error}")))

@@ -24,6 +24,8 @@ pub struct Demand {
     pub start_share: f64,
     /// Time from a client's start to its stop.
     pub seeding: Delay,
+    /// Share of the client starts that join a swarm; the others read through a gateway, and nobody sees when they stop.
+    pub swarm_share: f64,
     /// Peers that download, by the fluid model next to the population: all regions, without the fleet's seedboxes.
     pub leechers: Series,
     /// Peers that have everything, likewise.
@@ -45,7 +47,7 @@ pub struct Flow {
     pub metadata: Series,
     /// Client starts per second.
     pub starts: Series,
-    /// Client stops per second.
+    /// Client stops per second, of those who joined a swarm.
     pub stops: Series,
     /// Requests per second of each kind of side traffic.
     pub sides: Vec<Series>,
@@ -76,7 +78,9 @@ impl Demand {
             to_start: Delay::new(funnel.start.lag),
             start_share: share(funnel.start.conversion),
             seeding: Delay::new(funnel.seeding),
+            swarm_share: scenario.content.swarm_share(),
         };
+        let swarm_share = stages.swarm_share;
         let fronts: Vec<Front> = (0..scenario.audience.regions.len())
             .map(|region| stages.front(scenario, variant, region, seed))
             .collect();
@@ -84,7 +88,7 @@ impl Demand {
         let seeding: f64 = stages.seeding.strata().iter().map(|s| s.weight * s.mean).sum();
         let losses: Vec<(f64, f64)> =
             scenario.exoduses.iter().map(|exodus| (exodus.at.as_secs_f64(), exodus.share)).collect();
-        let arrivals = |t: f64| fronts.iter().map(|front| front.starts.at(t)).sum();
+        let arrivals = |t: f64| swarm_share * fronts.iter().map(|front| front.starts.at(t)).sum::<f64>();
         let length = scenario.duration.as_secs_f64();
         let [leechers, seeds] = Fluid::new(scenario, seeding).follow(arrivals, &losses, length, CELLS);
 
@@ -96,13 +100,23 @@ impl Demand {
             if seeds > 0.0 { seeds / (leechers + seeds) } else { 0.0 }
         };
         let flow = |front: Front| {
-            let swarm = Swarm::new(scenario, &front.starts, &stay, seed_share);
+            let swarm = Swarm::new(scenario, &front.starts.scaled(swarm_share), &stay, seed_share);
             let Front { day, week, level, visits, metadata, starts, stops, sides } = front;
             Flow { day, week, level, visits, metadata, starts, stops, sides, swarm }
         };
         let regions = fronts.into_iter().map(flow).collect();
-        let Stages { to_metadata, metadata_share, to_start, start_share, seeding } = stages;
-        Self { regions, to_metadata, metadata_share, to_start, start_share, seeding, leechers, seeds }
+        let Stages { to_metadata, metadata_share, to_start, start_share, seeding, .. } = stages;
+        Self {
+            regions,
+            to_metadata,
+            metadata_share,
+            to_start,
+            start_share,
+            seeding,
+            swarm_share,
+            leechers,
+            seeds,
+        }
     }
 
     /// Modelled peers in swarms, over all regions.
@@ -119,6 +133,7 @@ struct Stages {
     to_start: Delay,
     start_share: f64,
     seeding: Delay,
+    swarm_share: f64,
 }
 
 /// A region's way down the funnel.
@@ -156,7 +171,7 @@ impl Stages {
         let visits = Series::tabulate(normal, length, VISIT_CELLS, rate);
         let metadata = visits.delayed(self.metadata_share, &self.to_metadata, CELLS);
         let starts = metadata.delayed(self.start_share, &self.to_start, CELLS);
-        let stops = starts.delayed(1.0, &self.seeding, CELLS);
+        let stops = starts.delayed(self.swarm_share, &self.seeding, CELLS);
         let mut front = Front { day, week, level, visits, metadata, starts, stops, sides: Vec::new() };
         front.sides = scenario.side.iter().map(|side| front.side(&side.rate, length)).collect();
         front

@@ -32,11 +32,10 @@ impl Fluid {
     /// The rates that a scenario's content, lines and patience come to; without the fleet's own seedboxes.
     #[must_use]
     pub fn new(scenario: &Scenario, seeding: f64) -> Self {
-        let weights = (1_u64..).map(|rank| libm::pow(rank as f64, -scenario.content.zipf));
-        let (sum, all) = scenario
-            .content
+        let content = &scenario.content;
+        let (sum, all) = content
             .sizes()
-            .zip(weights)
+            .zip(content.weights())
             .fold((0.0, 0.0), |(sum, all), (size, weight)| (sum + weight * size as f64, all + weight));
         let size = sum / all;
         let lines = &scenario.access.members;

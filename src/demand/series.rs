@@ -63,6 +63,18 @@ impl Series {
         })
     }
 
+    /// A `share` of it.
+    #[must_use]
+    pub fn scaled(&self, share: f64) -> Self {
+        let all = |numbers: &[f64]| numbers.iter().map(|number| share * number).collect();
+        Self {
+            normal: self.normal.scaled(share),
+            step: self.step,
+            values: all(&self.values),
+            integrals: all(&self.integrals),
+        }
+    }
+
     /// How many are there when each event stays for a random time: starts convolved with the survival of the stay.
     #[must_use]
     pub fn occupancy(&self, stay: &Delay, cells: usize) -> Self {

@@ -17,12 +17,12 @@ pub fn intended(arrival: &Arrival, assets: u32) -> impl Iterator<Item = (Kind, u
     let of_step = move |what| match (what, arrival.origin) {
         (What::Visit, Origin::Side(_)) => [Some((Kind::Side, 1)), None],
         (What::Visit, _) => [Some((Kind::Page, 1)), Some((Kind::Asset, u64::from(assets)))],
-        (What::Torrent, _) => [Some((Kind::Torrent, 1)), None],
+        (What::Torrent | What::Root, _) => [Some((Kind::Torrent, 1)), None],
         (What::Magnet, _) => [Some((Kind::Lookup, 1)), Some((Kind::PeerMetadata, 1))],
         (What::Announce(_), _) => [Some((Kind::Announce, 1)), None],
         (What::Lookup, _) => [Some((Kind::Lookup, 1)), Some((Kind::AnnouncePeer, 1))],
         (What::Crawl, _) => [Some((Kind::Crawl, 1)), None],
-        (What::Transfer { .. }, _) => [Some((Kind::Handshake, 1)), None],
+        (What::Transfer { .. } | What::Read { .. }, _) => [Some((Kind::Handshake, 1)), None],
     };
     arrival
         .steps

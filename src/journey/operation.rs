@@ -49,18 +49,21 @@ pub enum Service {
     Index,
     /// The `.torrent` files.
     Metadata,
+    /// The gateway of IPFS or BTFS.
+    Gateway,
 }
 
 impl Service {
     /// Every service.
-    pub const ALL: [Self; 2] = [Self::Index, Self::Metadata];
+    pub const ALL: [Self; 3] = [Self::Index, Self::Metadata, Self::Gateway];
 
-    /// Where it is.
+    /// Where it is, if the target has it.
     #[must_use]
-    pub const fn endpoint(self, target: &Target) -> &HttpEndpoint {
+    pub fn endpoint(self, target: &Target) -> Option<&HttpEndpoint> {
         match self {
-            Self::Index => &target.index.server,
-            Self::Metadata => &target.metadata,
+            Self::Index => Some(&target.index.server),
+            Self::Metadata => Some(&target.metadata),
+            Self::Gateway => target.gateway.as_ref().map(|gateway| &gateway.server),
         }
     }
 }
@@ -118,6 +121,18 @@ pub enum Operation {
         /// which may find blocks there already.
         until: u32,
     },
+    /// The root block of the content's DAG through the gateway, checked by its CID. Replies [`Reply::Metadata`]; its pieces are the
+    /// links of the root.
+    Root,
+    /// Connect to the gateway and read the root block. Replies [`Reply::Handshake`]. The connection is kept until the journey is
+    /// released.
+    Open,
+    /// What one link of the root leads to, over the kept connection, shaped to the visitor's access line, checked by its CID: a block,
+    /// or a CAR with all that is below it.
+    Block {
+        /// Which link.
+        index: u32,
+    },
 }
 
 /// What is recorded under one name.
@@ -134,7 +149,7 @@ pub enum Kind {
     Asset,
     /// A page of side traffic.
     Side,
-    /// A `.torrent` over HTTP.
+    /// A `.torrent`, or the root block of a DAG, over HTTP.
     Torrent,
     /// Metadata from a peer.
     PeerMetadata,
@@ -150,9 +165,9 @@ pub enum Kind {
     Crawl,
     /// One KRPC query: a part, not an operation of its own.
     Query,
-    /// A peer connection up to the unchoke.
+    /// A peer connection up to the unchoke, or one to a gateway up to the root block.
     Handshake,
-    /// A piece.
+    /// A piece, or what a link of a DAG's root leads to.
     Piece,
 }
 
@@ -247,6 +262,7 @@ impl Operation {
         match self {
             Self::Page | Self::Side(_) => Some(Service::Index),
             Self::Torrent => Some(Service::Metadata),
+            Self::Root | Self::Open => Some(Service::Gateway),
             _ => None,
         }
     }
@@ -268,14 +284,14 @@ impl Operation {
             Self::Page => Kind::Page,
             Self::Asset(_) => Kind::Asset,
             Self::Side(_) => Kind::Side,
-            Self::Torrent => Kind::Torrent,
+            Self::Torrent | Self::Root => Kind::Torrent,
             Self::PeerMetadata { .. } => Kind::PeerMetadata,
             Self::Announce { .. } => Kind::Announce,
             Self::Lookup { .. } => Kind::Lookup,
             Self::AnnouncePeer => Kind::AnnouncePeer,
             Self::Crawl => Kind::Crawl,
-            Self::Handshake { .. } => Kind::Handshake,
-            Self::Piece { .. } => Kind::Piece,
+            Self::Handshake { .. } | Self::Open => Kind::Handshake,
+            Self::Piece { .. } | Self::Block { .. } => Kind::Piece,
         }
     }
 }
@@ -299,9 +315,9 @@ pub enum Reply {
     },
     /// Peers of the swarm, those outside the allowed networks already taken out; may be empty.
     Peers(Vec<Peer>),
-    /// A peer is ready to send.
+    /// A peer, or the gateway, is ready to send.
     Handshake {
-        /// Number of pieces of the torrent.
+        /// Number of pieces.
         pieces: u32,
         /// Bytes of the whole content.
         size: u64,

@@ -43,7 +43,8 @@ impl Names {
     #[must_use]
     pub fn of(target: &Target) -> Self {
         let Some(dns) = &target.dns else { return Self::default() };
-        let named = |service: &Service| service.endpoint(target).name().is_some();
+        let named =
+            |service: &Service| service.endpoint(target).is_some_and(|server| server.name().is_some());
         Self { services: Service::ALL.into_iter().filter(named).collect(), cached: dns.cached }
     }
 

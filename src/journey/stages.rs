@@ -1,6 +1,7 @@
 //! The steps of a journey.
 
 use crate::plan::{AnnounceEvent, Logged, Origin, What};
+use crate::scenario::Via;
 use crate::unit::Tick;
 
 use super::stage::{Ending, Facts, Machine, Step};
@@ -29,7 +30,9 @@ impl AnyMachine {
             (What::Crawl, _) => Self::Single(Single(Operation::Crawl)),
             (What::Announce(event), Origin::Logged(logged)) => Self::Announce(Announce(event, Some(logged))),
             (What::Announce(event), _) => Self::Announce(Announce(event, None)),
-            (What::Transfer { until }, _) => Self::Transfer(Transfer { until, wanted: 0, last: 0 }),
+            (What::Root, _) => Self::Single(Single(Operation::Root)),
+            (What::Transfer { until }, _) => Self::Transfer(Transfer::new(until, Via::Swarm)),
+            (What::Read { until }, _) => Self::Transfer(Transfer::new(until, Via::Gateway)),
         }
     }
 }
@@ -174,9 +177,10 @@ impl Machine for Announce {
     }
 }
 
-/// A handshake with one of the known peers, then piece after piece from the first.
+/// A handshake with one of the known peers, or a connection to the gateway, then piece after piece from the first.
 #[derive(Clone, Debug)]
 pub(super) struct Transfer {
+    via: Via,
     /// Part of the pieces that is fetched.
     until: f32,
     /// Pieces that are fetched before the visitor has enough.
@@ -186,20 +190,36 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    fn next(&self, due: Tick, facts: &Facts) -> Step {
-        if facts.have < self.wanted {
-            return Step::Do(Operation::Piece { index: facts.have, until: self.wanted }, due);
+    const fn new(until: f32, via: Via) -> Self {
+        Self { via, until, wanted: 0, last: 0 }
+    }
+
+    fn open(&self, facts: &Facts) -> Operation {
+        match self.via {
+            Via::Swarm => Operation::Handshake { peers: facts.peers.clone() },
+            Via::Gateway => Operation::Open,
         }
-        Step::End(if self.wanted == self.last { Ending::Done } else { Ending::Aborted })
+    }
+
+    fn next(&self, due: Tick, facts: &Facts) -> Step {
+        if facts.have == self.wanted {
+            return Step::End(if self.wanted == self.last { Ending::Done } else { Ending::Aborted });
+        }
+        let index = facts.have;
+        let piece = match self.via {
+            Via::Swarm => Operation::Piece { index, until: self.wanted },
+            Via::Gateway => Operation::Block { index },
+        };
+        Step::Do(piece, due)
     }
 }
 
 impl Machine for Transfer {
     fn begin(&mut self, due: Tick, facts: &mut Facts) -> Step {
-        if facts.peers.is_empty() {
+        if self.via == Via::Swarm && facts.peers.is_empty() {
             return Step::End(Ending::Failed(Cause::NoPeers));
         }
-        Step::Do(Operation::Handshake { peers: facts.peers.clone() }, due)
+        Step::Do(self.open(facts), due)
     }
 
     fn resume(&mut self, outcome: &Outcome, facts: &mut Facts) -> Step {
@@ -218,7 +238,7 @@ impl Machine for Transfer {
     fn instead(&self, failed: &Operation, facts: &Facts) -> Operation {
         let mut again = match failed {
             Operation::Handshake { .. } => failed.clone(),
-            _ => Operation::Handshake { peers: facts.peers.clone() },
+            _ => self.open(facts),
         };
         again.ask_others_first();
         again

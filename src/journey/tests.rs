@@ -72,8 +72,10 @@ fn outcome(ended: Tick, result: Result<Reply, Cause>) -> Outcome {
 fn answer(operation: &Operation) -> Result<Reply, Cause> {
     Ok(match operation {
         Operation::Resolve(_) => Reply::Resolved { ttl: Duration::from_secs(1) },
-        Operation::Torrent | Operation::PeerMetadata { .. } => Reply::Metadata { pieces: 4, size: 4000 },
-        Operation::Handshake { .. } => Reply::Handshake { pieces: 4, size: 4000 },
+        Operation::Torrent | Operation::Root | Operation::PeerMetadata { .. } => {
+            Reply::Metadata { pieces: 4, size: 4000 }
+        }
+        Operation::Handshake { .. } | Operation::Open => Reply::Handshake { pieces: 4, size: 4000 },
         Operation::Announce { .. } | Operation::Lookup { .. } => Reply::Peers(vec![peer(1)]),
         _ => Reply::Done,
     })
@@ -368,6 +370,32 @@ fn isolated_steps_keep_their_moments_whatever_fails() {
         ]
     );
     assert_eq!(done[4].1, Operation::Handshake { peers: vec![peer(7)] });
+}
+
+#[test]
+fn a_gateway_is_read_block_by_block_and_nobody_else_is_asked() {
+    let takes = Duration::from_millis(10);
+    let steps = |until| arrival(&[(0, What::Root), (5, What::Read { until })]);
+    let (done, end) = play(&steps(1.0), &rules(), takes, |op, _| answer(op));
+    assert_eq!(end, Ok(()));
+    let blocks = (0..4).map(|index| (20 + 10 * u64::from(index), Operation::Block { index }));
+    let expected: Vec<_> = [(0, Operation::Root), (10, Operation::Open)].into_iter().chain(blocks).collect();
+    assert_eq!(done, expected, "the root is waited for");
+    // Half of it, and after a block that fails, a new connection.
+    let lost = |op: &Operation, attempt| match op {
+        Operation::Block { index: 1 } if attempt == 0 => Err(Cause::Incorrect),
+        op => answer(op),
+    };
+    let (done, end) = play(&steps(0.5), &rules(), takes, lost);
+    assert_eq!(end, Ok(()));
+    use Kind::{Handshake, Piece, Torrent};
+    assert_eq!(
+        done.iter().map(|(_, op)| op.kind()).collect::<Vec<_>>(),
+        [Torrent, Handshake, Piece, Piece, Handshake, Piece]
+    );
+    let (done, end) =
+        play(&steps(1.0), &Rules { retries: 0, ..rules() }, takes, |_, _| Err(Cause::ClientError));
+    assert_eq!((done.len(), end), (1, Err(Cause::ClientError)), "without a root nothing is read");
 }
 
 #[test]

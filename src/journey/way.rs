@@ -281,11 +281,12 @@ impl Journey {
         }
         match self.legs[i].what {
             What::Visit | What::Crawl | What::Announce(AnnounceEvent::Interval) => Gate::Open(planned),
-            What::Torrent | What::Magnet => self.after(planned, |what| what == What::Visit),
+            What::Torrent | What::Magnet | What::Root => self.after(planned, |what| what == What::Visit),
             What::Announce(AnnounceEvent::Started) | What::Lookup => {
                 self.after(planned, |what| matches!(what, What::Torrent | What::Magnet))
             }
             What::Transfer { .. } => self.transfer_gate(planned),
+            What::Read { .. } => self.after(planned, |what| what == What::Root),
             What::Announce(AnnounceEvent::Completed) => {
                 self.after(planned, |what| matches!(what, What::Transfer { .. }))
             }

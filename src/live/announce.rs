@@ -110,7 +110,7 @@ impl Announcer {
             trackers: target.trackers.clone(),
             udp: target.trackers.iter().map(open).collect::<io::Result<_>>()?,
             sites: target.trackers.iter().map(site).collect::<io::Result<_>>()?,
-            hashes: target.content.iter().map(|item| item.info_hash.on_the_wire()).collect(),
+            hashes: target.content.iter().filter_map(|item| Some(item.info_hash()?.on_the_wire())).collect(),
             swarms: Rc::new(RefCell::new(Swarms::new(company))),
         })
     }
@@ -268,7 +268,7 @@ impl Announcer {
         contact: &Contact,
         meter: &Meter,
     ) -> Result<Vec<u8>, Cause> {
-        let request = Request { path, user_agent: &asker.client.user_agent, body: None };
+        let request = Request { path, user_agent: &asker.client.user_agent, accept: None, body: None };
         let (_, site, way) = self.way(n, asker, contact)?;
         fetch_alone(&self.guard, site, way, request, meter, http::MAX_ANSWER).await
     }

@@ -96,7 +96,8 @@ async fn prove(
     agent: &Agent,
 ) -> Result<(), Refusal> {
     let meter = Meter::new(Clock::start());
-    let get = Request { path: PATH, user_agent: concat!("squall/", env!("CARGO_PKG_VERSION")), body: None };
+    let user_agent = concat!("squall/", env!("CARGO_PKG_VERSION"));
+    let get = Request { path: PATH, user_agent, accept: None, body: None };
     let browser = Browser { newest: HttpVersion::Two, returning: false, source: 0 };
     let fetch = agent.fetch_here(site, get, browser, &meter, MAX_PAGE);
     let reason = match tokio::time::timeout(PATIENCE, fetch).await {

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use crate::profile::{
-    Authorization, ContentItem, DhtNodes, Envelope, HttpEndpoint, Index, Target, Tracker, Transport,
+    Authorization, ContentItem, DhtNodes, Envelope, HttpEndpoint, Index, Target, TorrentItem, Tracker,
+    Transport,
 };
 
 /// A target all of whose layers answer at `address`.
@@ -17,6 +18,7 @@ pub(super) fn target(address: SocketAddr) -> Target {
             assets: vec!["/style.css".to_owned()],
         },
         metadata: server,
+        gateway: None,
         web: Vec::new(),
         trackers: vec![Tracker::udp(address)],
         dht: vec![address],
@@ -28,8 +30,8 @@ pub(super) fn target(address: SocketAddr) -> Target {
         visitor_networks: Vec::new(),
         content: vec![ContentItem {
             name: "release".to_owned(),
-            info_hash: [7; 20].into(),
-            torrent_path: "/release.torrent".to_owned(),
+            torrent: Some(TorrentItem { info_hash: [7; 20].into(), path: "/release.torrent".to_owned() }),
+            cid: None,
             seed: None,
         }],
         envelope: Envelope::default(),

@@ -9,6 +9,7 @@ use sha2::Sha256;
 use crate::profile::InfoHash;
 
 use super::bencode;
+use super::dag;
 use super::dns;
 use super::krpc;
 use super::metainfo::Layout;
@@ -20,7 +21,7 @@ use super::wire::Frames;
 pub type Target = fn(&[u8]);
 
 /// Every decoder of the live world.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("bencode", |data| {
         let _ = bencode::first_value(data).and_then(|value| bencode::field(value, b"r"));
     }),
@@ -28,6 +29,7 @@ pub const TARGETS: [(&str, Target); 10] = [
         let _ = (krpc::transaction(data), krpc::read(data));
         let _ = krpc::asked(data, ([127, 0, 0, 1], 6_881).into());
     }),
+    ("dag", dag::read_any),
     ("dns", dns::read_any),
     ("udp-tracker", |data| {
         let _ = (udp::transaction(data), udp::connection_id(data), udp::scraped(data, 3));

@@ -1,9 +1,9 @@
 //! The live world: sockets and the clock.
 //!
 //! One [`LiveWorld`] per worker thread performs operations with the real protocols: HTTP/1.1, 2 and 3, trackers over UDP (BEP 15), HTTP (BEP 3) and
-//! WebSocket, these two also over TLS, DNS (RFC 1035), the DHT (BEP 5, 32, 42, 43, 51) and the peer wire (BEP 3, 6, 9, 10, 11, 52) over TCP and
-//! uTP (BEP 29), encrypted (MSE) or not, downloads and uploads. Protocol logic is pure where it can be
-//! (`bencode`, `merkle`, `metainfo`, `tracker`, `swarm`, `krpc`, `lookup`, `dns::message`, `wire`, `torrent`, `shaper`, `source`); what touches a socket goes
+//! WebSocket, these two also over TLS, DNS (RFC 1035), the DHT (BEP 5, 32, 42, 43, 51), the peer wire (BEP 3, 6, 9, 10, 11, 52) over TCP and
+//! uTP (BEP 29), encrypted (MSE) or not, downloads and uploads, and trustless gateways of IPFS. Protocol logic is pure where it can be
+//! (`bencode`, `dag`, `merkle`, `metainfo`, `tracker`, `swarm`, `krpc`, `lookup`, `dns::message`, `wire`, `torrent`, `shaper`, `source`); what touches a socket goes
 //! through `guard`, the only file that opens one.
 
 mod announce;
@@ -11,12 +11,14 @@ mod authorize;
 mod bencode;
 mod client;
 mod clock;
+mod dag;
 mod dht;
 mod dns;
 #[cfg(test)]
 mod fixture;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod gateway;
 mod guard;
 mod http;
 mod krpc;

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use cid::Cid;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
@@ -14,16 +15,18 @@ use rand_xoshiro::SplitMix64;
 
 use crate::journey::{Cause, Operation, Peer, Reply, Swarm, Visitor};
 use crate::plan::AnnounceEvent;
-use crate::profile::{Client, ContentItem, HttpVersion, InfoHash, Target, Transport};
+use crate::profile::{Client, ContentItem, HttpVersion, InfoHash, Target, TorrentItem, Transport};
 use crate::scenario::Scenario;
 
 use super::announce::{Announcer, Asker, Contact, RETRANSMIT};
 use super::client::{self, Clients, Persona, Seat};
 use super::dht::{Dht, OwnNode, Search};
 use super::dns::{Stub, StubTimes, Wanted};
+use super::gateway::{Asking, Reader};
 use super::http::{Agent, Browser, Kept, Request};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
+use super::shaper::Line;
 use super::source::{Owner, Sources};
 use super::torrent::Generator;
 use super::tracker::Announce;
@@ -57,6 +60,7 @@ pub(super) struct Shared {
 pub(super) struct Connections {
     page: RefCell<Kept>,
     seat: RefCell<Option<Seat>>,
+    reader: RefCell<Option<Reader>>,
     tracker: Contact,
     node: OwnNode,
 }
@@ -111,7 +115,7 @@ impl Shared {
         let item = self.item(visitor).ok_or(Cause::Local)?;
         match operation {
             Operation::Resolve(service) => {
-                let server = service.endpoint(&self.target);
+                let server = service.endpoint(&self.target).ok_or(Cause::Local)?;
                 let name = server.name().ok_or(Cause::Local)?;
                 let wanted =
                     Wanted { seed: visitor.seed, source: visitor.source, name, address: server.address };
@@ -143,11 +147,32 @@ impl Shared {
                 Ok(Reply::Done)
             }
             Operation::Torrent => self.torrent(visitor, item, client, meter).await,
+            Operation::Root => {
+                let (asking, cid, line) = self.gateway(visitor, item, client)?;
+                let reader = Reader::open(asking, cid, line, meter).await?;
+                let (pieces, size) = (reader.root().pieces(), reader.root().size());
+                Ok(Reply::Metadata { pieces, size })
+            }
+            Operation::Open => {
+                let (asking, cid, line) = self.gateway(visitor, item, client)?;
+                let reader = Reader::open(asking, cid, line, meter).await?;
+                let (pieces, size) = (reader.root().pieces(), reader.root().size());
+                connections.reader.replace(Some(reader));
+                Ok(Reply::Handshake { pieces, size })
+            }
+            Operation::Block { index } => {
+                let (asking, ..) = self.gateway(visitor, item, client)?;
+                // Where this is given up half-way its connection goes with it.
+                let mut reader = connections.reader.take().ok_or(Cause::Closed)?;
+                reader.piece(asking, index, meter).await?;
+                connections.reader.replace(Some(reader));
+                Ok(Reply::Done)
+            }
             Operation::Announce { event, left, downloaded, numwant } => {
                 let Identity { peer_id, key, own_port, .. } = self.identity(visitor, client);
                 let (port, shared) = self.ports(visitor, own_port);
                 let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
-                let (info_hash, numwant) = (item.info_hash.on_the_wire(), numwant.unwrap_or(usual));
+                let (info_hash, numwant) = (torrent(item)?.info_hash.on_the_wire(), numwant.unwrap_or(usual));
                 let player =
                     visitor.transfers.then(|| self.player(visitor, item, client, connections)).transpose()?;
                 let uploaded = player.as_ref().map_or(0, |player| player.uploaded());
@@ -158,7 +183,7 @@ impl Shared {
                 self.admit(peers, connections, meter)
             }
             Operation::Lookup { announce } => {
-                let search = search(visitor, client, item, connections);
+                let search = search(visitor, client, item, connections)?;
                 let peers = self.dht.search(search, announce, meter).await?;
                 // A lookup that finds no peer has failed, unless it was made to announce: the first peer of a swarm finds nobody.
                 if peers.is_empty() && !announce {
@@ -169,11 +194,11 @@ impl Shared {
             Operation::AnnouncePeer => {
                 let own_port = self.identity(visitor, client).own_port;
                 let (port, _) = self.ports(visitor, own_port);
-                self.dht.announce(search(visitor, client, item, connections), port, meter).await?;
+                self.dht.announce(search(visitor, client, item, connections)?, port, meter).await?;
                 Ok(Reply::Done)
             }
             Operation::Crawl => {
-                self.dht.crawl(search(visitor, client, item, connections), meter).await?;
+                self.dht.crawl(search(visitor, client, item, connections)?, meter).await?;
                 Ok(Reply::Done)
             }
             Operation::PeerMetadata { peers } => {
@@ -213,7 +238,7 @@ impl Shared {
         let access = &self.scenario.access.members.get(usize::from(visitor.access)).ok_or(Cause::Local)?.0;
         let Identity { peer_id, random, .. } = self.identity(visitor, client);
         let persona = Persona {
-            info_hash: item.info_hash,
+            info_hash: torrent(item)?.info_hash,
             peer_id,
             client: client.user_agent.as_str().into(),
             slots: SLOTS,
@@ -226,7 +251,7 @@ impl Shared {
             line: (access.down, access.up),
             random,
         };
-        let layout = self.layouts.borrow().get(&item.info_hash).cloned();
+        let layout = self.layouts.borrow().get(&persona.info_hash).cloned();
         Ok(Rc::clone(seat.insert(self.clients.start(persona, layout)).client()))
     }
 
@@ -246,6 +271,22 @@ impl Shared {
         allowed.shuffle(&mut self.identity(visitor, client).random);
         player.meet(&allowed, true);
         Ok(())
+    }
+
+    /// How a visitor reads its content through the gateway, what that is, and its line.
+    fn gateway<'a>(
+        &'a self,
+        visitor: &Visitor,
+        item: &'a ContentItem,
+        client: &'a Client,
+    ) -> Result<(Asking<'a>, &'a Cid, Line), Cause> {
+        let (gateway, site) = self.target.gateway.as_ref().zip(self.agent.gateway()).ok_or(Cause::Local)?;
+        let cid = item.cid.as_ref().ok_or(Cause::Local)?;
+        let access = &self.scenario.access.members.get(usize::from(visitor.access)).ok_or(Cause::Local)?.0;
+        let (agent, user_agent, browser) =
+            (&self.agent, client.user_agent.as_str(), browser(visitor, client));
+        let asking = Asking { agent, site, gateway, user_agent, browser };
+        Ok((asking, cid, Line::new(access.down, self.clock)))
     }
 
     /// An asset on the connection of its page.
@@ -281,10 +322,11 @@ impl Shared {
         client: &Client,
         meter: &Meter,
     ) -> Result<Reply, Cause> {
-        let get = get(&item.torrent_path, client);
+        let torrent = torrent(item)?;
+        let get = get(&torrent.path, client);
         let browser = browser(visitor, client);
         let file = self.agent.fetch(self.agent.metadata(), get, browser, meter, MAX_METADATA).await?;
-        let layout = Rc::new(Layout::from_torrent(&file, &item.info_hash)?);
+        let layout = Rc::new(Layout::from_torrent(&file, &torrent.info_hash)?);
         self.remember(item, &layout);
         Ok(layout.reply())
     }
@@ -308,13 +350,14 @@ impl Shared {
 
     fn remember(&self, item: &ContentItem, layout: &Rc<Layout>) {
         let mut layouts = self.layouts.borrow_mut();
-        if layouts.len() >= MAX_LAYOUTS || layouts.contains_key(&item.info_hash) {
+        let Some(info_hash) = item.info_hash().copied() else { return };
+        if layouts.len() >= MAX_LAYOUTS || layouts.contains_key(&info_hash) {
             return;
         }
-        layouts.insert(item.info_hash, Rc::clone(layout));
+        layouts.insert(info_hash, Rc::clone(layout));
         if let Some(seed) = item.seed {
             let generator = Generator::new(seed, &item.name);
-            self.clients.store().generate(item.info_hash.on_the_wire(), generator, layout.piece_length());
+            self.clients.store().generate(info_hash.on_the_wire(), generator, layout.piece_length());
         }
     }
 
@@ -361,6 +404,11 @@ impl Shared {
     }
 }
 
+/// The item's torrent; content that no swarm has is never looked for in one.
+fn torrent(item: &ContentItem) -> Result<&TorrentItem, Cause> {
+    item.torrent.as_ref().ok_or(Cause::Local)
+}
+
 /// Finds out before the first visitor comes where an IPv4 network of the profile does not lead to this machine. (IPv6 networks that do
 /// are no different to a socket from those that do not.)
 fn check_routed(guard: &Arc<Guard>, target: &Target, sources: &Sources) -> io::Result<()> {
@@ -379,20 +427,20 @@ fn search<'a>(
     client: &'a Client,
     item: &ContentItem,
     connections: &'a Connections,
-) -> Search<'a> {
-    let info_hash = item.info_hash.on_the_wire();
-    Search {
+) -> Result<Search<'a>, Cause> {
+    let info_hash = torrent(item)?.info_hash.on_the_wire();
+    Ok(Search {
         seed: visitor.seed,
         source: visitor.source,
         reachable: visitor.reachable,
         habits: &client.lookup,
         node: &connections.node,
         info_hash,
-    }
+    })
 }
 
 fn get<'a>(path: &'a str, client: &'a Client) -> Request<'a> {
-    Request { path, user_agent: &client.user_agent, body: None }
+    Request { path, user_agent: &client.user_agent, accept: None, body: None }
 }
 
 /// Part a visitor's draws of its HTTP version and of its transport from each other and from its other draws.

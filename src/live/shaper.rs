@@ -1,9 +1,11 @@
 //! A token bucket that keeps a visitor to its access line.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use crate::unit::Tick;
 
+use super::Clock;
 use super::wire::BLOCK;
 
 /// What a line takes at once: 20 ms of its rate (the depth of a common home router's queue), at least a few requests.
@@ -43,6 +45,31 @@ impl Bucket {
             return Err(Duration::from_secs_f64(missing / self.rate) + Duration::from_nanos(1));
         }
         Ok(())
+    }
+}
+
+/// A visitor's line, over which bodies of HTTP come to it. Who reads as slowly as it carries makes the server send as slowly: what the
+/// sockets hold meanwhile is all that comes earlier.
+#[derive(Debug)]
+pub(super) struct Line {
+    bucket: RefCell<Bucket>,
+    clock: Clock,
+}
+
+impl Line {
+    /// A line of `rate` bytes per second.
+    pub(super) fn new(rate: f64, clock: Clock) -> Self {
+        Self { bucket: RefCell::new(Bucket::new(rate, clock.now())), clock }
+    }
+
+    /// Waits until the line has carried so many bytes.
+    pub(super) async fn carry(&self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        loop {
+            let carried = self.bucket.borrow_mut().take(self.clock.now(), bytes);
+            let Err(wait) = carried else { return };
+            tokio::time::sleep(wait).await;
+        }
     }
 }
 

@@ -37,6 +37,9 @@ use queue::{Admission, Queue};
 /// How long the model's names may be kept [assumed].
 const NAME_LIFE: Duration = Duration::from_secs(60);
 
+/// Bytes of a block that a gateway serves, Kubo's own; the model's trees have one level.
+const BLOCK: u64 = 256 << 10;
+
 /// Runs a future of the model world: nothing in it ever waits for the machine.
 pub fn complete<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
@@ -131,6 +134,7 @@ impl ModelWorld {
     /// What the layer answers, and how many bytes that is.
     fn reply(&self, visitor: &Visitor, operation: &Operation) -> (Reply, u64) {
         let (size, pieces) = self.content(visitor.content);
+        let blocks = u32::try_from(size.div_ceil(BLOCK).max(1)).unwrap_or(u32::MAX);
         match operation {
             Operation::Resolve(_) => (Reply::Resolved { ttl: NAME_LIFE }, 100),
             Operation::AnnouncePeer | Operation::Crawl => (Reply::Done, 400),
@@ -140,6 +144,9 @@ impl ModelWorld {
             }
             Operation::Announce { .. } | Operation::Lookup { .. } => (Reply::Peers(vec![Self::SEEDBOX]), 200),
             Operation::Handshake { .. } => (Reply::Handshake { pieces, size }, 200),
+            Operation::Root => (Reply::Metadata { pieces: blocks, size }, 50 * u64::from(blocks)),
+            Operation::Open => (Reply::Handshake { pieces: blocks, size }, 50 * u64::from(blocks)),
+            Operation::Block { .. } => (Reply::Done, BLOCK.min(size)),
             Operation::Piece { .. } => (Reply::Done, piece_length(size).min(size)),
         }
     }

@@ -148,6 +148,8 @@ pub enum What {
     Torrent,
     /// A magnet link: DHT lookup, then metadata from a peer.
     Magnet,
+    /// The root block of a DAG through a gateway.
+    Root,
     /// An announce to the tracker.
     Announce(AnnounceEvent),
     /// A DHT lookup followed by `announce_peer`.
@@ -159,6 +161,11 @@ pub enum What {
         /// Part of the pieces that is fetched, 0..=1.
         until: f32,
     },
+    /// A file that is read through a gateway; given up after this part of its blocks (1.0: completed).
+    Read {
+        /// Part of the blocks that is fetched, 0..=1.
+        until: f32,
+    },
 }
 
 impl What {
@@ -167,10 +174,10 @@ impl What {
     pub const fn stage(self) -> Stage {
         match self {
             Self::Visit => Stage::Index,
-            Self::Torrent | Self::Magnet => Stage::Metadata,
+            Self::Torrent | Self::Magnet | Self::Root => Stage::Metadata,
             Self::Announce(_) => Stage::Announce,
             Self::Lookup | Self::Crawl => Stage::Dht,
-            Self::Transfer { .. } => Stage::Pieces,
+            Self::Transfer { .. } | Self::Read { .. } => Stage::Pieces,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Weighted choices.
 
-use crate::scenario::Catalogue;
+use crate::scenario::{Catalogue, Via};
 
 /// A choice among weighted things by Walker's alias method (Vose 1991): every slot holds a part of its own thing and a part of another
 /// one. (`rand_distr`'s alias table can fail to be built and does not promise to draw the same values in its next version.)
@@ -40,10 +40,19 @@ impl Choice {
         self.slots.iter().flat_map(|slot| [slot.own, f64::from(slot.other)])
     }
 
-    /// Popularity of content: rank r has weight (r + 1)^−zipf.
-    pub(super) fn zipf(catalogue: &Catalogue) -> Self {
-        let items: u64 = catalogue.classes.iter().map(|class| u64::from(class.items)).sum();
-        Self::new((1..=items).map(|rank| libm::pow(rank as f64, -catalogue.zipf)))
+    /// A choice among all content by its popularity.
+    pub(super) fn content(catalogue: &Catalogue) -> Self {
+        Self::new(catalogue.weights())
+    }
+
+    /// A choice among the content of swarms; `None` where it is the same as among all, or where there is none.
+    pub(super) fn swarm_content(catalogue: &Catalogue) -> Option<Self> {
+        let weights = || {
+            let of_swarm = |(weight, via)| if via == Via::Swarm { weight } else { 0.0 };
+            catalogue.weights().zip(catalogue.vias()).map(of_swarm)
+        };
+        let mixed = weights().any(|weight| weight == 0.0) && weights().any(|weight| weight > 0.0);
+        mixed.then(|| Self::new(weights()))
     }
 
     /// The thing that belongs to a number in 0..1.
@@ -96,7 +105,7 @@ mod tests {
     fn zipf_one_makes_the_second_rank_half_as_popular() {
         let mut catalogue = crate::scenario::sample::sample().content;
         catalogue.zipf = 1.0;
-        let shares = shares(&Choice::zipf(&catalogue));
+        let shares = shares(&Choice::content(&catalogue));
         assert_eq!(shares.len(), 32);
         assert!((shares[0] / shares[1] - 2.0).abs() < 1e-9);
     }

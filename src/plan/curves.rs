@@ -81,9 +81,11 @@ struct Steps {
     metadata: f64,
     /// Client starts.
     starts: f64,
-    /// Client starts that complete.
+    /// Client starts that join a swarm.
+    joins: f64,
+    /// Of these, that complete.
     completed: f64,
-    /// Client starts that look up.
+    /// Of these, that look up.
     lookups: f64,
     /// Client stops.
     stops: f64,
@@ -95,7 +97,7 @@ impl Steps {
         [
             index,
             metadata + self.metadata,
-            announce + self.starts + self.completed + self.stops,
+            announce + self.joins + self.completed + self.stops,
             dht + self.lookups,
             pieces + self.starts,
         ]
@@ -148,8 +150,9 @@ impl Parts {
                 _ => steps.opening[self.stage(cell.entry) as usize] += entering,
             }
         }
-        steps.completed = steps.starts * (1.0 - self.scenario.funnel.abort_share);
-        steps.lookups = steps.starts * self.sampler.dht_share();
+        steps.joins = steps.starts * demand.swarm_share;
+        steps.completed = steps.joins * (1.0 - self.scenario.funnel.abort_share);
+        steps.lookups = steps.joins * self.sampler.dht_share();
         steps
     }
 
@@ -165,12 +168,13 @@ impl Parts {
         steps.metadata = poisson(expected.metadata, &mut random);
         steps.starts = poisson(expected.starts, &mut random);
         steps.stops = poisson(expected.stops, &mut random);
-        let mut some = |share: f64| {
-            let binomial = Binomial::new(steps.starts as u64, share.clamp(0.0, 1.0));
+        let mut some = |of: f64, share: f64| {
+            let binomial = Binomial::new(of as u64, share.clamp(0.0, 1.0));
             binomial.map_or(0.0, |binomial| binomial.sample(&mut random) as f64)
         };
-        steps.completed = some(1.0 - self.scenario.funnel.abort_share);
-        steps.lookups = some(self.sampler.dht_share());
+        steps.joins = some(steps.starts, self.demand.swarm_share);
+        steps.completed = some(steps.joins, 1.0 - self.scenario.funnel.abort_share);
+        steps.lookups = some(steps.joins, self.sampler.dht_share());
         steps
     }
 

@@ -19,8 +19,8 @@ const ARRIVALS: u64 = 4096;
 ///           cohort u8 (0 returning, 1 old cluster, 2 new cluster) · region u8 · client u8 · access u8 · cached u8 · reachable u8 ·
 ///           content u16 · seed u64 ·
 ///           number of steps u8 · steps
-/// step      at u64 (run ns) · what u8 (0 visit, 1 torrent, 2 magnet, 3 announce, 4 lookup, 5 transfer) ·
-///           detail u32 (announce: 0 started, 1 interval, 2 completed, 3 stopped; transfer: bits of `until`; else 0)
+/// step      at u64 (run ns) · what u8 (0 visit, 1 torrent, 2 magnet, 3 announce, 4 lookup, 5 transfer, 6 crawl, 7 root, 8 read) ·
+///           detail u32 (announce: 0 started, 1 interval, 2 completed, 3 stopped; transfer and read: bits of `until`; else 0)
 /// ```
 ///
 /// All ticks are counted. Every n-th tick, n the smallest number that leaves 64 of them, is followed by its first 4096 arrivals in order
@@ -110,6 +110,8 @@ const fn code(what: What) -> (u8, u32) {
         What::Lookup => (4, 0),
         What::Transfer { until } => (5, until.to_bits()),
         What::Crawl => (6, 0),
+        What::Root => (7, 0),
+        What::Read { until } => (8, until.to_bits()),
     }
 }
 

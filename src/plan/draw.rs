@@ -7,11 +7,11 @@ use smallvec::SmallVec;
 
 use crate::demand::stream::{ARRIVALS, key, short_stream};
 use crate::demand::{Delay, Demand};
-use crate::scenario::{AbuseKind, Scenario};
+use crate::scenario::{AbuseKind, Scenario, Via};
 use crate::unit::Tick;
 
 use super::choice::Choice;
-use super::{AnnounceEvent, Arrival, Cohort, Origin, PlannedStep, What};
+use super::{AnnounceEvent, Arrival, Cohort, Origin, PlannedStep, Stage, What};
 
 /// Where an arrival enters the window. The first four are the funnel in its order: a visitor who came before the window enters it
 /// with a later step.
@@ -70,6 +70,10 @@ pub(super) struct Sampler {
     /// Of each access line.
     unreachable: Vec<f64>,
     content: Choice,
+    /// Where some content is of no swarm: what those choose who come to a tracker or to the DHT.
+    swarm_content: Option<Choice>,
+    /// How the content of each rank is had.
+    vias: Vec<Via>,
     metadata_share: f64,
     magnet_share: f64,
     start_share: f64,
@@ -99,7 +103,9 @@ impl Sampler {
                 / all,
             access: Choice::new(scenario.access.members.iter().map(|(_, share)| *share)),
             unreachable: scenario.access.members.iter().map(|(line, _)| line.unreachable).collect(),
-            content: Choice::zipf(&scenario.content),
+            content: Choice::content(&scenario.content),
+            swarm_content: Choice::swarm_content(&scenario.content),
+            vias: scenario.content.vias().collect(),
             metadata_share: demand.metadata_share,
             magnet_share: scenario.funnel.magnet_share,
             start_share: demand.start_share,
@@ -124,7 +130,7 @@ impl Sampler {
         let seed: u64 = random.random();
         let (client, access) = halves(random.random());
         let (client, access) = (self.clients.pick(client), self.access.pick(access));
-        let content = self.content.pick(random.random());
+        let content = self.choice(entry).pick(random.random());
         let (cohort, asks) = halves(random.random());
         let reach: f64 = random.random();
         let announce = |event| one(due, What::Announce(event));
@@ -136,7 +142,8 @@ impl Sampler {
             Entry::Abuse(number) => one(due, self.abuse(number).unwrap_or(What::Visit)),
             Entry::Visit | Entry::Metadata | Entry::Start | Entry::Stop => {
                 let dht = self.dht.get(client).is_some_and(|dht| *dht);
-                self.visit(due, entry, asks < self.metadata_share, dht, &mut random)
+                let via = self.vias.get(content).copied().unwrap_or_default();
+                self.visit(due, entry, asks < self.metadata_share, (via, dht), &mut random)
             }
         };
         Arrival {
@@ -153,6 +160,18 @@ impl Sampler {
             seed,
             steps,
         }
+    }
+
+    /// What an arrival chooses its content from.
+    fn choice(&self, entry: Entry) -> &Choice {
+        let of_swarm = match entry {
+            Entry::Stop | Entry::Population | Entry::Restart | Entry::Leave => true,
+            Entry::Abuse(number) => {
+                self.abuse(number).is_some_and(|what| matches!(what.stage(), Stage::Announce | Stage::Dht))
+            }
+            Entry::Visit | Entry::Metadata | Entry::Start | Entry::Side(_) => false,
+        };
+        self.swarm_content.as_ref().filter(|_| of_swarm).unwrap_or(&self.content)
     }
 
     /// The stream of an arrival, opened: its place within its tick, 0..1, and the rest.
@@ -175,8 +194,15 @@ impl Sampler {
         }
     }
 
-    /// The way down the funnel from `entry` on.
-    fn visit(&self, due: u64, entry: Entry, asks: bool, dht: bool, random: &mut SplitMix64) -> Steps {
+    /// The way down the funnel from `entry` on; through a gateway it has no part for trackers, the DHT and peers.
+    fn visit(
+        &self,
+        due: u64,
+        entry: Entry,
+        asks: bool,
+        (via, dht): (Via, bool),
+        random: &mut SplitMix64,
+    ) -> Steps {
         let mut steps = Steps::new();
         let mut now = due;
         if entry <= Entry::Visit {
@@ -191,20 +217,29 @@ impl Sampler {
             now = self.after(now, &self.to_metadata, random);
         }
         if entry <= Entry::Metadata {
-            self.plan(&mut steps, now, if magnet < self.magnet_share { What::Magnet } else { What::Torrent });
+            let what = match via {
+                Via::Gateway => What::Root,
+                Via::Swarm if magnet < self.magnet_share => What::Magnet,
+                Via::Swarm => What::Torrent,
+            };
+            self.plan(&mut steps, now, what);
             if starts >= self.start_share {
                 return steps;
             }
             now = self.after(now, &self.to_start, random);
+        }
+        let aborts = aborts < self.abort_share;
+        // A whole transfer is 1: what is given up stays below that as an f32 too.
+        let until = if aborts { (given_up as f32).min(1.0_f32.next_down()) } else { 1.0 };
+        if via == Via::Gateway {
+            self.plan(&mut steps, now, What::Read { until });
+            return steps;
         }
         if entry <= Entry::Start {
             self.plan(&mut steps, now, What::Announce(AnnounceEvent::Started));
             if dht {
                 self.plan(&mut steps, now, What::Lookup);
             }
-            let aborts = aborts < self.abort_share;
-            // A whole transfer is 1: what is given up stays below that as an f32 too.
-            let until = if aborts { (given_up as f32).min(1.0_f32.next_down()) } else { 1.0 };
             self.plan(&mut steps, now, What::Transfer { until });
             if !aborts {
                 self.plan(&mut steps, now, What::Announce(AnnounceEvent::Completed));
@@ -237,12 +272,12 @@ impl Sampler {
             self.abort_share,
             self.pace,
         ];
-        let tables = [&self.clients, &self.access, &self.content];
+        let tables = [&self.clients, &self.access, &self.content].into_iter().chain(&self.swarm_content);
         let dht = self.dht.iter().map(|dht| f64::from(u8::from(*dht)));
         let delays =
             [&self.to_metadata, &self.to_start, &self.seeding].map(|d| [d.at_normal(0.0), d.at_normal(1.0)]);
         let abuse = self.abuse.iter().map(|(_, old)| *old);
-        let numbers = shares.into_iter().chain(tables.into_iter().flat_map(Choice::numbers));
+        let numbers = shares.into_iter().chain(tables.flat_map(Choice::numbers));
         let numbers = numbers.chain(self.unreachable.iter().copied());
         for number in numbers.chain(dht).chain(delays.into_iter().flatten()).chain(abuse) {
             put(&number.to_bits().to_le_bytes());

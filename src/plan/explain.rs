@@ -19,7 +19,7 @@ pub struct Explanation {
     pub at_seconds: f64,
     /// What the front of the funnel sees.
     pub front: Effect,
-    /// What the swarm behind it sees.
+    /// What the swarm behind it sees; without one, the transfers.
     pub downstream: Effect,
 }
 
@@ -52,13 +52,15 @@ impl Plan {
         let own = under(vec![trigger.clone()]);
         let (front, front_at) = self.furthest(&own, &calm, Stage::Index, f64::NEG_INFINITY)?;
         let (trigger, at_seconds) = self.trigger(std::slice::from_ref(&trigger), front_at)?;
-        let (behind, behind_at) = self.furthest(&own, &calm, Stage::Announce, at_seconds)?;
+        let joins = self.demand().swarm_share > 0.0;
+        let downstream = if joins { Stage::Announce } else { Stage::Pieces };
+        let (behind, behind_at) = self.furthest(&own, &calm, downstream, at_seconds)?;
         let effect = |stage, factor, at: f64| Effect { stage, factor, lag_seconds: at - at_seconds };
         Some(Explanation {
             trigger: trigger.name.clone(),
             at_seconds,
             front: effect(Stage::Index, front, front_at),
-            downstream: effect(Stage::Announce, behind, behind_at),
+            downstream: effect(downstream, behind, behind_at),
         })
     }
 

@@ -153,7 +153,7 @@ fn cells(scenario: &Scenario, demand: &Demand) -> Vec<Cell> {
         add(Entry::Metadata, Some(metadata));
         let starts = flow.metadata.residue(demand.start_share, &demand.to_start, from, length);
         add(Entry::Start, Some(starts));
-        add(Entry::Stop, Some(flow.starts.residue(1.0, &demand.seeding, from, length)));
+        add(Entry::Stop, Some(flow.starts.residue(demand.swarm_share, &demand.seeding, from, length)));
         add(Entry::Population, None);
         if !scenario.restarts.is_empty() {
             add(Entry::Restart, None);

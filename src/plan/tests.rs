@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::scenario::{Abuse, AbuseKind, Cut, Incident, sample};
+use crate::scenario::{Abuse, AbuseKind, Cut, Incident, Via, sample};
 use crate::unit::Tick;
 
 const HOUR: u64 = 3600;
@@ -174,6 +174,64 @@ fn visitors_are_mixed_as_the_scenario_says() {
         let error = (wanted * (1.0 - wanted) / visits.len() as f64).sqrt();
         assert!((found - wanted).abs() < 4.0 * error, "{what}: {found}, not {wanted}");
     }
+}
+
+/// The sample's smaller class, three quarters of its items, through a gateway; with abuse of the tracker.
+fn through_a_gateway() -> Plan {
+    let mut scenario = sample::sample();
+    scenario.content.classes[1].via = Via::Gateway;
+    scenario.abuse = vec![Abuse {
+        name: "flood".to_owned(),
+        what: AbuseKind::Announce,
+        from: Duration::ZERO,
+        until: Duration::from_secs(24 * HOUR),
+        rate: 5.0,
+        old_clusters: 0.0,
+        regions: Vec::new(),
+    }];
+    // Days in which everything ends that began.
+    scenario.cut = cut(0, 24 * HOUR, 1440.0, 4.0);
+    Plan::new(Arc::new(scenario), VariantName::Baseline, 3)
+}
+
+#[test]
+fn who_reads_through_a_gateway_is_in_no_swarm() {
+    let plan = through_a_gateway();
+    let (mut read, mut joined) = (0.0, 0.0);
+    for arrival in plan.arrivals() {
+        let gateway = arrival.content >= 4;
+        assert!(!arrival.steps.is_empty());
+        for step in &arrival.steps {
+            match step.what {
+                What::Visit => {}
+                What::Root | What::Read { .. } => assert!(gateway),
+                _ => assert!(!gateway, "{:?} of rank {}", step.what, arrival.content),
+            }
+            read += f64::from(u8::from(matches!(step.what, What::Read { .. })));
+            joined += f64::from(u8::from(matches!(step.what, What::Transfer { .. })));
+        }
+    }
+    let (share, all) = (plan.demand().swarm_share, read + joined);
+    assert!((0.2..0.8).contains(&share) && read > 100.0, "{share}, {read} readers");
+    let error = (share * (1.0 - share) / all).sqrt();
+    assert!((joined / all - share).abs() < 4.0 * error, "{joined} of {all}, not {share}");
+}
+
+#[test]
+fn what_is_expected_leaves_out_those_who_read_through_a_gateway() {
+    let plan = through_a_gateway();
+    let curves = plan.curves(1);
+    for (stage, drawn) in Stage::ALL.into_iter().zip(counts(&plan, 1)[0]) {
+        let expected = curves.rows[0].expected[stage as usize] * plan.length().as_secs_f64();
+        let sigma = (expected * DISPERSION[stage as usize]).sqrt();
+        assert!((drawn - expected).abs() < 4.5 * sigma, "{stage:?}: {drawn}, expected {expected}");
+    }
+    // Peers are those of swarms alone.
+    let mut swarms = plan.scenario().as_ref().clone();
+    swarms.content.classes[1].via = Via::Swarm;
+    let all = Plan::new(Arc::new(swarms), VariantName::Baseline, 3);
+    let (some, share) = (plan.demand().population(3e4), plan.demand().swarm_share);
+    assert!((some / all.demand().population(3e4) / share - 1.0).abs() < 1e-9);
 }
 
 #[test]

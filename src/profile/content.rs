@@ -1,16 +1,35 @@
 //! What a target holds.
 
-/// One torrent of the target.
+use cid::Cid;
+
+/// One thing that can be fetched: as a torrent, through the gateway, or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContentItem {
     /// Name in reports.
     pub name: String,
+    /// Its torrent.
+    pub torrent: Option<TorrentItem>,
+    /// The root of its DAG: a file of UnixFS, SHA-256, raw or DAG-PB.
+    pub cid: Option<Cid>,
+    /// What its bytes are computed from, where they are: visitors need not keep them to give them to others.
+    pub seed: Option<u64>,
+}
+
+impl ContentItem {
+    /// What its torrent is known by.
+    #[must_use]
+    pub fn info_hash(&self) -> Option<&InfoHash> {
+        self.torrent.as_ref().map(|torrent| &torrent.info_hash)
+    }
+}
+
+/// The torrent of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TorrentItem {
     /// What it is known by.
     pub info_hash: InfoHash,
     /// Path of the `.torrent` on the metadata server.
-    pub torrent_path: String,
-    /// What its bytes are computed from, where they are: visitors need not keep them to give them to others.
-    pub seed: Option<u64>,
+    pub path: String,
 }
 
 /// Hashes of an info dictionary.

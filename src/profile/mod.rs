@@ -8,13 +8,13 @@ mod target;
 mod tracker;
 mod values;
 
-pub use content::{ContentItem, InfoHash};
+pub use content::{ContentItem, InfoHash, TorrentItem};
 pub use envelope::{Envelope, LayerEnvelope, Slo};
 pub(crate) use mix::normalised;
 pub use mix::{Access, Client, DhtHabits, Encryption, Mix};
 pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_keys};
 pub use target::{
-    Authorization, DhtNodes, Dns, HttpEndpoint, HttpVersion, Index, Process, Target, Tls, Transport,
+    Authorization, DhtNodes, Dns, Gateway, HttpEndpoint, HttpVersion, Index, Process, Target, Tls, Transport,
     WebEndpoint,
 };
 pub use tracker::{Tracker, TrackerHabits, TrackerKind};

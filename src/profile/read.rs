@@ -158,6 +158,9 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
     let index = table.table("index", "Web pages.", |table| index(table, beside));
     let metadata =
         table.table("metadata", "The server of the `.torrent` files.", |table| endpoint(table, beside));
+    let gateway = table.optional_table("gateway", "A trustless gateway of IPFS or BTFS.", |table| {
+        web::gateway(table, beside)
+    });
     let web = web::servers(table, beside);
     let trackers = table.filled_tables("tracker", "A tracker.", |table| tracker::tracker(table, beside));
     let dht = table.table("dht", "The DHT.", dht::nodes);
@@ -166,11 +169,12 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
     let swarm =
         table.table_of_defaults("swarm", "Who else is in the swarms, and how peers are reached.", swarm);
     let visitors = table.optional_table("visitors", "Where visitors connect from.", visitors::networks);
-    let mut names = Names::default();
-    let mut hashes = Names::default();
-    let content = table.filled_tables("content", "A torrent, the most popular first.", |table| {
-        content::content(table, &mut names, &mut hashes)
-    });
+    let mut unique = content::Unique::default();
+    let content = table.filled_tables(
+        "content",
+        "A torrent, or a file that the gateway has; the most popular first.",
+        |table| content::content(table, &mut unique),
+    );
     let processes =
         table.tables("process", "A local process whose CPU, memory and descriptors are sampled.", |table| {
             let layer = table.required::<OneOf<Layer>>("layer", "The layer that it serves.");
@@ -181,15 +185,23 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
     let authorization =
         table.optional_table("authorization", "Leave to load addresses outside loopback.", authorization);
     let (stand_in_port, own_peers, transports) = swarm?;
-    let (index, metadata, dns) = (index?, metadata?, dns?);
+    let (index, metadata, gateway, dns, content) = (index?, metadata?, gateway?, dns?, content?);
     if dns.is_some() {
-        dns::names(table, [&index.server, &metadata])?;
+        dns::names(
+            table,
+            [&index.server, &metadata].into_iter().chain(gateway.iter().map(|gateway| &gateway.server)),
+        )?;
+    }
+    if gateway.is_none() && content.iter().any(|item| item.cid.is_some()) {
+        let message = "there is a `cid`, but no gateway to read it through".to_owned();
+        return Err(table.wrong("gateway", message, Some("add a `[gateway]`".to_owned())));
     }
     let (dht, dht_nodes) = dht?;
     let target = Target {
         name: name?.0.0,
         index,
         metadata,
+        gateway,
         web: web?,
         trackers: trackers?,
         dht,
@@ -199,7 +211,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         own_peers,
         transports,
         visitor_networks: visitors?.unwrap_or_default(),
-        content: content?,
+        content,
         envelope: envelope?,
         processes: processes?,
         authorization: authorization?,

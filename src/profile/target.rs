@@ -16,6 +16,8 @@ pub struct Target {
     pub index: Index,
     /// `.torrent` files.
     pub metadata: HttpEndpoint,
+    /// A trustless gateway of IPFS or BTFS, for content that is read through one.
+    pub gateway: Option<Gateway>,
     /// Web servers beside the funnel, each under the name that side traffic calls it by.
     pub web: Vec<WebEndpoint>,
     /// Trackers. Never empty.
@@ -51,6 +53,7 @@ impl Target {
     /// Every address that a visitor may be told to contact, as far as the profile names them.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         let servers = [&self.index.server, &self.metadata].into_iter();
+        let servers = servers.chain(self.gateway.iter().map(|gateway| &gateway.server));
         let http = servers.chain(self.web.iter().map(|web| &web.server)).map(|server| server.address);
         http.chain(self.trackers.iter().map(|tracker| tracker.address))
             .chain(self.dht.iter().copied())
@@ -92,6 +95,15 @@ pub struct Index {
     pub page: String,
     /// Paths of the assets; the n-th asset of a visit is `assets[n % assets.len()]`. Empty: the visit has no assets.
     pub assets: Vec<String>,
+}
+
+/// A trustless gateway (<https://specs.ipfs.tech/http-gateways/trustless-gateway/>): its answers are checked by the CIDs asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// The server.
+    pub server: HttpEndpoint,
+    /// Path of a DAG; `{cid}` stands for its root.
+    pub path: String,
 }
 
 /// An HTTP server.

@@ -1,6 +1,6 @@
 //! Sizes of what can be fetched.
 
-use super::Catalogue;
+use super::{Catalogue, ContentClass, Via};
 
 impl Catalogue {
     /// Number of items, over all classes.
@@ -17,7 +17,34 @@ impl Catalogue {
 
     /// Bytes of the item of each rank, most popular first.
     pub fn sizes(&self) -> impl Iterator<Item = u64> + '_ {
-        self.classes.iter().flat_map(|class| std::iter::repeat_n(class.size, class.items as usize))
+        self.each(|class| class.size)
+    }
+
+    /// How visitors get the item of each rank.
+    pub fn vias(&self) -> impl Iterator<Item = Via> + '_ {
+        self.each(|class| class.via)
+    }
+
+    /// Popularity of each rank: rank r has weight (r + 1)^−zipf.
+    pub fn weights(&self) -> impl Iterator<Item = f64> + '_ {
+        (1..=self.len()).map(|rank| libm::pow(rank as f64, -self.zipf))
+    }
+
+    /// Share of the wishes that are for content of swarms; exactly 1 where all is.
+    #[must_use]
+    pub fn swarm_share(&self) -> f64 {
+        let (swarm, all) = self.weights().zip(self.vias()).fold((0.0, 0.0), |(swarm, all), (weight, via)| {
+            (if via == Via::Swarm { swarm + weight } else { swarm }, all + weight)
+        });
+        // Nothing to fetch is nobody's but the swarms'.
+        if all > 0.0 { swarm / all } else { 1.0 }
+    }
+
+    fn each<'a, T: Clone + 'a>(
+        &'a self,
+        of: impl Fn(&ContentClass) -> T + 'a,
+    ) -> impl Iterator<Item = T> + 'a {
+        self.classes.iter().flat_map(move |class| std::iter::repeat_n(of(class), class.items as usize))
     }
 }
 
@@ -31,14 +58,24 @@ pub fn piece_length(size: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::ContentClass;
 
     #[test]
     fn ranks_run_on_from_class_to_class() {
-        let class = |items, size| ContentClass { name: String::new(), items, size };
+        let class = |items, size| ContentClass { name: String::new(), items, size, via: Via::Swarm };
         let catalogue = Catalogue { classes: vec![class(2, 10), class(1, 7)], zipf: 0.0 };
         assert_eq!(catalogue.sizes().collect::<Vec<_>>(), [10, 10, 7]);
         assert_eq!(catalogue.len(), 3);
+    }
+
+    #[test]
+    fn the_swarms_share_is_by_popularity() {
+        let class = |items, via| ContentClass { name: String::new(), items, size: 1, via };
+        let share = |classes| Catalogue { classes, zipf: 1.0 }.swarm_share();
+        assert_eq!(share(vec![class(30, Via::Swarm), class(7, Via::Swarm)]), 1.0);
+        assert_eq!(share(vec![class(3, Via::Gateway)]), 0.0);
+        // 1 : 1/2 + 1/3.
+        let mixed = share(vec![class(1, Via::Swarm), class(2, Via::Gateway)]);
+        assert!((mixed - 6.0 / 11.0).abs() < 1e-12, "{mixed}");
     }
 
     /// The table in imdl's documentation: 16 KiB up to 16 MiB, 32 KiB at 64 MiB... taken at the powers where the exponent is whole.

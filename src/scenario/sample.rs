@@ -6,7 +6,7 @@ use crate::profile::{Access, Client, DhtHabits, Encryption, Mix};
 
 use super::{
     Attention, Audience, Catalogue, Channel, ContentClass, Cut, Engagement, Funnel, Kernel, Lag, Region,
-    Scenario, SideRate, SideTraffic, Signal, SignalKind, Transition, Variant, Variants,
+    Scenario, SideRate, SideTraffic, Signal, SignalKind, Transition, Variant, Variants, Via,
 };
 
 const fn minutes(minutes: u64) -> Duration {
@@ -45,8 +45,8 @@ pub fn sample() -> Scenario {
         funnel: funnel(),
         content: Catalogue {
             classes: vec![
-                ContentClass { name: "installer".into(), items: 4, size: 1 << 20 },
-                ContentClass { name: "tutorial".into(), items: 28, size: 1 << 18 },
+                ContentClass { name: "installer".into(), items: 4, size: 1 << 20, via: Via::Swarm },
+                ContentClass { name: "tutorial".into(), items: 28, size: 1 << 18, via: Via::Swarm },
             ],
             zipf: 0.9,
         },

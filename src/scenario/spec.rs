@@ -16,8 +16,8 @@ use super::Cut;
 use super::cut::Window;
 use super::load::Profiles;
 use super::types::{
-    Attention, Audience, Catalogue, ContentClass, Funnel, Kernel, Lag, Region, Scenario, Transition, Variant,
-    Variants,
+    Abuse, AbuseKind, Attention, Audience, Catalogue, ContentClass, Funnel, Kernel, Lag, Region, Scenario,
+    Transition, Variant, Variants, Via,
 };
 use super::values::{Beta, Branching, Exponent, Few, Hour, Items, RegionName, Size, Strength};
 
@@ -69,6 +69,14 @@ pub(super) fn scenario(table: &mut Table<'_>, profiles: &mut Profiles<'_>) -> Re
         let hint = "a signal has a `ramp`, which grows and relaxes with 1-2*theta".to_owned();
         return Err(table.wrong("attention", "`theta` must be below 0.5 here".to_owned(), Some(hint)));
     }
+    let (content, abuse) = (content?, abuse?);
+    let needs_swarm =
+        |abuse: &Abuse| matches!(abuse.what, AbuseKind::Announce | AbuseKind::Dht | AbuseKind::DhtCrawl);
+    if content.vias().all(|via| via == Via::Gateway) && abuse.iter().any(needs_swarm) {
+        let message = "abuse of trackers or of the DHT, and no content of a swarm".to_owned();
+        let hint = "leave `via` out of one class of the content".to_owned();
+        return Err(table.wrong("abuse", message, Some(hint)));
+    }
     Ok(Scenario {
         name: name?.0.0,
         title: title?.0,
@@ -77,13 +85,13 @@ pub(super) fn scenario(table: &mut Table<'_>, profiles: &mut Profiles<'_>) -> Re
         signals,
         feed_faults: feed_faults?,
         confounders: confounders?,
-        abuse: abuse?,
+        abuse,
         restarts: restarts?,
         exoduses: exoduses?,
         audience: audience?,
         attention,
         funnel: funnel?,
-        content: content?,
+        content,
         side: side?,
         clients: clients?,
         access: access?,
@@ -344,9 +352,14 @@ fn catalogue(table: &mut Table<'_>) -> Result<Catalogue, Reported> {
             let class = table.required::<Name>("class", "Name in files and reports.");
             let items = table.required::<Items>("items", "How many.");
             let size = table.required::<Size>("size", "Size of each.");
+            let via = table.or(
+                "via",
+                "How visitors get them: as peers of a \"swarm\", or over HTTP through a \"gateway\" of IPFS or BTFS.",
+                OneOf(Via::Swarm),
+            );
             let name = class?.0.0;
             unique.claim(table, "class", &name)?;
-            Ok(ContentClass { name, items: items?.0, size: size?.0.0 })
+            Ok(ContentClass { name, items: items?.0, size: size?.0.0, via: via?.0 })
         });
     let zipf = table.table_of_defaults("popularity", "Which items are wanted.", |table| {
         table.or("zipf", "Exponent of the popularity over ranks; 0 is uniform (assumed).", Exponent(0.8))

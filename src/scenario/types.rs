@@ -390,6 +390,16 @@ pub struct Catalogue {
     pub zipf: f64,
 }
 
+/// How visitors get content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Via {
+    /// As BitTorrent peers.
+    #[default]
+    Swarm,
+    /// Over HTTP, through a trustless gateway of IPFS or BTFS.
+    Gateway,
+}
+
 /// Items of one kind.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContentClass {
@@ -399,6 +409,8 @@ pub struct ContentClass {
     pub items: u32,
     /// Bytes of each.
     pub size: u64,
+    /// How visitors get them.
+    pub via: Via,
 }
 
 /// HTTP traffic beside the funnel.

@@ -1,6 +1,6 @@
 //! What single keys of scenarios hold.
 
-use super::{AbuseKind, Channel, ConfounderKind, Engagement, Event, Kernel, Metric, SignalKind};
+use super::{AbuseKind, Channel, ConfounderKind, Engagement, Event, Kernel, Metric, SignalKind, Via};
 use crate::problem::{Choice, OneOf, Shown, Text, bounded, shown};
 use crate::unit::{ByteSize, Change, Factor, Quantity};
 
@@ -33,6 +33,10 @@ pub(super) enum Method {
 
 impl Choice for Method {
     const NAMES: &'static [(&'static str, Self)] = &[("GET", Self::Get), ("POST", Self::Post)];
+}
+
+impl Choice for Via {
+    const NAMES: &'static [(&'static str, Self)] = &[("swarm", Self::Swarm), ("gateway", Self::Gateway)];
 }
 
 impl Choice for SignalKind {

@@ -10,8 +10,15 @@ use squall::scenario::{Scenario, VariantName, load};
 pub(crate) const SEED: u64 = 1;
 
 /// Scenarios whose shapes are in `scenario_cases.rs`.
-pub(crate) const CASES: [&str; 6] =
-    ["arbitrage-bots", "exchange-outage", "risk-on", "small-move-listing", "volume-surge", "wallet-inflow"];
+pub(crate) const CASES: [&str; 7] = [
+    "arbitrage-bots",
+    "btfs-gateway",
+    "exchange-outage",
+    "risk-on",
+    "small-move-listing",
+    "volume-surge",
+    "wallet-inflow",
+];
 
 /// A scenario's plan beside that of the same day without its events; confounders stay, as they would have come anyway.
 pub(crate) struct Day {

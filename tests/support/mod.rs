@@ -17,7 +17,7 @@ use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
 use squall::profile::{
     Access, Client, ContentItem, DhtHabits, DhtNodes, Encryption, Envelope, HttpEndpoint, Index, InfoHash,
-    Mix, Target, Tracker, TrackerHabits, Transport,
+    Mix, Target, TorrentItem, Tracker, TrackerHabits, Transport,
 };
 use squall::scenario::{
     Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideRate, SideTraffic,
@@ -118,6 +118,7 @@ pub(crate) fn target(address: SocketAddr, info_hash: impl Into<InfoHash>) -> Tar
             assets: vec!["/a.css".to_owned()],
         },
         metadata: server,
+        gateway: None,
         web: Vec::new(),
         trackers: vec![Tracker::udp(address)],
         dht: vec![address],
@@ -129,8 +130,8 @@ pub(crate) fn target(address: SocketAddr, info_hash: impl Into<InfoHash>) -> Tar
         visitor_networks: Vec::new(),
         content: vec![ContentItem {
             name: "a release".to_owned(),
-            info_hash: info_hash.into(),
-            torrent_path: "/release.torrent".to_owned(),
+            torrent: Some(TorrentItem { info_hash: info_hash.into(), path: "/release.torrent".to_owned() }),
+            cid: None,
             seed: None,
         }],
         envelope: Envelope::default(),

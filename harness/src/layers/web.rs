@@ -1,4 +1,4 @@
-//! The two web layers: index pages and `.torrent` files.
+//! The two web layers: index pages, and metadata with the gateway.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::{Never, pages, ready};
+use crate::dag::{Dag, Store};
 use crate::torrent::Torrent;
 
 /// What the index layer is to serve.
@@ -40,6 +41,10 @@ pub(crate) struct IndexItem {
 pub(crate) struct MetadataAssignment {
     pub(crate) torrents: Vec<Torrent>,
     pub(crate) tracker: SocketAddrV4,
+    /// What the content is computed from.
+    pub(crate) seed: u64,
+    /// What the gateway has.
+    pub(crate) dags: Vec<Dag>,
 }
 
 /// Documents that are made once and then served from memory, by the last part of their path.
@@ -76,7 +81,7 @@ pub(super) fn index(assignment: &IndexAssignment) -> anyhow::Result<Never> {
     serve(router)
 }
 
-/// `/torrents/{name}.torrent`.
+/// `/torrents/{name}.torrent`, and `/ipfs/{cid}` as a trustless gateway.
 pub(super) fn metadata(assignment: MetadataAssignment) -> anyhow::Result<Never> {
     let mut files = HashMap::new();
     for torrent in assignment.torrents {
@@ -84,7 +89,47 @@ pub(super) fn metadata(assignment: MetadataAssignment) -> anyhow::Result<Never> 
             Document { kind: "application/x-bittorrent", bytes: torrent.file(assignment.tracker)?.into() };
         files.insert(format!("{}.torrent", torrent.name), file);
     }
-    serve(Router::new().route("/torrents/{name}", get(document).with_state(Arc::new(files))))
+    let store = Arc::new(Store::new(assignment.seed, &assignment.dags));
+    let router = Router::new()
+        .route("/torrents/{name}", get(document).with_state(Arc::new(files)))
+        .route("/ipfs/{cid}", get(dag).with_state(store));
+    serve(router)
+}
+
+const RAW: &str = "application/vnd.ipld.raw";
+const CAR: &str = "application/vnd.ipld.car; version=1; order=dfs; dups=y";
+
+/// A block or a CAR of all that is below it (<https://specs.ipfs.tech/http-gateways/trustless-gateway/>): what is asked for in the query,
+/// else in `Accept`, else nothing.
+async fn dag(
+    State(store): State<Arc<Store>>,
+    Path(cid): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, StatusCode> {
+    let query = query.unwrap_or_default();
+    let format = query.split('&').find_map(|pair| pair.strip_prefix("format="));
+    let accepts = |kind: &str| {
+        headers
+            .get(header::ACCEPT)
+            .and_then(|accept| accept.to_str().ok())
+            .is_some_and(|it| it.contains(kind))
+    };
+    let (kind, bytes) = match format {
+        Some("raw") => (RAW, store.block(&cid)),
+        Some("car") => (CAR, store.car(&cid)),
+        None if accepts("application/vnd.ipld.raw") => (RAW, store.block(&cid)),
+        None if accepts("application/vnd.ipld.car") => (CAR, store.car(&cid)),
+        _ => return Err(StatusCode::NOT_ACCEPTABLE),
+    };
+    let bytes = bytes.ok_or(StatusCode::NOT_FOUND)?;
+    let fields = [
+        (header::CONTENT_TYPE, kind.to_owned()),
+        (header::CACHE_CONTROL, "public, max-age=29030400, immutable".to_owned()),
+        (header::ETAG, format!("\"{cid}.{}\"", if kind == RAW { "raw" } else { "car" })),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+    ];
+    Ok((fields, bytes).into_response())
 }
 
 /// Answers a call as JSON-RPC 2.0 does (a wallet, an RPC gateway), and any other JSON (a login, a search) with what it was sent.

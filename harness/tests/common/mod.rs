@@ -15,8 +15,10 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(10);
 const PROGRAM: &str = env!("CARGO_BIN_EXE_squall-testbed");
 
 pub(crate) fn options(content: &[(&str, u64)]) -> Options {
-    let content =
-        content.iter().map(|(name, size)| Content { name: (*name).to_owned(), size: *size }).collect();
+    let content = content
+        .iter()
+        .map(|(name, size)| Content { name: (*name).to_owned(), size: *size, gateway: true })
+        .collect();
     Options { program: PROGRAM.into(), content, seed: 1 }
 }
 

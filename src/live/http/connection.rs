@@ -28,6 +28,7 @@ use crate::profile::HttpVersion;
 use super::super::Guard;
 use super::super::guard::cause;
 use super::super::meter::Meter;
+use super::super::shaper::Line;
 use super::Site;
 use super::tls::Sessions;
 
@@ -269,13 +270,14 @@ enum Body {
 }
 
 impl Answer {
-    /// Takes the whole body in, so that the connection can be used again.
+    /// Takes the whole body in, no faster than the line, so that the connection can be used again.
     ///
     /// # Errors
     /// [`Cause::Malformed`] where it is longer than `limit` bytes; what the network or the server did.
     pub(super) async fn read(
         &mut self,
         meter: &Meter,
+        line: Option<&Line>,
         limit: usize,
         mut each: impl FnMut(&[u8]),
     ) -> Result<(), Cause> {
@@ -287,6 +289,9 @@ impl Answer {
                 return Err(Cause::Malformed);
             }
             each(&data);
+            if let Some(line) = line {
+                line.carry(data.len()).await;
+            }
         }
         // hyper sees to that itself.
         let told = self.head.headers.get(CONTENT_LENGTH).and_then(|told| told.to_str().ok()?.parse().ok());

@@ -19,7 +19,7 @@ use std::time::SystemTime;
 
 use hyper::body::Bytes;
 use hyper::header::{
-    ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
 };
 use hyper::{Method, StatusCode};
 use url::{Host, Position, Url};
@@ -29,6 +29,7 @@ use crate::profile::{HttpEndpoint, HttpVersion, Target};
 
 use super::Guard;
 use super::meter::Meter;
+use super::shaper::Line;
 use super::source::Sources;
 pub(super) use connection::Stream;
 use connection::{Answer, Connection};
@@ -48,6 +49,8 @@ const QUIC_ADDRESSES: u64 = 16;
 pub(super) struct Request<'a> {
     pub(super) path: &'a str,
     pub(super) user_agent: &'a str,
+    /// What it is to answer with, where there is a choice.
+    pub(super) accept: Option<&'static str>,
     /// JSON to post.
     pub(super) body: Option<&'a str>,
 }
@@ -112,6 +115,7 @@ pub(super) struct Agent {
     guard: Arc<Guard>,
     index: Rc<Site>,
     metadata: Rc<Site>,
+    gateway: Option<Rc<Site>>,
     web: Vec<(String, Rc<Site>)>,
     sources: Sources,
     /// By local address, once somebody there speaks HTTP/3.
@@ -120,29 +124,45 @@ pub(super) struct Agent {
 }
 
 /// What one exchange is for.
-struct Wish {
+struct Wish<'a> {
     /// Whether a copy of an earlier visit may be used.
     conditional: bool,
     codings: &'static str,
     limit: usize,
     /// Redirects that are followed.
     redirects: usize,
+    /// What the body comes over.
+    line: Option<&'a Line>,
+}
+
+impl<'a> Wish<'a> {
+    /// A body that is kept.
+    const fn body(limit: usize, redirects: usize, line: Option<&'a Line>) -> Self {
+        Self { conditional: false, codings: "gzip", limit, redirects, line }
+    }
 }
 
 /// A page is looked at and forgotten, however it is compressed.
-const PAGE: Wish =
-    Wish { conditional: true, codings: "gzip, br, zstd", limit: MAX_DRAINED, redirects: MAX_REDIRECTS };
+const PAGE: Wish<'_> = Wish {
+    conditional: true,
+    codings: "gzip, br, zstd",
+    limit: MAX_DRAINED,
+    redirects: MAX_REDIRECTS,
+    line: None,
+};
 
 impl Agent {
     /// # Errors
     /// A host or a root certificate of the target cannot be used.
     pub(super) fn new(target: &Target, guard: Arc<Guard>, sources: Sources) -> io::Result<Self> {
+        let gateway = target.gateway.as_ref().map(|gateway| Site::new(&gateway.server)).transpose()?;
         let web = target.web.iter().map(|web| Ok((web.name.clone(), Site::new(&web.server)?)));
         Ok(Self {
             guard,
             sources,
             index: Site::new(&target.index.server)?,
             metadata: Site::new(&target.metadata)?,
+            gateway,
             web: web.collect::<io::Result<_>>()?,
             quic: RefCell::default(),
             memory: Memory::default(),
@@ -159,6 +179,11 @@ impl Agent {
         &self.metadata
     }
 
+    /// The gateway, where there is one.
+    pub(super) fn gateway(&self) -> Option<&Rc<Site>> {
+        self.gateway.as_ref()
+    }
+
     /// The server beside the funnel of this name.
     pub(super) fn web(&self, name: &str) -> Option<&Rc<Site>> {
         self.web.iter().find(|(of, _)| of == name).map(|(_, site)| site)
@@ -166,7 +191,10 @@ impl Agent {
 
     /// Every server.
     pub(super) fn sites(&self) -> impl Iterator<Item = &Rc<Site>> {
-        [&self.index, &self.metadata].into_iter().chain(self.web.iter().map(|(_, site)| site))
+        [&self.index, &self.metadata]
+            .into_iter()
+            .chain(&self.gateway)
+            .chain(self.web.iter().map(|(_, site)| site))
     }
 
     /// Loads a page and forgets its body, on the kept connection where it still leads there.
@@ -196,7 +224,27 @@ impl Agent {
         meter: &Meter,
         limit: usize,
     ) -> Result<Vec<u8>, Cause> {
-        self.body(site, request, browser, meter, limit, MAX_REDIRECTS).await
+        let wish = Wish::body(limit, MAX_REDIRECTS, None);
+        self.body(site, request, browser, &wish, &mut Kept::default(), meter).await
+    }
+
+    /// As [`Agent::fetch`], on the kept connection where it still leads there, and no faster than the line.
+    ///
+    /// # Errors
+    /// As [`Agent::fetch`].
+    #[expect(clippy::too_many_arguments, reason = "one exchange, as the others have it")]
+    pub(super) async fn fetch_over(
+        &self,
+        line: &Line,
+        site: &Rc<Site>,
+        request: Request<'_>,
+        browser: Browser,
+        kept: &mut Kept,
+        meter: &Meter,
+        limit: usize,
+    ) -> Result<Vec<u8>, Cause> {
+        let wish = Wish::body(limit, MAX_REDIRECTS, Some(line));
+        self.body(site, request, browser, &wish, kept, meter).await
     }
 
     /// As [`Agent::fetch`], but only from this very server.
@@ -211,7 +259,8 @@ impl Agent {
         meter: &Meter,
         limit: usize,
     ) -> Result<Vec<u8>, Cause> {
-        self.body(site, request, browser, meter, limit, 0).await
+        let wish = Wish::body(limit, 0, None);
+        self.body(site, request, browser, &wish, &mut Kept::default(), meter).await
     }
 
     async fn body(
@@ -219,14 +268,12 @@ impl Agent {
         site: &Rc<Site>,
         request: Request<'_>,
         browser: Browser,
+        wish: &Wish<'_>,
+        kept: &mut Kept,
         meter: &Meter,
-        limit: usize,
-        redirects: usize,
     ) -> Result<Vec<u8>, Cause> {
-        let wish = Wish { conditional: false, codings: "gzip", limit, redirects };
-        let mut kept = Kept::default();
-        let (fields, body) = self.exchange(site, request, browser, &wish, &mut kept, meter).await?;
-        field::decoded(body, &fields, limit)
+        let (fields, body) = self.exchange(site, request, browser, wish, kept, meter).await?;
+        field::decoded(body, &fields, wish.limit)
     }
 
     /// One request and what follows from it, redirect by redirect.
@@ -235,7 +282,7 @@ impl Agent {
         site: &Rc<Site>,
         request: Request<'_>,
         browser: Browser,
-        wish: &Wish,
+        wish: &Wish<'_>,
         kept: &mut Kept,
         meter: &Meter,
     ) -> Result<(HeaderMap, Vec<u8>), Cause> {
@@ -247,6 +294,9 @@ impl Agent {
             let user_agent = HeaderValue::from_str(request.user_agent).map_err(|_| Cause::Local)?;
             fields.insert(USER_AGENT, user_agent);
             fields.insert(ACCEPT_ENCODING, HeaderValue::from_static(wish.codings));
+            if let Some(accept) = request.accept {
+                fields.insert(ACCEPT, HeaderValue::from_static(accept));
+            }
             let url = (site.endpoint.address, path.as_str());
             let repeated = wish.conditional && post.is_none();
             let conditional = repeated && browser.returning && self.memory.ask_for_changes(url, &mut fields);
@@ -254,7 +304,7 @@ impl Agent {
             let mut body = Vec::new();
             let keep = !wish.conditional;
             answer
-                .read(meter, wish.limit, |data| {
+                .read(meter, wish.line, wish.limit, |data| {
                     if keep {
                         body.extend_from_slice(data)
                     }
@@ -412,7 +462,7 @@ pub(super) async fn fetch_alone(
     let fields = HeaderMap::from_iter([(USER_AGENT, user_agent)]);
     let mut answer = connection.send(request(asked.path, fields, asked.body)?, meter).await?;
     let mut body = Vec::new();
-    answer.read(meter, limit, |data| body.extend_from_slice(data)).await?;
+    answer.read(meter, None, limit, |data| body.extend_from_slice(data)).await?;
     match verdict(&answer, false, meter)? {
         Verdict::Done => Ok(body),
         Verdict::Moved { .. } => Err(Cause::Incorrect),

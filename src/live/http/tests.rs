@@ -11,7 +11,7 @@ use super::super::fixture::target;
 use super::*;
 use crate::journey::Web;
 
-const GET: Request<'_> = Request { path: "/p?q=1", user_agent: "agent/1", body: None };
+const GET: Request<'_> = Request { path: "/p?q=1", user_agent: "agent/1", accept: None, body: None };
 const FIRST: Browser = Browser { newest: HttpVersion::Three, returning: false, source: 1 };
 const AGAIN: Browser = Browser { newest: HttpVersion::Three, returning: true, source: 1 };
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";

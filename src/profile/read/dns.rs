@@ -18,10 +18,13 @@ pub(super) fn dns(table: &mut Table<'_>) -> Result<Dns, Reported> {
 }
 
 /// Resolvers without a name to resolve are a slip.
-pub(super) fn names<const N: usize>(table: &Table<'_>, servers: [&HttpEndpoint; N]) -> Result<(), Reported> {
-    if servers.into_iter().any(|server| server.name().is_some()) {
+pub(super) fn names<'a>(
+    table: &Table<'_>,
+    mut servers: impl Iterator<Item = &'a HttpEndpoint>,
+) -> Result<(), Reported> {
+    if servers.any(|server| server.name().is_some()) {
         return Ok(());
     }
     let message = "there are resolvers, but no server has a name".to_owned();
-    Err(table.wrong("dns", message, Some("give `index` or `metadata` a `host`".to_owned())))
+    Err(table.wrong("dns", message, Some("give `index`, `metadata` or `gateway` a `host`".to_owned())))
 }

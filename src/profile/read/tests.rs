@@ -1,4 +1,6 @@
-use super::super::{ContentItem, HttpEndpoint, HttpVersion, Index, InfoHash, Tracker, WebEndpoint};
+use super::super::{
+    ContentItem, HttpEndpoint, HttpVersion, Index, InfoHash, TorrentItem, Tracker, WebEndpoint,
+};
 use super::*;
 use crate::profile::{DhtNodes, Dns};
 use std::time::Duration;
@@ -72,10 +74,13 @@ fn every_key_means_what_it_says() {
     assert_eq!(target.transports, [Transport::Tcp, Transport::Utp]);
     let item = ContentItem {
         name: "item-01".to_owned(),
-        info_hash: InfoHash::V1(
-            *b"\x00\xff\x02\x03\x04\x05\x06\x07\x08\x09\x10\x11\x12\x13\x14\x15\x16\x17\x18\xff",
-        ),
-        torrent_path: "/torrents/item-01.torrent".to_owned(),
+        torrent: Some(TorrentItem {
+            info_hash: InfoHash::V1(
+                *b"\x00\xff\x02\x03\x04\x05\x06\x07\x08\x09\x10\x11\x12\x13\x14\x15\x16\x17\x18\xff",
+            ),
+            path: "/torrents/item-01.torrent".to_owned(),
+        }),
+        cid: None,
         seed: Some(42),
     };
     assert_eq!(target.content, [item]);
@@ -100,9 +105,46 @@ fn every_key_means_what_it_says() {
     assert_eq!(target.authorization, Some(authorization));
 }
 
+const CID: &str = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e";
+
+#[test]
+fn content_is_a_torrent_or_a_dag_of_the_gateway() {
+    let head = SMALLEST.split("[[content]]").next().unwrap();
+    let gateway = "gateway = { address = \"127.0.0.1:40008\", path = \"/btfs/{cid}\" }\n";
+    let of = |gateway: &str, item: &str| {
+        let text = format!("{}{gateway}[[content]]\nname = \"a\"\n{item}", head.replacen("dht", "\ndht", 1));
+        Target::parse(&text, "staging").map_err(|report| report.render(false))
+    };
+    let target = of(gateway, &format!("cid = \"{CID}\"")).unwrap();
+    assert_eq!(target.gateway.unwrap().path, "/btfs/{cid}");
+    assert_eq!(
+        (target.content[0].cid.unwrap().to_string().as_str(), &target.content[0].torrent),
+        (CID, &None)
+    );
+    let old = of(gateway, "cid = \"QmT78zSuBmuS4z925WZfrqQ1qHaJ56DQaTfyMUF7F8ff5o\"").unwrap();
+    assert_eq!(old.content[0].cid.unwrap().codec(), 0x70);
+    for (gateway, item, problem) in [
+        ("", format!("cid = \"{CID}\""), "no gateway to read it through"),
+        (gateway, String::new(), "neither a torrent nor a `cid`"),
+        (gateway, format!("cid = \"{CID}\"\ntorrent = \"/a.torrent\""), "`info_hash` is missing"),
+        // Of DAG-CBOR, and cut short.
+        (
+            gateway,
+            "cid = \"bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua\"".to_owned(),
+            "SHA-256",
+        ),
+        (gateway, format!("cid = \"{}\"", &CID[..50]), "SHA-256"),
+        (gateway, format!("cid = \"{CID}\"\n[[content]]\nname = \"b\"\ncid = \"{CID}\""), CID),
+    ] {
+        let problems = of(gateway, &item).unwrap_err();
+        assert!(problems.contains(problem), "{item}\n{problems}");
+    }
+}
+
 #[test]
 fn what_is_left_out_has_its_default() {
     let target = good(SMALLEST);
+    assert_eq!(target.gateway, None);
     assert_eq!(target.index.server.host, "127.0.0.1:40001");
     assert_eq!(target.metadata.host, "[::1]:40002");
     assert_eq!((target.index.page.as_str(), target.index.assets.len()), ("/", 0));
@@ -244,7 +286,7 @@ fn a_torrent_is_known_by_one_hash_or_both() {
         let hash = "info_hash = \"00FF0203040506070809101112131415161718ff\"";
         Target::parse(&format!("{SMALLEST}{REST}").replacen(hash, hashes, 1), "test")
     };
-    let hash = |hashes: &str| with(hashes).unwrap().content[0].info_hash;
+    let hash = |hashes: &str| *with(hashes).unwrap().content[0].info_hash().unwrap();
     assert_eq!(hash(&format!("info_hash = \"{v2}\"")), InfoHash::V2([13; 32]));
     let both = format!("info_hash = \"{v1}\"\ninfo_hash_v2 = \"{v2}\"");
     assert_eq!(hash(&both), InfoHash::Hybrid { v1: [12; 20], v2: [13; 32] });

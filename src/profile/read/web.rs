@@ -6,7 +6,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 
 use super::super::values::{Address, CertificateName, Header};
-use super::super::{HttpEndpoint, HttpVersion, Index, Tls, WebEndpoint};
+use super::super::{Gateway, HttpEndpoint, HttpVersion, Index, Tls, WebEndpoint};
 use crate::problem::{Name, Names, OneOf, Reported, SourceFile, Table, Text, UrlPath};
 use crate::unit::Share;
 
@@ -66,6 +66,17 @@ pub(super) fn endpoint(table: &mut Table<'_>, beside: &Path) -> Result<HttpEndpo
         _ => {}
     }
     Ok(HttpEndpoint { address, host, tls, versions })
+}
+
+/// The table `gateway` of a target.
+pub(super) fn gateway(table: &mut Table<'_>, beside: &Path) -> Result<Gateway, Reported> {
+    let server = endpoint(table, beside);
+    let path = table.or(
+        "path",
+        "Path of a DAG; `{cid}` stands for its root.",
+        UrlPath(Text("/ipfs/{cid}".to_owned())),
+    );
+    Ok(Gateway { server: server?, path: path?.0.0 })
 }
 
 /// The name in a `Host` header, without its port.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::scenario::{
     Abuse, AbuseKind, Attention, Audience, Catalogue, Channel, Confounder, ConfounderKind, ContentClass, Cut,
     Echo, Engagement, Event, FeedFault, Funnel, Incident, Kernel, Lag, Metric, Region, SideRate, SideTraffic,
-    Signal, SignalKind, Transition, Variant, Variants, sample,
+    Signal, SignalKind, Transition, Variant, Variants, Via, sample,
 };
 
 const SMALLEST: &str = r#"
@@ -312,7 +312,7 @@ fn every_key_means_what_it_says() {
         patience: Duration::from_secs(9),
     };
     assert_eq!(scenario.funnel, funnel);
-    let classes = vec![ContentClass { name: "light".to_owned(), items: 4, size: 1 << 20 }];
+    let classes = vec![ContentClass { name: "light".to_owned(), items: 4, size: 1 << 20, via: Via::Swarm }];
     assert_eq!(scenario.content, Catalogue { classes, zipf: 1.1 });
     let side = SideTraffic {
         name: "support".to_owned(),
