@@ -7,16 +7,16 @@ use crate::unit::Tick;
 
 use super::super::shaper::Bucket;
 use super::super::wire::{self, BLOCK, Numbered, Span, Spanning};
+use super::Torrent;
 use super::bits::Bits;
 use super::picker::{PeerKey, Taken};
-use super::{MAX_DROPPED, Torrent};
 
 impl Torrent {
     /// Requests to this peer are void.
     pub(super) fn take_back(&mut self, key: PeerKey) {
         let Some(remote) = self.remotes.get_mut(&key) else { return };
-        remote.took_back |= !remote.asked.is_empty();
         let asked = std::mem::take(&mut remote.asked);
+        remote.drop_requests(&asked);
         if let Some(picker) = &mut self.picker {
             asked.iter().for_each(|span| picker.give_up(*span));
         }
@@ -89,20 +89,16 @@ impl Torrent {
         let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
         let length = u32::try_from(data.len()).map_err(|_| Cause::Malformed)?;
         let span = Span { piece, begin, length };
-        let Some(at) = remote.asked.iter().position(|asked| (asked.piece, asked.begin) == (piece, begin))
-        else {
-            self.tally.wasted += u64::from(length);
-            if let Some(at) = remote.dropped.iter().position(|dropped| *dropped == span) {
-                remote.dropped.swap_remove(at);
-                return Ok(());
-            }
-            // A choke takes requests back, and what was sent before it arrives all the same. Nobody else has an excuse.
-            return if remote.took_back { Ok(()) } else { Err(Cause::Malformed) };
-        };
-        if remote.asked.get(at) != Some(&span) {
-            return Err(Cause::Malformed);
+        match remote.asked.iter().position(|asked| (asked.piece, asked.begin) == (piece, begin)) {
+            Some(at) if remote.asked.get(at) == Some(&span) => drop(remote.asked.remove(at)),
+            Some(_) => return Err(Cause::Malformed),
+            // Given up, cancelled, or taken back by a choke, and on its way all the same: as good as any where it is still missing. Nobody
+            // else has an excuse.
+            None => match remote.dropped.iter().position(|dropped| *dropped == span) {
+                Some(at) => drop(remote.dropped.swap_remove(at)),
+                None => return Err(Cause::Malformed),
+            },
         }
-        remote.asked.remove(at);
         remote.gave(length, now);
         if remote.meeting.visitor {
             self.tally.from_visitors += u64::from(length);
@@ -139,9 +135,7 @@ impl Torrent {
         for (other, remote) in self.remotes.iter_mut().filter(|(other, _)| **other != key) {
             if let Some(at) = remote.asked.iter().position(|asked| *asked == span) {
                 remote.asked.remove(at);
-                if remote.dropped.len() < MAX_DROPPED {
-                    remote.dropped.push(span);
-                }
+                remote.drop_requests([&span]);
                 wire::spanning(&mut remote.out, Spanning::Cancel, span);
                 self.awake.push(*other);
             }

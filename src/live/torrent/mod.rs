@@ -27,7 +27,7 @@ use crate::profile::InfoHash;
 use crate::unit::Tick;
 
 use super::metainfo::{Layout, MAX_PIECES};
-use super::wire::{self, Message, Offer, Plain, Span, Spanning};
+use super::wire::{self, Message, Offer, Plain, Spanning};
 
 use bits::Bits;
 use metadata::Fetch;
@@ -42,8 +42,6 @@ pub(super) use store::{Generator, Store};
 const OWN_QUEUE: u32 = 250;
 /// Peers are told of others no more often (BEP 11).
 const PEX_EVERY: Duration = Duration::from_secs(60);
-/// Cancelled requests that are remembered, since their blocks may be on their way.
-const MAX_DROPPED: usize = 256;
 
 /// What a visitor is like as a peer.
 #[derive(Clone, Debug)]
@@ -403,9 +401,8 @@ impl Torrent {
         let silent = remote.silent_at();
         if silent.is_some_and(|at| at <= now) {
             remote.snubbed = true;
-            let asked: Vec<Span> = remote.asked.drain(..).collect();
-            let room = MAX_DROPPED.saturating_sub(remote.dropped.len());
-            remote.dropped.extend(asked.iter().take(room));
+            let asked = std::mem::take(&mut remote.asked);
+            remote.drop_requests(&asked);
             if let Some(picker) = &mut self.picker {
                 asked.iter().for_each(|span| picker.give_up(*span));
             }

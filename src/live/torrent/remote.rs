@@ -25,6 +25,8 @@ const QUEUE_TIME: f64 = 1.0;
 const STILL_GROWING: f64 = 1.1;
 /// How long a peer that was asked may send nothing before others are asked in its stead (libtorrent's `piece_timeout`).
 const SNUBBED_AFTER: Duration = Duration::from_secs(20);
+/// Void requests that are remembered: as many as can be under way.
+const MAX_DROPPED: usize = MOST_WINDOW as usize;
 /// Requests of a peer that wait to be served; further ones are refused.
 pub(super) const MAX_QUEUE: usize = 500;
 
@@ -65,8 +67,6 @@ pub(super) struct Remote {
     pub(super) asked: VecDeque<Span>,
     /// What it was asked for and need not answer any more.
     pub(super) dropped: Vec<Span>,
-    /// Whether a choke took back requests, whose blocks may still be on their way.
-    pub(super) took_back: bool,
     /// What it asked for.
     pub(super) queue: VecDeque<Span>,
     pub(super) out: Vec<u8>,
@@ -133,7 +133,6 @@ impl Remote {
             may_have: Vec::new(),
             asked: VecDeque::new(),
             dropped: Vec::new(),
-            took_back: false,
             queue: VecDeque::new(),
             out: Vec::new(),
             down: Flow::default(),
@@ -163,6 +162,12 @@ impl Remote {
             self.progress = now;
         }
         self.asked.push_back(span);
+    }
+
+    /// Remembers requests that are void: their blocks may be on their way.
+    pub(super) fn drop_requests<'a>(&mut self, asked: impl IntoIterator<Item = &'a Span>) {
+        let room = MAX_DROPPED.saturating_sub(self.dropped.len());
+        self.dropped.extend(asked.into_iter().take(room));
     }
 
     /// Takes note of a block that was asked for.

@@ -5,7 +5,7 @@ use rand::SeedableRng;
 
 use super::super::metainfo::info_of;
 use super::super::shaper::Bucket;
-use super::super::wire::BLOCK;
+use super::super::wire::{BLOCK, Span};
 use super::*;
 
 /// Three pieces: two of 40,000 bytes (three blocks each) and a short one.

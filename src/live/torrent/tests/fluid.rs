@@ -11,7 +11,7 @@ use super::super::super::shaper::Bucket;
 use super::super::super::wire::{BLOCK, Frames};
 use super::super::*;
 
-const PIECES: u32 = 64;
+const PIECES: u32 = 256;
 const SIZE: f64 = PIECES as f64 * BLOCK as f64;
 
 /// The model's parameters, per second: arrivals, aborts, departures of seeds; lines in copies.
