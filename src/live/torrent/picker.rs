@@ -107,12 +107,6 @@ impl Picker {
         self.wanted = pieces.min(self.layout.pieces());
     }
 
-    /// Has a piece that nobody gave.
-    #[cfg(test)]
-    pub(super) fn add_for_test(&mut self, piece: u32) {
-        self.have.add(piece);
-    }
-
     pub(super) fn have(&self) -> &Bits {
         &self.have
     }

@@ -1,4 +1,3 @@
-mod fluid;
 mod v2;
 
 use rand::SeedableRng;
