@@ -34,9 +34,11 @@ use listen::Listener;
 use stream::Stream;
 use utp::{Door, Doors};
 
-/// Connections that a client opens by itself. Real clients open far more (libtorrent: 200 in all); a generator's descriptors set the
-/// bound, and most of a swarm's exchange happens with a few.
+/// Connections to peers that have something of use, up to which a client opens more by itself. Real clients open far more (libtorrent: 200
+/// in all); a generator's descriptors set the bound, and most of a swarm's exchange happens with a few.
 const MAX_DIALLED: usize = 8;
+/// Connections up to which it opens more while none of them has anything of use; the rest is for those who come.
+const MAX_TRIED: usize = 16;
 /// Connections in all.
 const MAX_CONNECTIONS: usize = 24;
 /// Time for a connection and both handshakes (libtorrent: `handshake_timeout`).
@@ -326,9 +328,12 @@ impl Client {
     /// Opens connections while more are wanted and there is somebody to try.
     fn dial(self: &Rc<Self>) {
         loop {
-            let open = self.torrent.borrow().connections() + self.dialling.get();
-            if open >= MAX_DIALLED || self.torrent.borrow().is_done() {
-                return;
+            {
+                let (torrent, dialling) = (self.torrent.borrow(), self.dialling.get());
+                let enough = torrent.promising() + dialling >= MAX_DIALLED;
+                if enough || torrent.connections() + dialling >= MAX_TRIED || torrent.is_done() {
+                    return;
+                }
             }
             let Some(address) = self.candidates.borrow_mut().pop_front() else { return };
             self.dialling.set(self.dialling.get() + 1);
@@ -487,6 +492,10 @@ impl Client {
         }
         if heard {
             self.changed.notify_waiters();
+            // One who has nothing leaves room for another.
+            if !self.candidates.borrow().is_empty() {
+                self.dial();
+            }
         }
         Ok(())
     }

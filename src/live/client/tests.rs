@@ -1,4 +1,6 @@
-//! Against peers that are written out by hand.
+//! Against peers that are written out by hand, and among visitors.
+
+mod crowd;
 
 use rand::SeedableRng;
 use tokio::net::{TcpListener, TcpStream};
@@ -16,13 +18,19 @@ fn content() -> Vec<u8> {
 }
 
 /// How the peer behaves.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Manner {
     Good,
     Chokes,
     Lies,
     OtherTorrent,
     Closes,
+    /// Takes requests and answers none.
+    Hoards,
+    /// Gives a byte more than was asked for.
+    Oversized,
+    /// Gives what nobody asked for.
+    Unrequested,
 }
 
 async fn message(stream: &mut TcpStream) -> Option<Vec<u8>> {
@@ -74,9 +82,15 @@ async fn serve(listener: TcpListener, manner: Manner) {
                 send(&mut stream, &[head.as_bytes(), &info].concat()).await;
             }
             [2] if manner != Manner::Chokes => send(&mut stream, b"\x01").await,
+            [6, ..] if manner == Manner::Hoards => {}
             [6, request @ ..] => {
                 let mut block = block(request);
-                block[9] ^= u8::from(manner == Manner::Lies);
+                match manner {
+                    Manner::Lies => block[9] ^= 1,
+                    Manner::Oversized => block.push(0),
+                    Manner::Unrequested => block[8] ^= 1,
+                    _ => {}
+                }
                 send(&mut stream, &block).await;
             }
             _ => {}
@@ -163,8 +177,8 @@ fn sources() -> Sources {
 }
 
 /// The address of the visitor with this seed.
-fn address(seed: u8) -> IpAddr {
-    sources().towards(std::net::Ipv4Addr::LOCALHOST.into(), seed.into()).unwrap()
+fn address(seed: u64) -> IpAddr {
+    sources().towards(std::net::Ipv4Addr::LOCALHOST.into(), seed).unwrap()
 }
 
 fn persona(info_hash: [u8; 20], seed: u8, rate: f64) -> Persona {
@@ -177,7 +191,7 @@ fn persona(info_hash: [u8; 20], seed: u8, rate: f64) -> Persona {
         utp: false,
         encryption: Encryption::Disabled,
         source: seed.into(),
-        addresses: vec![address(seed)],
+        addresses: vec![address(seed.into())],
         line: (rate, rate),
         random: SplitMix64::seed_from_u64(seed.into()),
     }
@@ -280,7 +294,7 @@ async fn visitors_speak_utp_with_each_other() {
         let clock = Clock::start();
         let workers: Vec<_> =
             (0..4).map(|_| Clients::open(&guard, clock, &target, sources()).unwrap()).collect();
-        let four = |n: u8, worker: usize| SocketAddr::new(address(n), workers[worker].port());
+        let four = |n: u64, worker: usize| SocketAddr::new(address(n), workers[worker].port());
         let six = IpAddr::from(std::net::Ipv6Addr::LOCALHOST);
         // The worker, the visitor's address, where it fetches from, and the ends of connections over uTP in its worker.
         let visitors = [
@@ -324,7 +338,7 @@ async fn visitors_encrypt_as_their_clients_do() {
         let guard = Arc::new(Guard::new(&target).unwrap());
         let clock = Clock::start();
         let clients = Clients::open(&guard, clock, &target, sources()).unwrap();
-        let at = |n: u8| SocketAddr::new(address(n), clients.port());
+        let at = |n: u64| SocketAddr::new(address(n), clients.port());
         // Whether it encrypts, whether it speaks uTP, where it fetches from, whether it can, and the encrypted ends of connections.
         let visitors = [
             (Disabled, false, seed, Ok(()), 0),
@@ -351,7 +365,17 @@ async fn visitors_encrypt_as_their_clients_do() {
 /// One peer lies, stalls or breaks the protocol; another is good. The visitor ends with everything, and the tally says what was wrong.
 #[tokio::test]
 async fn a_bad_peer_does_not_stop_a_visitor_who_knows_another() {
-    for manner in [Manner::Lies, Manner::Closes, Manner::OtherTorrent, Manner::Chokes] {
+    // What shows that the bad one has done its worst.
+    let manners: [(Manner, fn(&Swarm) -> bool); 7] = [
+        (Manner::Lies, |tally| tally.wrong_pieces == 1 && tally.ended_incorrect == 1),
+        (Manner::Closes, |tally| tally.failed_dials == 1),
+        (Manner::OtherTorrent, |tally| tally.failed_dials == 1),
+        (Manner::Chokes, |tally| tally.met == 1),
+        (Manner::Hoards, |tally| tally.met == 1),
+        (Manner::Oversized, |tally| tally.ended_malformed == 1),
+        (Manner::Unrequested, |tally| tally.ended_malformed == 1),
+    ];
+    for (manner, caught) in manners {
         let run = async {
             let (_, info_hash) = info_of(&content(), PIECE);
             let mut peers = Vec::new();
@@ -364,11 +388,18 @@ async fn a_bad_peer_does_not_stop_a_visitor_who_knows_another() {
             let clock = Clock::start();
             let clients = Clients::open(&guard, clock, &target(peers[0]), sources()).unwrap();
             let seat = clients.start(persona(info_hash, 1, 1e9), None);
-            assert_eq!(fetch(seat.client(), &peers, &Meter::new(clock)).await, Ok(()));
-            let tally = clients.tally();
-            assert_eq!(tally.ended_incorrect > 0, manner == Manner::Lies && tally.wrong_pieces > 0);
-            assert!(tally.from_others >= 90_000);
+            seat.client().torrent.borrow_mut().want(u32::MAX);
+            seat.client().meet(&peers[..1], true);
+            let mut tally = Swarm::default();
+            while !caught(&tally) {
+                tokio::task::yield_now().await;
+                tally += &clients.tally();
+            }
+            assert_eq!(fetch(seat.client(), &peers[1..], &Meter::new(clock)).await, Ok(()), "{manner:?}");
+            tally += &clients.tally();
+            assert!(tally.from_others >= 90_000, "{manner:?} {tally:?}");
         };
-        tokio::time::timeout(PATIENCE, LocalSet::new().run_until(run)).await.unwrap();
+        let done = tokio::time::timeout(PATIENCE, LocalSet::new().run_until(run)).await;
+        assert!(done.is_ok(), "{manner:?}");
     }
 }

@@ -173,6 +173,11 @@ impl Torrent {
         self.remotes.len()
     }
 
+    /// Number of connections that something wanted may come from.
+    pub(super) fn promising(&self) -> usize {
+        self.remotes.values().filter(|it| it.wanted || !it.heard).count()
+    }
+
     /// Whether there is a connection to the peer of this id.
     pub(super) fn knows(&self, peer_id: &[u8; 20]) -> bool {
         self.remotes.values().any(|it| it.meeting.peer_id == *peer_id)
@@ -250,6 +255,7 @@ impl Torrent {
     /// where it is of no use.
     pub(super) fn handle(&mut self, key: PeerKey, message: Message<'_>, now: Tick) -> Result<(), Cause> {
         let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
+        remote.heard = true;
         match message {
             Message::KeepAlive | Message::Other => Ok(()),
             Message::MetadataReject => self.metadata_refused(key),

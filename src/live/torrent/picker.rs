@@ -112,7 +112,7 @@ impl Picker {
 
     /// Has a piece that nobody gave.
     #[cfg(test)]
-    pub(super) fn add_for_test(&mut self, piece: u32) {
+    pub(super) fn add(&mut self, piece: u32) {
         self.have.add(piece);
     }
 
@@ -149,13 +149,9 @@ impl Picker {
         }
     }
 
-    /// The next block to ask this peer for, of those that it `has` and that it was not asked for already.
-    pub(super) fn pick(
-        &mut self,
-        peer: PeerKey,
-        theirs: &Bits,
-        asked: impl Fn(Span) -> bool,
-    ) -> Option<Span> {
+    /// The next block to ask this peer for, of those that it has. One that another was asked for already only where this one is `idle`, as
+    /// libtorrent has it (`request_blocks`): else much would come twice.
+    pub(super) fn pick(&mut self, peer: PeerKey, theirs: &Bits, idle: bool) -> Option<Span> {
         if let Some(span) = self.pick_begun(peer, theirs) {
             return Some(span);
         }
@@ -163,7 +159,7 @@ impl Picker {
             self.begin(index)?;
             return self.pick_begun(peer, theirs);
         }
-        self.pick_again(theirs, asked)
+        if idle { self.pick_again(theirs) } else { None }
     }
 
     fn pick_begun(&mut self, peer: PeerKey, theirs: &Bits) -> Option<Span> {
@@ -203,13 +199,12 @@ impl Picker {
         best
     }
 
-    fn pick_again(&mut self, theirs: &Bits, asked: impl Fn(Span) -> bool) -> Option<Span> {
+    fn pick_again(&mut self, theirs: &Bits) -> Option<Span> {
         for piece in self.begun.iter_mut().filter(|piece| theirs.has(piece.index) && piece.alone.is_none()) {
             for block in 0..piece.blocks.len() {
                 let span = piece.span(block as u32);
                 if let Slot::Asked(times) = piece.blocks[block]
                     && times < END_GAME
-                    && !asked(span)
                 {
                     piece.blocks[block] = Slot::Asked(times + 1);
                     return Some(span);

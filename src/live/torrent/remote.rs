@@ -53,6 +53,8 @@ pub(super) struct Remote {
     pub(super) meeting: Meeting,
     pub(super) offer: Offer,
     pub(super) has: Bits,
+    /// Whether it has said anything, as every client does that has a piece.
+    pub(super) heard: bool,
     /// Said before the number of pieces was known.
     pub(super) has_all: bool,
     pub(super) chokes_us: bool,
@@ -124,6 +126,7 @@ impl Remote {
             meeting,
             offer: Offer::default(),
             has: Bits::default(),
+            heard: false,
             has_all: false,
             chokes_us: true,
             choked: true,

@@ -107,7 +107,7 @@ impl Net {
     fn seed(&mut self, up: f64, origin: bool) -> usize {
         let seed = self.add(up, origin);
         let picker = self.nodes.get_mut(&seed).unwrap().torrent.picker.as_mut().unwrap();
-        (0..PIECES).for_each(|piece| picker.add_for_test(piece));
+        (0..PIECES).for_each(|piece| picker.add(piece));
         seed
     }
 
