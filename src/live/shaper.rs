@@ -1,6 +1,6 @@
 //! A token bucket that keeps a visitor to its access line.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::time::Duration;
 
 use crate::unit::Tick;
@@ -48,7 +48,7 @@ impl Bucket {
     }
 }
 
-/// A visitor's line, over which bodies of HTTP come to it. Who reads as slowly as it carries makes the server send as slowly: what the
+/// A visitor's line, over which bodies of HTTP come to it, beside what peers send. Who reads as slowly as it carries makes the server send as slowly: what the
 /// sockets hold meanwhile is all that comes earlier.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -62,13 +62,21 @@ impl Line {
         Self { bucket: RefCell::new(Bucket::new(rate, clock.now())), clock }
     }
 
-    /// Waits until the line has carried so many bytes.
+    /// What is taken from it.
+    pub(super) fn bucket(&self) -> RefMut<'_, Bucket> {
+        self.bucket.borrow_mut()
+    }
+
+    /// Waits until the line has carried so many bytes. Block by block, so that it gets its turn among others that take blocks.
     pub(super) async fn carry(&self, bytes: usize) {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        loop {
-            let carried = self.bucket.borrow_mut().take(self.clock.now(), bytes);
-            let Err(wait) = carried else { return };
-            tokio::time::sleep(wait).await;
+        let mut left = u32::try_from(bytes).unwrap_or(u32::MAX);
+        while left > 0 {
+            let block = left.min(BLOCK);
+            let carried = self.bucket().take(self.clock.now(), block);
+            match carried {
+                Ok(()) => left -= block,
+                Err(wait) => tokio::time::sleep(wait).await,
+            }
         }
     }
 }

@@ -414,8 +414,12 @@ fn web(web: &Web) -> String {
 /// Where visitors were connected to peers.
 fn swarm(swarm: &Swarm) -> String {
     let Some(offload) = swarm.offload() else { return String::new() };
+    let web = match swarm.from_web {
+        0 => String::new(),
+        web => format!(", {} from its web seeds", bytes(web)),
+    };
     let mut text = format!(
-        "  swarm: {} from the target's peers, {} from each other ({} offload); {} given to others; {} wasted\n",
+        "  swarm: {} from the target's peers{web}, {} from each other ({} offload); {} given to others; {} wasted\n",
         bytes(swarm.from_others),
         bytes(swarm.from_visitors),
         percent(offload),

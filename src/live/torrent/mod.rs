@@ -14,6 +14,7 @@ mod picker;
 mod proof;
 mod remote;
 mod store;
+mod web;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,10 +34,12 @@ use bits::Bits;
 use metadata::Fetch;
 use picker::Picker;
 use remote::Remote;
+use web::Web;
 
 pub(super) use picker::PeerKey;
 pub(super) use remote::Meeting;
 pub(super) use store::{Generator, Store};
+pub(super) use web::{Run, Standing};
 
 /// Requests that we let wait, as we tell peers.
 const OWN_QUEUE: u32 = 250;
@@ -66,6 +69,7 @@ pub(super) struct Torrent {
     picker: Option<Picker>,
     wanted: u32,
     remotes: BTreeMap<PeerKey, Remote>,
+    web: Web,
     next_key: PeerKey,
     /// Pieces that are whole and that nobody has been told of.
     fresh: u32,
@@ -88,6 +92,7 @@ impl Torrent {
             picker: None,
             wanted: 0,
             remotes: BTreeMap::new(),
+            web: Web::default(),
             next_key: 0,
             fresh: 0,
             uploaded: 0,
@@ -114,6 +119,7 @@ impl Torrent {
         if let Some(picker) = &mut self.picker {
             picker.want(pieces);
         }
+        self.web.stir();
         for key in self.keys() {
             self.show_interest(key);
         }
@@ -131,6 +137,7 @@ impl Torrent {
         let Some(picker) = &self.picker else { return false };
         // Whoever has a piece already was let in.
         picker.have().count() > 0
+            || self.web.gives()
             || self.remotes.values().any(|it| !it.chokes_us && it.has.offers(picker.have()))
     }
 
@@ -180,7 +187,9 @@ impl Torrent {
 
     /// Connections that have something to do since this was last asked.
     pub(super) fn awake(&mut self) -> Vec<PeerKey> {
-        std::mem::take(&mut self.awake)
+        let mut awake = std::mem::take(&mut self.awake);
+        awake.extend(self.web.awake());
+        awake
     }
 
     /// Appends what is to be sent to a peer.
@@ -229,6 +238,7 @@ impl Torrent {
     /// What was asked of one peer is free for the others.
     fn wake_others(&mut self, key: PeerKey) {
         self.awake.extend(self.remotes.keys().filter(|other| **other != key));
+        self.web.stir();
     }
 
     /// Takes a message in.
@@ -342,6 +352,7 @@ impl Torrent {
             self.show_interest(key);
         }
         self.awake = self.keys();
+        self.web.stir();
     }
 
     fn have(&mut self, key: PeerKey, piece: u32) -> Result<(), Cause> {
