@@ -176,7 +176,7 @@ fn a_compressed_torrent_comes_over_http3() {
         let mut world = world_of(caddy.target(server), speaking(1.0, 1.0));
         let outcome = perform_as(&mut world, visitor(1), Operation::Torrent).await;
         let size = u64::from(PIECES) * 16_384;
-        assert_eq!(outcome.result, Ok(Reply::Metadata { pieces: PIECES, size }));
+        assert_eq!(outcome.result, Ok(Reply::Metadata { pieces: PIECES, size, web_seeds: false }));
         assert!(outcome.bytes_in > 0 && outcome.bytes_in < caddy.site.torrent / 10, "{}", outcome.bytes_in);
     });
     shown("HTTP compressed `.torrent`", "caddy");

@@ -174,7 +174,7 @@ fn a_compressed_torrent_is_unpacked_and_counted_as_it_came() {
         let mut world = world_of(nginx.target(nginx.site.secure(nginx.secure, &[Two])), speaking(true));
         let outcome = perform_as(&mut world, visitor(1), Operation::Torrent).await;
         let size = u64::from(PIECES) * 16_384;
-        assert_eq!(outcome.result, Ok(Reply::Metadata { pieces: PIECES, size }));
+        assert_eq!(outcome.result, Ok(Reply::Metadata { pieces: PIECES, size, web_seeds: false }));
         assert!(outcome.bytes_in > 0 && outcome.bytes_in < nginx.site.torrent / 10, "{}", outcome.bytes_in);
     });
     let lines = nginx.log(1);

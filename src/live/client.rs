@@ -3,6 +3,7 @@
 mod listen;
 mod stream;
 mod utp;
+mod web_seed;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -24,7 +25,7 @@ use crate::profile::{Encryption, InfoHash, Target, Transport};
 use super::guard::cause;
 use super::metainfo::Layout;
 use super::meter::Meter;
-use super::shaper::Bucket;
+use super::shaper::{Bucket, Line};
 use super::source::{Owner, Sources};
 use super::torrent::{Meeting, Own, PeerKey, Store, Torrent};
 use super::wire::{self, Frames, Handshake, Message};
@@ -33,6 +34,8 @@ use super::{Clock, Guard};
 use listen::Listener;
 use stream::Stream;
 use utp::{Door, Doors};
+pub(super) use web_seed::WebSeed;
+use web_seed::WebSeeds;
 
 /// Connections that a client opens by itself. Real clients open far more (libtorrent: 200 in all); a generator's descriptors set the
 /// bound, and most of a swarm's exchange happens with a few.
@@ -165,9 +168,10 @@ impl Clients {
         let client = Rc::new(Client {
             clients: Rc::clone(self),
             torrent: RefCell::new(torrent),
-            down: RefCell::new(Bucket::new(down, now)),
+            down: Line::new(down, self.clock),
             up: RefCell::new(Bucket::new(up, now)),
             persona,
+            web_seeds: WebSeeds::default(),
             candidates: RefCell::default(),
             known: RefCell::default(),
             dialling: Cell::new(0),
@@ -212,8 +216,9 @@ pub(super) struct Client {
     clients: Rc<Clients>,
     persona: Persona,
     torrent: RefCell<Torrent>,
-    down: RefCell<Bucket>,
+    down: Line,
     up: RefCell<Bucket>,
+    web_seeds: WebSeeds,
     candidates: RefCell<VecDeque<SocketAddr>>,
     known: RefCell<HashSet<SocketAddr>>,
     dialling: Cell<usize>,
@@ -307,19 +312,20 @@ impl Client {
                     break Ok(found);
                 }
                 if torrent.connections() == 0
+                    && !torrent.hopes_for_web()
                     && self.dialling.get() == 0
                     && self.candidates.borrow().is_empty()
                 {
                     break Err(self.last.take().unwrap_or(Cause::NoPeers));
                 }
-                let held_back = torrent.connections() > 0 && torrent.is_held_back();
-                meter.set_overdue(if held_back { Cause::Rejected } else { Cause::Timeout });
+                meter.set_overdue(torrent.overdue());
             }
             changed.await;
         };
         let (bytes_in, bytes_out) = self.bytes.take();
         meter.sent(bytes_out as usize);
         meter.received(bytes_in as usize);
+        meter.web(|web| *web += &self.web_seeds.tally());
         result
     }
 
@@ -499,7 +505,7 @@ impl Client {
         if torrent.is_useless(key) {
             return Err(Cause::Closed);
         }
-        let asking = torrent.ask(key, &mut self.down.borrow_mut(), now);
+        let asking = torrent.ask(key, &mut self.down.bucket(), now);
         let serving = torrent.serve(key, sending.rest().len(), &mut self.up.borrow_mut(), now);
         torrent.tell_peers(key, now);
         torrent.take_out(key, &mut sending.bytes);

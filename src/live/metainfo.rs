@@ -10,7 +10,7 @@ use sha1::{Digest, Sha1};
 use sha2::Sha256;
 use url::Url;
 
-use crate::journey::{Cause, Reply};
+use crate::journey::Cause;
 use crate::profile::InfoHash;
 
 use super::bencode;
@@ -266,11 +266,6 @@ impl Layout {
     /// Layers between blocks and pieces.
     fn piece_height(&self) -> u32 {
         merkle::height(u64::from(self.piece_length / BLOCK))
-    }
-
-    /// What a journey needs to know.
-    pub(super) fn reply(&self) -> Reply {
-        Reply::Metadata { pieces: self.pieces(), size: self.size() }
     }
 }
 

@@ -259,14 +259,17 @@ mod tests {
         let (info, hash) = info_of(&content(), PIECE);
         let layout = Rc::new(Layout::from_info(&info, &hash.into()).unwrap());
         let own = Own { info_hash: hash.into(), client: "test/1".into(), port: None, slots: 4 };
-        let mut torrent = Torrent::new(own, Some(layout), Rc::new(Store::default()), SplitMix64::seed_from_u64(1));
+        let mut torrent =
+            Torrent::new(own, Some(layout), Rc::new(Store::default()), SplitMix64::seed_from_u64(1));
         torrent.want(6);
         torrent
     }
 
     fn give(torrent: &mut Torrent, key: PeerKey, run: Run) -> Result<(), Cause> {
         // In parts that have nothing to do with blocks.
-        content()[run.begin as usize..run.end as usize].chunks(7_001).try_for_each(|part| torrent.take_web(key, part))
+        content()[run.begin as usize..run.end as usize]
+            .chunks(7_001)
+            .try_for_each(|part| torrent.take_web(key, part))
     }
 
     #[test]
@@ -312,7 +315,10 @@ mod tests {
         let key = torrent.join_web();
         let run = torrent.ask_web(key, 1).unwrap().unwrap();
         assert_eq!(run.end - run.begin, run.end % PIECE as u64 - run.begin % PIECE as u64, "within a piece");
-        assert_eq!(torrent.take_web(key, &vec![0; (run.end - run.begin) as usize + 1]), Err(Cause::Malformed));
+        assert_eq!(
+            torrent.take_web(key, &vec![0; (run.end - run.begin) as usize + 1]),
+            Err(Cause::Malformed)
+        );
         torrent.take_back_web(key);
         let whole = torrent.ask_web(key, u64::MAX).unwrap().unwrap();
         let lies = vec![1; (whole.end - whole.begin) as usize];

@@ -17,7 +17,9 @@ fn a_url_list_is_one_string_or_several() {
         urls("d8:url-listl15:http://a.test/f10:ftp://b/x/15:https://c.test/3:?!?ee"),
         ["http://a.test/f", "https://c.test/"]
     );
-    for none in ["de", "d8:url-list0:e", "d8:url-listlee", "d8:url-listi7ee", "d8:url-listl2:\u{ff}i7eee", "x"] {
+    for none in
+        ["de", "d8:url-list0:e", "d8:url-listlee", "d8:url-listi7ee", "d8:url-listl2:\u{ff}i7eee", "x"]
+    {
         assert!(urls(none).is_empty(), "{none}");
     }
     let many = format!("d8:url-listl{}ee", "14:http://a.test/".repeat(MAX_URLS + 9));
@@ -63,10 +65,15 @@ fn a_single_file_is_the_url_or_below_it() {
 
 #[test]
 fn many_files_are_below_the_name_of_their_folder() {
-    let files = many(&[(12, "", "one"), (0, "", "nothing"), (8, "p", ".pad/8"), (5, "x", "in/two ü#?.iso")]).unwrap();
+    let files =
+        many(&[(12, "", "one"), (0, "", "nothing"), (8, "p", ".pad/8"), (5, "x", "in/two ü#?.iso")]).unwrap();
     assert_eq!(path(&files, "http://a.test/pub", 0), "/pub/a%20%26%20b/one");
     assert_eq!(path(&files, "http://a.test/pub/", 2), "/pub/a%20%26%20b/in/two%20%C3%BC%23%3F.iso");
-    assert_eq!(files.path(&Url::parse("http://a.test/").unwrap(), 1), None, "no server has what stands between");
+    assert_eq!(
+        files.path(&Url::parse("http://a.test/").unwrap(), 1),
+        None,
+        "no server has what stands between"
+    );
     let bytes = |file, begin, end, of| Part::Bytes { file, begin, end, of };
     assert_eq!(files.parts(0, 25), [bytes(0, 0, 12, 12), Part::Zeros(8), bytes(2, 0, 5, 5)]);
     assert_eq!(files.parts(10, 20), [bytes(0, 10, 12, 12), Part::Zeros(8)]);
