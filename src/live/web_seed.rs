@@ -129,6 +129,9 @@ impl Files {
     /// What the bytes `begin..end` of the pieces are made of, in order. What belongs to no file is zeros.
     pub(super) fn parts(&self, begin: u64, end: u64) -> Vec<Part> {
         let mut parts = Vec::new();
+        if begin >= end {
+            return parts;
+        }
         let mut at = begin;
         let first = self.files.partition_point(|file| file.begin + file.length <= begin);
         for (number, file) in self.files.iter().enumerate().skip(first).take_while(|(_, it)| it.begin < end) {

@@ -4,6 +4,7 @@
 
 pub(crate) mod conformity;
 pub(crate) mod daemon;
+pub(crate) mod seeded;
 pub(crate) mod tracker;
 pub(crate) mod web;
 

@@ -36,6 +36,12 @@ impl WebSeeds {
     pub(super) fn tally(&self) -> Web {
         self.web.take()
     }
+
+    fn count(&self, exchanges: &Web) {
+        let mut web = self.web.get();
+        web += exchanges;
+        self.web.set(web);
+    }
 }
 
 /// A web seed, and as whom it is visited.
@@ -85,7 +91,7 @@ impl Reach {
 /// How an attempt to fetch ended that did not succeed.
 struct Failure {
     cause: Cause,
-    /// Whether there were bytes before.
+    /// Whether there were whole blocks before.
     gave: bool,
     /// How long the server wants to be left alone.
     pause: Option<Duration>,
@@ -158,7 +164,7 @@ impl Client {
     async fn rest(&self, key: PeerKey, failure: Failure) -> Result<(), Cause> {
         let (standing, pause) = match (failure.cause, failure.pause) {
             (Cause::Throttled, Some(pause)) => (Standing::Waits, pause),
-            // A connection may break at any time.
+            // A connection may break at any time; what was given is not asked for again, so that this comes to an end.
             (Cause::Closed | Cause::Timeout, _) if failure.gave => return Ok(()),
             (Cause::Closed | Cause::Timeout | Cause::Refused | Cause::ServerError, _) => {
                 (Standing::Fails, RETRY_AFTER)
@@ -180,12 +186,9 @@ impl Client {
         let gave = Cell::new(false);
         let fetched = self.fetch_parts(key, source, run, (&meter, &gave)).await;
         let outcome = meter.outcome(None);
-        let mut web = self.web_seeds.web.take();
-        web += &outcome.web;
-        self.web_seeds.web.set(web);
-        let ended = self.clients.clock.now();
-        source.reach = source.reach.after(ended.since(begun));
-        let pause = outcome.not_before.map(|until| until.since(ended));
+        self.web_seeds.count(&outcome.web);
+        source.reach = source.reach.after(outcome.ended.since(begun));
+        let pause = outcome.not_before.map(|until| until.since(outcome.ended));
         fetched.map_err(|cause| Failure { cause, gave: gave.get(), pause })
     }
 
@@ -204,15 +207,20 @@ impl Client {
         };
         for part in self.files(source)?.parts(run.begin, run.end) {
             match part {
-                Part::Zeros(zeros) => self.take_web(key, &vec![0; usize::try_from(zeros).unwrap_or(0)])?,
+                Part::Zeros(zeros) => {
+                    self.take_web(key, &vec![0; usize::try_from(zeros).unwrap_or(0)])?;
+                }
                 Part::Bytes { file, begin, end, of } => {
                     let place = source.place(file)?;
                     let wanted = Wanted { bytes: begin..end, of };
                     let each = |data: &[u8]| {
-                        gave.set(true);
+                        // Whoever waits for these bytes is told with them how they came.
+                        self.web_seeds.count(&meter.take_web());
                         self.moved(data.len(), 0);
                         self.clients.count(|swarm| swarm.from_web += data.len() as u64);
-                        self.take_web(key, data)
+                        let blocks = self.take_web(key, data)?;
+                        gave.set(gave.get() || blocks > 0);
+                        Ok(())
                     };
                     let agent = Rc::clone(&source.seed.agent);
                     let moved = agent.fetch_part(&place, &wanted, fetcher, &mut source.kept, each).await?;
@@ -225,8 +233,8 @@ impl Client {
         Ok(())
     }
 
-    /// Hands bytes to the torrent.
-    fn take_web(&self, key: PeerKey, data: &[u8]) -> Result<(), Cause> {
+    /// Hands bytes to the torrent; how many blocks became whole.
+    fn take_web(&self, key: PeerKey, data: &[u8]) -> Result<u32, Cause> {
         let taken = self.torrent.borrow_mut().take_web(key, data);
         self.ring();
         self.changed.notify_waiters();
