@@ -111,3 +111,17 @@ impl AddAssign<&Self> for Swarm {
         self.holepunch += other.holepunch;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn web_seeds_are_no_visitors() {
+        let mut swarm = Swarm { from_others: 50, from_visitors: 100, ..Swarm::default() };
+        swarm += &Swarm { from_web: 50, ..Swarm::default() };
+        assert_eq!(swarm.offload(), Some(0.5));
+        assert_eq!(Swarm { from_web: 7, ..Swarm::default() }.offload(), Some(0.0));
+        assert_eq!(Swarm::default().offload(), None);
+    }
+}

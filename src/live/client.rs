@@ -25,7 +25,7 @@ use crate::profile::{Encryption, InfoHash, Target, Transport};
 use super::guard::cause;
 use super::metainfo::Layout;
 use super::meter::Meter;
-use super::shaper::{Bucket, Line};
+use super::shaper::Bucket;
 use super::source::{Owner, Sources};
 use super::torrent::{Meeting, Own, PeerKey, Store, Torrent};
 use super::wire::{self, Frames, Handshake, Message};
@@ -168,7 +168,7 @@ impl Clients {
         let client = Rc::new(Client {
             clients: Rc::clone(self),
             torrent: RefCell::new(torrent),
-            down: Line::new(down, self.clock),
+            down: RefCell::new(Bucket::new(down, now)),
             up: RefCell::new(Bucket::new(up, now)),
             persona,
             web_seeds: WebSeeds::default(),
@@ -216,7 +216,7 @@ pub(super) struct Client {
     clients: Rc<Clients>,
     persona: Persona,
     torrent: RefCell<Torrent>,
-    down: Line,
+    down: RefCell<Bucket>,
     up: RefCell<Bucket>,
     web_seeds: WebSeeds,
     candidates: RefCell<VecDeque<SocketAddr>>,
@@ -505,7 +505,7 @@ impl Client {
         if torrent.is_useless(key) {
             return Err(Cause::Closed);
         }
-        let asking = torrent.ask(key, &mut self.down.bucket(), now);
+        let asking = torrent.ask(key, &mut self.down.borrow_mut(), now);
         let serving = torrent.serve(key, sending.rest().len(), &mut self.up.borrow_mut(), now);
         torrent.tell_peers(key, now);
         torrent.take_out(key, &mut sending.bytes);

@@ -1,6 +1,6 @@
 //! A token bucket that keeps a visitor to its access line.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::RefCell;
 use std::time::Duration;
 
 use crate::unit::Tick;
@@ -35,6 +35,14 @@ impl Bucket {
         Ok(())
     }
 
+    /// Takes back `bytes` that were taken and never came.
+    pub(super) fn give_back(&mut self, now: Tick, bytes: u64) {
+        if bytes > 0 {
+            let _ = self.ready(now, 0);
+            self.level = (self.level + bytes as f64).min(self.burst);
+        }
+    }
+
     /// Whether `bytes` may go now, else how long they must wait.
     pub(super) fn ready(&mut self, now: Tick, bytes: u32) -> Result<(), Duration> {
         self.level = (self.level + self.rate * now.since(self.at).as_secs_f64()).min(self.burst);
@@ -48,7 +56,7 @@ impl Bucket {
     }
 }
 
-/// A visitor's line, over which bodies of HTTP come to it, beside what peers send. Who reads as slowly as it carries makes the server send as slowly: what the
+/// A visitor's line, over which bodies of HTTP come to it. Who reads as slowly as it carries makes the server send as slowly: what the
 /// sockets hold meanwhile is all that comes earlier.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -62,21 +70,13 @@ impl Line {
         Self { bucket: RefCell::new(Bucket::new(rate, clock.now())), clock }
     }
 
-    /// What is taken from it.
-    pub(super) fn bucket(&self) -> RefMut<'_, Bucket> {
-        self.bucket.borrow_mut()
-    }
-
-    /// Waits until the line has carried so many bytes. Block by block, so that it gets its turn among others that take blocks.
+    /// Waits until the line has carried so many bytes.
     pub(super) async fn carry(&self, bytes: usize) {
-        let mut left = u32::try_from(bytes).unwrap_or(u32::MAX);
-        while left > 0 {
-            let block = left.min(BLOCK);
-            let carried = self.bucket().take(self.clock.now(), block);
-            match carried {
-                Ok(()) => left -= block,
-                Err(wait) => tokio::time::sleep(wait).await,
-            }
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        loop {
+            let carried = self.bucket.borrow_mut().take(self.clock.now(), bytes);
+            let Err(wait) = carried else { return };
+            tokio::time::sleep(wait).await;
         }
     }
 }
@@ -100,6 +100,19 @@ mod tests {
         }
         let expected = 1e7 + LEAST_BURST;
         assert!((bytes as f64 - expected).abs() <= 16_384.0, "{bytes}");
+    }
+
+    #[test]
+    fn what_never_came_can_be_taken_again() {
+        let now = Tick::ZERO;
+        let mut bucket = Bucket::new(1e6, now);
+        while bucket.take(now, BLOCK).is_ok() {}
+        bucket.give_back(now, u64::from(BLOCK));
+        assert!(bucket.take(now, BLOCK).is_ok() && bucket.take(now, BLOCK).is_err());
+        // A line does not save up what nobody needed.
+        bucket.give_back(now, 100 * LEAST_BURST as u64);
+        let taken = std::iter::from_fn(|| bucket.take(now, BLOCK).ok()).count();
+        assert_eq!(taken, (LEAST_BURST / f64::from(BLOCK)) as usize);
     }
 
     proptest! {

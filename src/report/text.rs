@@ -470,3 +470,19 @@ const fn variant(name: VariantName) -> &'static str {
         VariantName::Breakout => "breakout",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn web_seeds_are_told_where_there_were_any() {
+        let of = |from_web| swarm(&Swarm { from_others: 1 << 20, from_web, ..Swarm::default() });
+        assert!(
+            of(0).starts_with("  swarm: 1.0 MiB from the target's peers, 0 B from each other (0 % offload);")
+        );
+        let both =
+            "  swarm: 1.0 MiB from the target's peers, 3.0 MiB from its web seeds, 0 B from each other";
+        assert!(of(3 << 20).starts_with(both), "{}", of(3 << 20));
+    }
+}

@@ -57,6 +57,9 @@ pub(in super::super) struct WebSeed {
 /// A web seed at work.
 #[derive(Debug)]
 struct Source {
+    key: PeerKey,
+    /// What wakes it.
+    bell: Rc<Notify>,
     seed: WebSeed,
     kept: Kept,
     /// The torrent's files, once known.
@@ -64,6 +67,8 @@ struct Source {
     /// Where a redirect has led to, by file.
     moved: HashMap<usize, Place>,
     reach: Reach,
+    /// Whether whole blocks have come since the last failure.
+    gave: Cell<bool>,
 }
 
 /// How many bytes are asked for at once. Each request costs a round trip during which nothing comes: requests grow for as long as they
@@ -88,14 +93,8 @@ impl Reach {
     }
 }
 
-/// How an attempt to fetch ended that did not succeed.
-struct Failure {
-    cause: Cause,
-    /// Whether there were whole blocks before.
-    gave: bool,
-    /// How long the server wants to be left alone.
-    pause: Option<Duration>,
-}
+/// Why a request did not succeed, and how long the server wants to be left alone.
+type Failure = (Cause, Option<Duration>);
 
 impl Client {
     /// Tells the client of web seeds; it uses a few of them at a time, in this order.
@@ -121,9 +120,17 @@ impl Client {
     async fn harvest(self: &Rc<Self>, key: PeerKey, seed: WebSeed) {
         let bell = Rc::new(Notify::new());
         self.bells.borrow_mut().insert(key, Rc::clone(&bell));
-        let kept = Kept::default();
-        let mut source = Source { seed, kept, files: None, moved: HashMap::new(), reach: Reach::FIRST };
-        let Err(cause) = self.draw_from(key, &mut source, &bell).await;
+        let mut source = Source {
+            key,
+            bell,
+            seed,
+            kept: Kept::default(),
+            files: None,
+            moved: HashMap::new(),
+            reach: Reach::FIRST,
+            gave: Cell::new(false),
+        };
+        let Err(cause) = self.draw_from(&mut source).await;
         self.bells.borrow_mut().remove(&key);
         self.torrent.borrow_mut().leave_web(key);
         self.last.set(Some(cause));
@@ -133,26 +140,21 @@ impl Client {
     }
 
     /// Asks a web seed for run after run; why that ends.
-    async fn draw_from(
-        self: &Rc<Self>,
-        key: PeerKey,
-        source: &mut Source,
-        bell: &Notify,
-    ) -> Result<Infallible, Cause> {
+    async fn draw_from(self: &Rc<Self>, source: &mut Source) -> Result<Infallible, Cause> {
         loop {
             let Reach(most) = source.reach;
-            let run = self.torrent.borrow_mut().ask_web(key, most)?;
+            let run = self.torrent.borrow_mut().ask_web(source.key, most)?;
             let Some(run) = run else {
                 if self.torrent.borrow().is_complete() {
                     return Err(Cause::Closed);
                 }
-                bell.notified().await;
+                source.bell.notified().await;
                 continue;
             };
-            if let Err(failure) = self.fetch_run(key, source, run).await {
-                self.torrent.borrow_mut().take_back_web(key);
+            if let Err(failure) = self.fetch_run(source, run).await {
+                self.torrent.borrow_mut().take_back_web(source.key);
                 self.ring();
-                self.rest(key, failure).await?;
+                self.rest(source, failure).await?;
             }
         }
     }
@@ -161,69 +163,55 @@ impl Client {
     ///
     /// # Errors
     /// The cause of a failure after which nothing else is to be expected.
-    async fn rest(&self, key: PeerKey, failure: Failure) -> Result<(), Cause> {
-        let (standing, pause) = match (failure.cause, failure.pause) {
+    async fn rest(self: &Rc<Self>, source: &Source, (cause, pause): Failure) -> Result<(), Cause> {
+        let gave = source.gave.take();
+        let (standing, mut pause) = match (cause, pause) {
             (Cause::Throttled, Some(pause)) => (Standing::Waits, pause),
             // A connection may break at any time; what was given is not asked for again, so that this comes to an end.
-            (Cause::Closed | Cause::Timeout, _) if failure.gave => return Ok(()),
+            (Cause::Closed | Cause::Timeout, _) if gave => return Ok(()),
             (Cause::Closed | Cause::Timeout | Cause::Refused | Cause::ServerError, _) => {
                 (Standing::Fails, RETRY_AFTER)
             }
             (cause, _) => return Err(cause),
         };
-        self.torrent.borrow_mut().stands(key, standing);
-        self.last.set(Some(failure.cause));
+        self.torrent.borrow_mut().stands(source.key, standing);
+        self.last.set(Some(cause));
+        self.go_on_with_web_seeds();
         self.changed.notify_waiters();
-        tokio::time::sleep(pause).await;
-        self.torrent.borrow_mut().stands(key, Standing::Tried);
-        Ok(())
+        loop {
+            tokio::time::sleep(pause).await;
+            let mut torrent = self.torrent.borrow_mut();
+            if torrent.web_seeds() < MAX_AT_A_TIME {
+                torrent.stands(source.key, Standing::Tried);
+                return Ok(());
+            }
+            // Others took its place meanwhile.
+            pause = RETRY_AFTER;
+        }
     }
 
     /// Fetches bytes that lie side by side, from one file or several.
-    async fn fetch_run(&self, key: PeerKey, source: &mut Source, run: Run) -> Result<(), Failure> {
+    async fn fetch_run(&self, source: &mut Source, run: Run) -> Result<(), Failure> {
         let begun = self.clients.clock.now();
         let meter = Meter::new(self.clients.clock);
-        let gave = Cell::new(false);
-        let fetched = self.fetch_parts(key, source, run, (&meter, &gave)).await;
+        let fetched = self.fetch_parts(source, run, &meter).await;
         let outcome = meter.outcome(None);
         self.web_seeds.count(&outcome.web);
         source.reach = source.reach.after(outcome.ended.since(begun));
-        let pause = outcome.not_before.map(|until| until.since(outcome.ended));
-        fetched.map_err(|cause| Failure { cause, gave: gave.get(), pause })
+        fetched.map_err(|cause| (cause, outcome.not_before.map(|until| until.since(outcome.ended))))
     }
 
-    async fn fetch_parts(
-        &self,
-        key: PeerKey,
-        source: &mut Source,
-        run: Run,
-        (meter, gave): (&Meter, &Cell<bool>),
-    ) -> Result<(), Cause> {
-        let fetcher = Fetcher {
-            user_agent: &self.persona.client,
-            browser: source.seed.browser,
-            line: &self.down,
-            meter,
-        };
+    async fn fetch_parts(&self, source: &mut Source, run: Run, meter: &Meter) -> Result<(), Cause> {
         for part in self.files(source)?.parts(run.begin, run.end) {
             match part {
                 Part::Zeros(zeros) => {
-                    self.take_web(key, &vec![0; usize::try_from(zeros).unwrap_or(0)])?;
+                    self.take_web(source, &vec![0; usize::try_from(zeros).unwrap_or(0)])?;
                 }
                 Part::Bytes { file, begin, end, of } => {
-                    let place = source.place(file)?;
                     let wanted = Wanted { bytes: begin..end, of };
-                    let each = |data: &[u8]| {
-                        // Whoever waits for these bytes is told with them how they came.
-                        self.web_seeds.count(&meter.take_web());
-                        self.moved(data.len(), 0);
-                        self.clients.count(|swarm| swarm.from_web += data.len() as u64);
-                        let blocks = self.take_web(key, data)?;
-                        gave.set(gave.get() || blocks > 0);
-                        Ok(())
-                    };
-                    let agent = Rc::clone(&source.seed.agent);
-                    let moved = agent.fetch_part(&place, &wanted, fetcher, &mut source.kept, each).await?;
+                    let mut kept = std::mem::take(&mut source.kept);
+                    let moved = self.fetch_part(source, file, &wanted, &mut kept, meter).await?;
+                    source.kept = kept;
                     if let Some(moved) = moved {
                         source.moved.insert(file, moved);
                     }
@@ -233,12 +221,54 @@ impl Client {
         Ok(())
     }
 
-    /// Hands bytes to the torrent; how many blocks became whole.
-    fn take_web(&self, key: PeerKey, data: &[u8]) -> Result<u32, Cause> {
-        let taken = self.torrent.borrow_mut().take_web(key, data);
+    /// Fetches a part of one file; where the file is, if it has moved.
+    async fn fetch_part(
+        &self,
+        source: &Source,
+        file: usize,
+        wanted: &Wanted,
+        kept: &mut Kept,
+        meter: &Meter,
+    ) -> Result<Option<Place>, Cause> {
+        let WebSeed { agent, browser, .. } = &source.seed;
+        let fetcher = Fetcher { user_agent: &self.persona.client, browser: *browser, meter };
+        let take = async |data: &[u8]| {
+            // Whoever waits for these bytes is told with them how they came.
+            self.web_seeds.count(&meter.take_web());
+            self.moved(data.len(), 0);
+            self.clients.count(|swarm| swarm.from_web += data.len() as u64);
+            self.take_web(source, data)?;
+            self.carry(source, data.len()).await;
+            Ok(())
+        };
+        agent.fetch_part(&source.place(file)?, wanted, fetcher, kept, take).await
+    }
+
+    /// Waits until the visitor's line has carried so many bytes.
+    async fn carry(&self, source: &Source, bytes: usize) {
+        let mut left = bytes;
+        while left > 0 {
+            let now = self.clients.clock.now();
+            let wait = {
+                let (mut torrent, mut line) = (self.torrent.borrow_mut(), self.down.borrow_mut());
+                torrent.carry_web(source.key, &mut left, &mut line, now)
+            };
+            self.ring();
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None if left > 0 => source.bell.notified().await,
+                None => {}
+            }
+        }
+    }
+
+    /// Hands bytes to the torrent.
+    fn take_web(&self, source: &Source, data: &[u8]) -> Result<(), Cause> {
+        let taken = self.torrent.borrow_mut().take_web(source.key, data);
         self.ring();
         self.changed.notify_waiters();
-        taken
+        source.gave.set(source.gave.get() || taken? > 0);
+        Ok(())
     }
 
     /// The files of the torrent, which is known once there is something to ask for.

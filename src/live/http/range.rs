@@ -13,7 +13,6 @@ use url::{Position, Url};
 use crate::journey::Cause;
 
 use super::super::meter::Meter;
-use super::super::shaper::Line;
 use super::connection::Answer;
 use super::{Agent, Browser, Kept, MAX_REDIRECTS, Site, Verdict, verdict};
 
@@ -29,12 +28,11 @@ pub(in super::super) struct Place {
     path: String,
 }
 
-/// Who fetches, and over what.
+/// Who fetches.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Fetcher<'a> {
     pub(in super::super) user_agent: &'a str,
     pub(in super::super) browser: Browser,
-    pub(in super::super) line: &'a Line,
     pub(in super::super) meter: &'a Meter,
 }
 
@@ -60,8 +58,8 @@ impl Place {
 }
 
 impl Agent {
-    /// Fetches a part of a file on the kept connection where it still leads there, no faster than the line, and hands on its bytes as they
-    /// come. Returns where the file was in the end, if it was elsewhere. After an error the connection is closed.
+    /// Fetches a part of a file on the kept connection where it still leads there, and hands on its bytes as they come; no more are read
+    /// before `each` is done with them. Returns where the file was in the end, if it was elsewhere. After an error the connection is closed.
     ///
     /// A server that ignores `Range` may send the whole file where the whole is wanted, and nowhere else: libtorrent and aria2 refuse it as
     /// well, since the bytes that nobody asked for would be most of the traffic.
@@ -75,7 +73,7 @@ impl Agent {
         wanted: &Wanted,
         fetcher: Fetcher<'_>,
         kept: &mut Kept,
-        mut each: impl FnMut(&[u8]) -> Result<(), Cause>,
+        mut each: impl AsyncFnMut(&[u8]) -> Result<(), Cause>,
     ) -> Result<Option<Place>, Cause> {
         let mut at = place.clone();
         for hop in 0..=MAX_REDIRECTS {
@@ -87,7 +85,7 @@ impl Agent {
             let mut answer = within_patience(sent).await?;
             match verdict(&answer, false, fetcher.meter)? {
                 Verdict::Moved { location, .. } => {
-                    let read = answer.read(fetcher.meter, Some(fetcher.line), MAX_NOTE, |_| {});
+                    let read = answer.read(fetcher.meter, None, MAX_NOTE, |_| {});
                     within_patience(read).await?;
                     fetcher.meter.web(|web| web.redirects += 1);
                     let (site, path) = self.destination(&at.site, &at.path, &location)?;
@@ -146,14 +144,13 @@ impl Wanted {
         &self,
         answer: &mut Answer,
         fetcher: Fetcher<'_>,
-        each: &mut impl FnMut(&[u8]) -> Result<(), Cause>,
+        each: &mut impl AsyncFnMut(&[u8]) -> Result<(), Cause>,
     ) -> Result<(), Cause> {
         let mut missing = self.bytes.end.saturating_sub(self.bytes.start);
         while let Some(data) = within_patience(answer.data()).await? {
             fetcher.meter.received(data.len());
             missing = missing.checked_sub(data.len() as u64).ok_or(Cause::Malformed)?;
-            each(&data)?;
-            fetcher.line.carry(data.len()).await;
+            each(&data).await?;
         }
         if missing == 0 { Ok(()) } else { Err(Cause::Closed) }
     }

@@ -3,13 +3,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use std::time::Duration;
+
 use crate::journey::Cause;
+use crate::unit::Tick;
 
 use super::super::metainfo::Layout;
-use super::super::wire::Span;
+use super::super::shaper::Bucket;
+use super::super::wire::{BLOCK, Span};
 use super::Torrent;
 use super::bits::Bits;
 use super::picker::{PeerKey, Picker};
+use super::turns::Turn;
 
 /// The web seeds of a visitor.
 #[derive(Debug, Default)]
@@ -97,16 +102,19 @@ impl Torrent {
     pub(in super::super) fn leave_web(&mut self, key: PeerKey) {
         self.take_back_web(key);
         self.web.seeds.remove(&key);
+        self.awake.extend(self.asking.leave(key));
     }
 
-    /// Number of web seeds.
+    /// Number of web seeds that are not left alone for a while.
     pub(in super::super) fn web_seeds(&self) -> usize {
-        self.web.seeds.len()
+        let busy = |seed: &&Seed| matches!(seed.standing, Standing::Tried | Standing::Gives);
+        self.web.seeds.values().filter(busy).count()
     }
 
     /// Whether something may come from a web seed before long.
     pub(in super::super) fn hopes_for_web(&self) -> bool {
-        self.web.seeds.values().any(|seed| seed.standing != Standing::Fails)
+        // Nothing can be asked for while it is not known what there is.
+        self.layout.is_some() && self.web.seeds.values().any(|seed| seed.standing != Standing::Fails)
     }
 
     /// How it stands with a web seed from now on.
@@ -187,6 +195,35 @@ impl Torrent {
         Ok(blocks)
     }
 
+    /// Takes the place on the line of bytes that came from a web seed, block by block and in turn with the peers, and says how long the
+    /// line makes what is `left` of them wait; where it is another's turn, the web seed is woken.
+    pub(in super::super) fn carry_web(
+        &mut self,
+        key: PeerKey,
+        left: &mut usize,
+        line: &mut Bucket,
+        now: Tick,
+    ) -> Option<Duration> {
+        let mut took = false;
+        let turn = loop {
+            let block = u32::try_from(*left).unwrap_or(BLOCK).min(BLOCK);
+            if block == 0 {
+                break Turn::Over;
+            }
+            if !self.asking.is_on(key) {
+                break Turn::Others;
+            }
+            if let Err(wait) = line.take(now, block) {
+                break Turn::Wait { took, wait };
+            }
+            took = true;
+            *left -= block as usize;
+        };
+        let (wait, next) = self.asking.end(key, turn);
+        self.awake.extend(next);
+        wait
+    }
+
     /// What a web seed was asked for and has not given is free for others.
     pub(in super::super) fn take_back_web(&mut self, key: PeerKey) {
         let Some(seed) = self.web.seeds.get_mut(&key) else { return };
@@ -246,7 +283,6 @@ mod tests {
     use rand_xoshiro::SplitMix64;
 
     use super::super::super::metainfo::info_of;
-    use super::super::super::wire::BLOCK;
     use super::super::{Own, Store};
     use super::*;
 
@@ -342,14 +378,45 @@ mod tests {
     }
 
     #[test]
+    fn it_takes_turns_at_the_line_with_others() {
+        let mut torrent = torrent();
+        let (one, two) = (torrent.join_web(), torrent.join_web());
+        let (mut now, mut line) = (Tick::ZERO, Bucket::new(1e6, Tick::ZERO));
+        let mut left = [400_000_usize; 2];
+        torrent.awake();
+        while left != [0, 0] {
+            let mut waits = Vec::new();
+            // The first is always there first.
+            for (key, left) in [one, two].into_iter().zip(&mut left) {
+                waits.extend(torrent.carry_web(key, left, &mut line, now));
+            }
+            assert!(left[0].abs_diff(left[1]) <= 65_536 + 16_384, "{left:?}");
+            if !waits.is_empty() {
+                now = now + waits.into_iter().min().unwrap();
+            } else {
+                assert!(left == [0, 0] || !torrent.awake().is_empty(), "somebody goes on");
+            }
+        }
+        assert!(now.as_secs_f64() > 0.73, "{now:?}");
+        // Who leaves in its turn leaves it to the next.
+        while torrent.carry_web(one, &mut usize::MAX.clone(), &mut line, now).is_none() {}
+        assert_eq!(torrent.carry_web(two, &mut 1_000_000, &mut line, now), None);
+        torrent.leave_web(one);
+        assert!(torrent.awake().contains(&two));
+    }
+
+    #[test]
     fn patience_ends_for_the_reason_that_made_it_wait() {
         let mut torrent = torrent();
         assert_eq!(torrent.overdue(), Cause::Timeout);
         let key = torrent.join_web();
         torrent.stands(key, Standing::Waits);
         assert_eq!((torrent.overdue(), torrent.hopes_for_web()), (Cause::Throttled, true));
+        assert_eq!(torrent.web_seeds(), 0, "another may be tried");
         torrent.stands(key, Standing::Fails);
         assert_eq!((torrent.overdue(), torrent.hopes_for_web()), (Cause::Timeout, false));
+        torrent.stands(key, Standing::Tried);
+        assert_eq!(torrent.web_seeds(), 1);
         torrent.leave_web(key);
         assert_eq!(torrent.web_seeds(), 0);
     }
