@@ -267,7 +267,8 @@ impl Client {
         let taken = self.torrent.borrow_mut().take_web(source.key, data);
         self.ring();
         self.changed.notify_waiters();
-        source.gave.set(source.gave.get() || taken? > 0);
+        let blocks = taken?;
+        source.gave.set(source.gave.get() || blocks > 0);
         Ok(())
     }
 
