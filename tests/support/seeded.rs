@@ -41,7 +41,7 @@ impl Seeded {
 
     fn of(size: usize, files: &str) -> Self {
         let content: Vec<u8> = (0..size as u32).map(|n| (n * 7 / 3 + n / 251) as u8).collect();
-        let hashes: Vec<u8> = content.chunks(PIECE).flat_map(|piece| Sha1::digest(piece)).collect();
+        let hashes: Vec<u8> = content.chunks(PIECE).flat_map(Sha1::digest).collect();
         let info = format!("d{files}12:piece lengthi{PIECE}e6:pieces{}:", hashes.len());
         let mut seeded = Self { content, info, hashes, info_hash: [0; 20] };
         seeded.info_hash = Sha1::digest(seeded.info()).into();
