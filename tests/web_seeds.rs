@@ -269,7 +269,7 @@ fn who_asks_for_a_pause_gets_it() {
     fn busy(n: usize, asked: &Asked, file: &[u8]) -> Sent {
         match n {
             0 => http("503 Busy", "Retry-After: 1\r\n", b"later"),
-            1 => http("429 Too Many", "Retry-After: 1\r\n", b""),
+            1 => http("429 Too Many", "Retry-After: 0\r\n", b""),
             _ => part(file, asked),
         }
     }

@@ -22,6 +22,9 @@ const MAX_AT_A_TIME: usize = 3;
 /// How long one is left alone that failed and had given nothing since the last time (libtorrent's `urlseed_wait_retry`).
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
+/// How long one is left alone at least that asks for it.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
 /// The web seeds that a client knows of.
 #[derive(Debug, Default)]
 pub(super) struct WebSeeds {
@@ -166,7 +169,8 @@ impl Client {
     async fn rest(self: &Rc<Self>, source: &Source, (cause, pause): Failure) -> Result<(), Cause> {
         let gave = source.gave.take();
         let (standing, mut pause) = match (cause, pause) {
-            (Cause::Throttled, Some(pause)) => (Standing::Waits, pause),
+            // Nobody means to be asked again at once, and a date may be over already.
+            (Cause::Throttled, Some(pause)) => (Standing::Waits, pause.max(LEAST_PAUSE)),
             // A connection may break at any time; what was given is not asked for again, so that this comes to an end.
             (Cause::Closed | Cause::Timeout, _) if gave => return Ok(()),
             (Cause::Closed | Cause::Timeout | Cause::Refused | Cause::ServerError, _) => {
