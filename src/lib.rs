@@ -51,6 +51,7 @@
 //! * Cascades take the path that the seed draws at full audience, whatever the cut; given that path, arrivals are Poisson.
 //! * Who reads through a gateway ([`scenario::Via::Gateway`]) is in no swarm: no announce, no lookup, no peer, nobody of the population.
 //! * Arrival k draws only from its own stream (seed, k): the union of any number of shards is the unsharded plan, event for event.
+//! * Where a web seed's URL leads is looked up in the profile, never in the DNS; one that leads elsewhere is counted as foreign peers are.
 //! * Every socket is opened in `live::guard`, which refuses any address outside loopback and the authorised networks.
 //! * A log that is replayed ([`plan::replay`]) is driven line for line: arrival k is its k-th announce in order of time, whichever shard
 //!   drives it, and what is left out is counted by line and reason.
@@ -65,7 +66,7 @@
 //! * No lock and no shared counter between workers on the hot path, but for one where it is owed: operations against an authorised target
 //!   are counted over all workers, so that its ceiling holds however they are split.
 //! * No protocol code shared with the testbed (`harness/`): a codec that is wrong on both sides would pass.
-//! * Visitors exchange pieces over TCP alone: no uTP, no encryption, no web seeds yet. They open 8 connections and hold 24, where real clients
+//! * Visitors open 8 connections to peers and hold 24, where real clients
 //!   hold hundreds: descriptors are the bound. Where visitors share the machine's address nobody can connect to them, since a port could not
 //!   say for whom; they give only on connections that they opened. Visitors have addresses of their own (picked by
 //!   [`plan::Arrival::source`]) on IPv4 loopback and where the target's profile names networks.
@@ -73,6 +74,8 @@
 //!   stage under way. No 0-RTT, no `Alt-Svc` (who speaks HTTP/3 uses it at once where the profile says that it is there), no cookies.
 //! * Visitors' uTP paces itself by CUBIC (librqbit-utp's), not by LEDBAT: it competes with TCP as TCP does. Visitors at one address share its
 //!   UDP socket. A first packet that is lost is not sent again: after 3 s TCP is tried, as in libtorrent.
+//! * A web seed is asked for one part of one file at a time, where libtorrent has five requests under way: parts are large instead. Who comes
+//!   by magnet link knows only the web seeds of the profile. No FTP, no BEP 17.
 //! * Whoever reads through a gateway fetches one block or CAR at a time, as it is one exchange at a time; it keeps no blocks, and offers none.
 //! * HTTP/3 visitors of a worker share 16 UDP sockets, each with one address; the server tells them apart by connection id.
 //! * The addresses of a target are literal: resolving one would send a packet before the guard has spoken. Where its profile names resolvers,

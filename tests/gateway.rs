@@ -128,7 +128,7 @@ fn blocks_and_cars_are_read_on_one_connection() {
         let (address, log) = serve(honest(&dag)).await;
         let mut world = world(gateway(address, dag.root.0), PATIENCE);
         let root = perform(&mut world, 1, Operation::Root).await;
-        assert_eq!(root.result, Ok(Reply::Metadata { pieces: 2, size: 3 * LEAF as u64 }));
+        assert_eq!(root.result, Ok(Reply::Metadata { pieces: 2, size: 3 * LEAF as u64, web_seeds: false }));
         assert_eq!(root.bytes_in, dag.root.1.len() as u64);
         let [open, leaf, below] = read(address, dag.root.0).await;
         assert_eq!(open.result, Ok(Reply::Handshake { pieces: 2, size: 3 * LEAF as u64 }));

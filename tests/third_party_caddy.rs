@@ -14,6 +14,7 @@ use squall::profile::{HttpEndpoint, Target};
 use squall::scenario::Scenario;
 use support::conformity::shown;
 use support::daemon::{Daemon, await_listener, free_port, program_installed};
+use support::seeded::{Seeded, fetch};
 use support::web::{PIECES, Site, log_lines, plain};
 use support::{PATIENCE, local, perform_as, scenario, target, visitor, world_of};
 
@@ -176,7 +177,7 @@ fn a_compressed_torrent_comes_over_http3() {
         let mut world = world_of(caddy.target(server), speaking(1.0, 1.0));
         let outcome = perform_as(&mut world, visitor(1), Operation::Torrent).await;
         let size = u64::from(PIECES) * 16_384;
-        assert_eq!(outcome.result, Ok(Reply::Metadata { pieces: PIECES, size }));
+        assert_eq!(outcome.result, Ok(Reply::Metadata { pieces: PIECES, size, web_seeds: false }));
         assert!(outcome.bytes_in > 0 && outcome.bytes_in < caddy.site.torrent / 10, "{}", outcome.bytes_in);
     });
     shown("HTTP compressed `.torrent`", "caddy");
@@ -191,4 +192,32 @@ fn a_certificate_that_proves_nothing_is_refused_over_quic() {
         let outcome = perform_as(&mut world, visitor(1), Operation::Page).await;
         assert_eq!(outcome.result, Err(Cause::Incorrect));
     });
+}
+
+#[test]
+fn pieces_come_from_a_web_seed() {
+    let Some(caddy) = caddy() else { return };
+    let seeded = Seeded::single(1_500_000);
+    let all = || caddy.site.secure(caddy.secure, &[One, Two, Three]);
+    let cases = [(plain(caddy.plain), 0.0, 0.0), (all(), 0.0, 0.0), (all(), 1.0, 0.0), (all(), 1.0, 1.0)];
+    local(async {
+        for (n, (server, two, three)) in cases.into_iter().enumerate() {
+            caddy.site.seed(&seeded, &server);
+            let mut target = caddy.target(server);
+            let torrent = target.content[0].torrent.as_mut().unwrap();
+            (torrent.info_hash, torrent.path) = (seeded.info_hash.into(), "/seeded.torrent".to_owned());
+            let fetched = fetch(&mut world_of(target, speaking(two, three)), 1, Vec::new(), &seeded).await;
+            assert_eq!((fetched.result, fetched.swarm.from_web), (Ok(()), seeded.size()), "case {n}");
+            let web = fetched.web;
+            let used = [web.http1, web.http2, web.http3];
+            let version = usize::from(two > 0.0) + usize::from(three > 0.0);
+            assert!(used[version] > 1 && used.iter().sum::<u64>() == used[version], "case {n}: {web:?}");
+        }
+    });
+    let lines = caddy.log(12);
+    let parts = lines.iter().filter(|line| line["request"]["uri"] == "/pub/release.bin");
+    assert!(parts.clone().count() >= 8 && parts.clone().all(|line| line["status"] == 206), "{lines:#?}");
+    shown("Web seeds (BEP 19) over HTTP/1.1", "caddy");
+    shown("Web seeds (BEP 19) over HTTP/2", "caddy");
+    shown("Web seeds (BEP 19) over HTTP/3", "caddy");
 }

@@ -64,7 +64,7 @@ impl Seeder {
             let mut world = world(target(web, info_hash), PATIENCE);
             if let Some(first) = first {
                 let known = perform(&mut world, visitor, first).await;
-                assert_eq!(known.result, Ok(Reply::Metadata { pieces, size }));
+                assert_eq!(known.result, Ok(Reply::Metadata { pieces, size, web_seeds: false }));
             }
             let hands = perform(&mut world, visitor, Operation::Handshake { peers: vec![self.peer] }).await;
             assert_eq!(hands.result, Ok(Reply::Handshake { pieces, size }));
@@ -158,7 +158,10 @@ fn layers_of_more_than_one_request_come_from_libtorrent() {
     local(async {
         let mut world = world(target(seeder.peer, InfoHash::V2(seeder.v2.unwrap())), PATIENCE);
         let magnet = perform(&mut world, 1, Operation::PeerMetadata { peers: vec![seeder.peer] }).await;
-        assert_eq!(magnet.result, Ok(Reply::Metadata { pieces: 700, size: 700 * 16_384 - 100 }));
+        assert_eq!(
+            magnet.result,
+            Ok(Reply::Metadata { pieces: 700, size: 700 * 16_384 - 100, web_seeds: false })
+        );
     });
 }
 

@@ -14,6 +14,7 @@ use squall::profile::{HttpEndpoint, Target};
 use squall::scenario::Scenario;
 use support::conformity::shown;
 use support::daemon::{Daemon, await_listener, free_port, program_installed};
+use support::seeded::{Seeded, fetch};
 use support::web::{PIECES, Site, log_lines, plain};
 use support::{PATIENCE, local, perform_as, scenario, target, visitor, world_of};
 
@@ -174,7 +175,7 @@ fn a_compressed_torrent_is_unpacked_and_counted_as_it_came() {
         let mut world = world_of(nginx.target(nginx.site.secure(nginx.secure, &[Two])), speaking(true));
         let outcome = perform_as(&mut world, visitor(1), Operation::Torrent).await;
         let size = u64::from(PIECES) * 16_384;
-        assert_eq!(outcome.result, Ok(Reply::Metadata { pieces: PIECES, size }));
+        assert_eq!(outcome.result, Ok(Reply::Metadata { pieces: PIECES, size, web_seeds: false }));
         assert!(outcome.bytes_in > 0 && outcome.bytes_in < nginx.site.torrent / 10, "{}", outcome.bytes_in);
     });
     let lines = nginx.log(1);
@@ -220,4 +221,35 @@ fn a_certificate_that_proves_nothing_is_refused() {
         let outcome = perform_as(&mut world, visitor(1), Operation::Page).await;
         assert_eq!(outcome.result, Err(Cause::Malformed));
     });
+}
+
+#[test]
+fn pieces_come_from_a_web_seed() {
+    let Some(nginx) = nginx() else { return };
+    let seeded = Seeded::single(1_500_000);
+    let secure = || nginx.site.secure(nginx.secure, &[One, Two]);
+    let cases = [
+        (plain(nginx.plain), false),
+        (HttpEndpoint { versions: vec![Two], ..plain(nginx.plain2) }, true),
+        (secure(), false),
+        (secure(), true),
+    ];
+    local(async {
+        for (n, (server, two)) in cases.into_iter().enumerate() {
+            nginx.site.seed(&seeded, &server);
+            let mut target = nginx.target(server);
+            let torrent = target.content[0].torrent.as_mut().unwrap();
+            (torrent.info_hash, torrent.path) = (seeded.info_hash.into(), "/seeded.torrent".to_owned());
+            let fetched = fetch(&mut world_of(target, speaking(two)), 1, Vec::new(), &seeded).await;
+            assert_eq!((fetched.result, fetched.swarm.from_web), (Ok(()), seeded.size()), "case {n}");
+            let web = fetched.web;
+            let (used, other) = if two { (web.http2, web.http1) } else { (web.http1, web.http2) };
+            assert!(used > 1 && other == 0, "case {n}: {web:?}");
+        }
+    });
+    let lines = nginx.log(12);
+    let parts = lines.iter().filter(|line| line.contains("/pub/release.bin"));
+    assert!(parts.clone().count() >= 8 && parts.clone().all(|line| line.contains(" 206 ")), "{lines:#?}");
+    shown("Web seeds (BEP 19) over HTTP/1.1", "nginx-light");
+    shown("Web seeds (BEP 19) over HTTP/2", "nginx-light");
 }

@@ -16,6 +16,8 @@ pub struct Content {
     pub size: u64,
     /// Whether it can be read through the gateway too.
     pub gateway: bool,
+    /// Whether its torrent names a web seed (BEP 19): the metadata layer.
+    pub web_seed: bool,
 }
 
 /// Checks what was asked for before any process is started.
@@ -129,7 +131,8 @@ mod tests {
 
     #[test]
     fn unfit_content_is_refused_with_its_reason() {
-        let item = |name: &str, size| Content { name: name.to_owned(), size, gateway: false };
+        let item =
+            |name: &str, size| Content { name: name.to_owned(), size, gateway: false, web_seed: false };
         let reason = |content: &[Content]| check(content).unwrap_err().to_string();
         assert_eq!(reason(&[]), "the testbed's content: there is none");
         assert_eq!(reason(&[item("a", 0)]), "the testbed's content: `a` has no bytes");

@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn every_block_is_found_by_the_hash_of_its_bytes() {
-        let item = Content { name: "item".to_owned(), size: 17 * LEAF + 5, gateway: true };
+        let item = Content { name: "item".to_owned(), size: 17 * LEAF + 5, gateway: true, web_seed: false };
         let dag = Dag::new(3, &item);
         let store = Store::new(3, std::slice::from_ref(&dag));
         // 18 leaves, two nodes above them, the root.
@@ -248,7 +248,8 @@ mod tests {
 
     #[test]
     fn one_leaf_is_a_root() {
-        let dag = Dag::new(1, &Content { name: "small".to_owned(), size: LEAF, gateway: true });
+        let dag =
+            Dag::new(1, &Content { name: "small".to_owned(), size: LEAF, gateway: true, web_seed: false });
         assert!(dag.root().starts_with("bafkrei"), "raw bytes");
     }
 }

@@ -25,6 +25,8 @@ struct Info<'a> {
 struct Metainfo<'a> {
     announce: String,
     info: RawValue<&'a [u8]>,
+    #[serde(rename = "url-list", skip_serializing_if = "Option::is_none")]
+    url_list: Option<&'a str>,
 }
 
 /// One item ready to be offered.
@@ -35,6 +37,10 @@ pub(crate) struct Torrent {
     pub(crate) info_hash: [u8; 20],
     /// The bencoded info dictionary.
     pub(crate) info: Vec<u8>,
+    /// Bytes of the item.
+    pub(crate) size: u64,
+    /// Whether its file names a web seed.
+    pub(crate) web_seed: bool,
 }
 
 impl Torrent {
@@ -52,15 +58,21 @@ impl Torrent {
         };
         let mut bytes = Vec::new();
         bencode_serialize_to_writer(&info, &mut bytes)?;
-        Ok(Self { name: item.name.clone(), info_hash: sha1(&bytes), info: bytes })
+        Ok(Self {
+            name: item.name.clone(),
+            info_hash: sha1(&bytes),
+            info: bytes,
+            size: item.size,
+            web_seed: item.web_seed,
+        })
     }
 
-    /// The `.torrent` file that names `tracker`.
+    /// The `.torrent` file that names `tracker`, and a web seed where there is one.
     ///
     /// # Errors
     /// The bencoder's.
-    pub(crate) fn file(&self, tracker: SocketAddrV4) -> anyhow::Result<Vec<u8>> {
-        let metainfo = Metainfo { announce: tracker_url(tracker), info: RawValue(&self.info) };
+    pub(crate) fn file(&self, tracker: SocketAddrV4, url_list: Option<&str>) -> anyhow::Result<Vec<u8>> {
+        let metainfo = Metainfo { announce: tracker_url(tracker), info: RawValue(&self.info), url_list };
         let mut file = Vec::new();
         bencode_serialize_to_writer(&metainfo, &mut file)?;
         Ok(file)
@@ -103,7 +115,7 @@ mod tests {
     use super::*;
 
     fn torrent(size: u64) -> Torrent {
-        Torrent::new(1, &Content { name: "item".to_owned(), size, gateway: false }).unwrap()
+        Torrent::new(1, &Content { name: "item".to_owned(), size, gateway: false, web_seed: false }).unwrap()
     }
 
     #[test]
@@ -128,10 +140,13 @@ mod tests {
     #[test]
     fn the_file_is_what_another_author_parses() {
         let torrent = torrent(40_000);
-        let file = torrent.file("127.0.0.1:6969".parse().unwrap()).unwrap();
+        let seed = "http://127.0.0.1:80/files/";
+        let file = torrent.file("127.0.0.1:6969".parse().unwrap(), Some(seed)).unwrap();
         let parsed = librqbit::torrent_from_bytes(&file).unwrap();
         assert_eq!(parsed.info_hash.0, torrent.info_hash);
         assert_eq!(parsed.announce.unwrap().as_ref(), b"udp://127.0.0.1:6969/announce");
+        let ending = format!("8:url-list{}:{seed}e", seed.len());
+        assert!(file.ends_with(ending.as_bytes()));
         assert_eq!(torrent.hex().len(), 40);
     }
 }

@@ -144,6 +144,30 @@ fn the_gateway_serves_blocks_and_cars_by_their_cid() {
 }
 
 #[test]
+fn a_web_seed_serves_files_whole_and_in_parts() {
+    let (_testbed, profile) = start(&[("item-01", 100_000)]);
+    let metadata = profile.text("metadata", "address");
+    let (_, torrent) = http_get(&metadata, "/torrents/item-01.torrent");
+    let url = format!("http://{metadata}/files/");
+    assert!(torrent.ends_with(format!("8:url-list{}:{url}e", url.len()).as_bytes()));
+    let (status, whole) = http_get(&metadata, "/files/item-01");
+    assert_eq!((status, whole.len()), (200, 100_000));
+    let part = |range: &str| {
+        let request =
+            format!("GET /files/item-01 HTTP/1.1\r\nHost: x\r\nRange: {range}\r\nConnection: close\r\n\r\n");
+        exchange(&metadata, &request)
+    };
+    assert_eq!(part("bytes=0-0"), (206, whole[..1].to_vec()));
+    assert_eq!(part("bytes=65530-70000"), (206, whole[65_530..=70_000].to_vec()));
+    assert_eq!(part("bytes=-7"), (206, whole[99_993..].to_vec()));
+    assert_eq!(part("bytes=99990-200000"), (206, whole[99_990..].to_vec()));
+    assert_eq!(part("bytes=100000-").0, 416);
+    assert_eq!(part("bytes=0-9,20-29"), (200, whole.clone()), "more than one part");
+    assert_eq!(part("lines=1-2"), (200, whole));
+    assert_eq!(http_get(&metadata, "/files/item-02").0, 404);
+}
+
+#[test]
 fn the_tracker_returns_the_seedbox_to_visitors_that_announce_its_port() {
     let (_testbed, profile) = start(&[("one", 16 << 10)]);
     let (tracker, hash, port) =

@@ -86,7 +86,13 @@ fn under(replay: &Replay, scenario: Scenario) -> Scenario {
         restarts: Vec::new(),
         exoduses: Vec::new(),
         content: Catalogue {
-            classes: vec![ContentClass { name: "logged".to_owned(), items, size: SIZE, via: Via::Swarm }],
+            classes: vec![ContentClass {
+                name: "logged".to_owned(),
+                items,
+                size: SIZE,
+                via: Via::Swarm,
+                web_seed: false,
+            }],
             ..scenario.content
         },
         cut: Cut { speed: 1.0, scale: 1.0, from: Duration::ZERO, until: replay.span() },

@@ -18,15 +18,16 @@ use super::{Colors, print};
 /// [`Exit::Trouble`] with the layer that did not start and its last words.
 pub(super) fn start(scenario: &Scenario, seed: u64) -> Result<Testbed, Failure> {
     let program = std::env::current_exe().map_err(|error| Failure::trouble("finding this program", error))?;
-    let content = scenario
-        .content
+    let catalogue = &scenario.content;
+    let content = catalogue
         .sizes()
-        .zip(scenario.content.vias())
+        .zip(catalogue.vias().zip(catalogue.web_seeds()))
         .enumerate()
-        .map(|(rank, (size, via))| Content {
+        .map(|(rank, (size, (via, web_seed)))| Content {
             name: format!("item-{:02}", rank + 1),
             size,
             gateway: via == Via::Gateway,
+            web_seed,
         })
         .collect();
     Testbed::start(&Options { program, content, seed })

@@ -312,6 +312,8 @@ pub enum Reply {
         pieces: u32,
         /// Bytes of the whole content.
         size: u64,
+        /// Whether there are web seeds that can be asked for it, so that it takes no peer.
+        web_seeds: bool,
     },
     /// Peers of the swarm, those outside the allowed networks already taken out; may be empty.
     Peers(Vec<Peer>),

@@ -84,6 +84,8 @@ pub(super) struct Facts {
     pub(super) size: u64,
     /// Pieces of the content; 0 while unknown.
     pub(super) pieces: u32,
+    /// Whether web seeds can be asked for it.
+    pub(super) web_seeds: bool,
     /// Pieces that were fetched.
     pub(super) have: u32,
     /// When its own lookup was over.
@@ -106,10 +108,10 @@ impl Facts {
                     }
                 }
             }
-            Reply::Metadata { pieces, size } | Reply::Handshake { pieces, size } => {
-                self.pieces = *pieces;
-                self.size = *size;
+            Reply::Metadata { pieces, size, web_seeds } => {
+                (self.pieces, self.size, self.web_seeds) = (*pieces, *size, *web_seeds);
             }
+            Reply::Handshake { pieces, size } => (self.pieces, self.size) = (*pieces, *size),
             Reply::Done | Reply::Resolved { .. } => {}
         }
     }

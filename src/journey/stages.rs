@@ -177,7 +177,7 @@ impl Machine for Announce {
     }
 }
 
-/// A handshake with one of the known peers, or a connection to the gateway, then piece after piece from the first.
+/// A handshake with one of the known peers or a web seed, or a connection to the gateway, then piece after piece from the first.
 #[derive(Clone, Debug)]
 pub(super) struct Transfer {
     via: Via,
@@ -216,7 +216,7 @@ impl Transfer {
 
 impl Machine for Transfer {
     fn begin(&mut self, due: Tick, facts: &mut Facts) -> Step {
-        if self.via == Via::Swarm && facts.peers.is_empty() {
+        if self.via == Via::Swarm && facts.peers.is_empty() && !facts.web_seeds {
             return Step::End(Ending::Failed(Cause::NoPeers));
         }
         Step::Do(self.open(facts), due)

@@ -12,6 +12,8 @@ use super::Cause;
 pub struct Swarm {
     /// Bytes that the target's peers gave: what its seedboxes had to carry.
     pub from_others: u64,
+    /// Bytes that the target's web seeds gave (BEP 19): what its web servers had to carry.
+    pub from_web: u64,
     /// Bytes that visitors gave each other.
     pub from_visitors: u64,
     /// Bytes given to peers that are not visitors.
@@ -77,7 +79,7 @@ impl Swarm {
     /// Share of the payload that visitors gave each other and the target did not have to; 0..1.
     #[must_use]
     pub fn offload(&self) -> Option<f64> {
-        let all = self.from_others + self.from_visitors;
+        let all = self.from_others + self.from_web + self.from_visitors;
         (all > 0).then(|| self.from_visitors as f64 / all as f64)
     }
 }
@@ -85,6 +87,7 @@ impl Swarm {
 impl AddAssign<&Self> for Swarm {
     fn add_assign(&mut self, other: &Self) {
         self.from_others += other.from_others;
+        self.from_web += other.from_web;
         self.from_visitors += other.from_visitors;
         self.to_others += other.to_others;
         self.to_visitors += other.to_visitors;
@@ -106,5 +109,19 @@ impl AddAssign<&Self> for Swarm {
         self.ended_timeout += other.ended_timeout;
         self.exchanged += other.exchanged;
         self.holepunch += other.holepunch;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn web_seeds_are_no_visitors() {
+        let mut swarm = Swarm { from_others: 50, from_visitors: 100, ..Swarm::default() };
+        swarm += &Swarm { from_web: 50, ..Swarm::default() };
+        assert_eq!(swarm.offload(), Some(0.5));
+        assert_eq!(Swarm { from_web: 7, ..Swarm::default() }.offload(), Some(0.0));
+        assert_eq!(Swarm::default().offload(), None);
     }
 }

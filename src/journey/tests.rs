@@ -73,7 +73,7 @@ fn answer(operation: &Operation) -> Result<Reply, Cause> {
     Ok(match operation {
         Operation::Resolve(_) => Reply::Resolved { ttl: Duration::from_secs(1) },
         Operation::Torrent | Operation::Root | Operation::PeerMetadata { .. } => {
-            Reply::Metadata { pieces: 4, size: 4000 }
+            Reply::Metadata { pieces: 4, size: 4000, web_seeds: false }
         }
         Operation::Handshake { .. } | Operation::Open => Reply::Handshake { pieces: 4, size: 4000 },
         Operation::Announce { .. } | Operation::Lookup { .. } => Reply::Peers(vec![peer(1)]),
@@ -332,6 +332,20 @@ fn no_peers_anywhere_fails_without_an_operation() {
     let (done, end) = play(&whole_funnel(), &rules(), Duration::from_millis(10), lonely);
     assert_eq!(end, Err(Cause::NoPeers));
     assert!(!done.iter().any(|(_, op)| op.kind() == Kind::Handshake));
+}
+
+#[test]
+fn web_seeds_need_neither_peers_nor_those_who_name_them() {
+    for named in [Ok(Reply::Peers(Vec::new())), Err(Cause::ClientError)] {
+        let sown = |op: &Operation, _| match op.kind() {
+            Kind::Announce | Kind::Lookup => named.clone(),
+            Kind::Torrent => Ok(Reply::Metadata { pieces: 4, size: 4000, web_seeds: true }),
+            _ => answer(op),
+        };
+        let (done, _) = play(&whole_funnel(), &rules(), Duration::from_millis(10), sown);
+        assert_eq!(done.iter().filter(|(_, op)| op.kind() == Kind::Piece).count(), 4, "{named:?}");
+        assert!(done.iter().any(|(_, op)| *op == Operation::Handshake { peers: Vec::new() }));
+    }
 }
 
 #[test]

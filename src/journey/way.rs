@@ -304,11 +304,12 @@ impl Journey {
         }
     }
 
-    /// A transfer begins with the first answer, of the tracker or the DHT, that named peers.
+    /// A transfer begins with the first answer, of the tracker or the DHT, that named peers; with web seeds also once both have failed.
     fn transfer_gate(&self, planned: Tick) -> Gate {
         let mut answered: Option<Tick> = None;
         let mut waiting = false;
         let mut asked = false;
+        let mut failed = Tick::ZERO;
         for leg in &self.legs {
             if matches!(leg.what, What::Announce(AnnounceEvent::Started) | What::Lookup) {
                 asked = true;
@@ -324,7 +325,8 @@ impl Journey {
                         answered = Some(answered.map_or(at, |other| other.min(at)))
                     }
                     LegState::Planned { .. } | LegState::Underway(_) => waiting = true,
-                    LegState::Ended(..) | LegState::Dropped => {}
+                    LegState::Ended(_, at) => failed = failed.max(at),
+                    LegState::Dropped => {}
                 }
             }
         }
@@ -332,6 +334,7 @@ impl Journey {
             Some(at) if !self.facts.peers.is_empty() || !waiting => Gate::Open(planned.max(at)),
             None if !asked => Gate::Open(planned),
             _ if waiting => Gate::Shut,
+            _ if self.facts.web_seeds => Gate::Open(planned.max(failed)),
             _ => Gate::Never,
         }
     }

@@ -3,6 +3,7 @@
 mod listen;
 mod stream;
 mod utp;
+mod web_seed;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -33,6 +34,8 @@ use super::{Clock, Guard};
 use listen::Listener;
 use stream::Stream;
 use utp::{Door, Doors};
+pub(super) use web_seed::WebSeed;
+use web_seed::WebSeeds;
 
 /// Connections to peers that have something of use, up to which a client opens more by itself. Real clients open far more (libtorrent: 200
 /// in all); a generator's descriptors set the bound, and most of a swarm's exchange happens with a few.
@@ -170,6 +173,7 @@ impl Clients {
             down: RefCell::new(Bucket::new(down, now)),
             up: RefCell::new(Bucket::new(up, now)),
             persona,
+            web_seeds: WebSeeds::default(),
             candidates: RefCell::default(),
             known: RefCell::default(),
             dialling: Cell::new(0),
@@ -216,6 +220,7 @@ pub(super) struct Client {
     torrent: RefCell<Torrent>,
     down: RefCell<Bucket>,
     up: RefCell<Bucket>,
+    web_seeds: WebSeeds,
     candidates: RefCell<VecDeque<SocketAddr>>,
     known: RefCell<HashSet<SocketAddr>>,
     dialling: Cell<usize>,
@@ -309,19 +314,20 @@ impl Client {
                     break Ok(found);
                 }
                 if torrent.connections() == 0
+                    && !torrent.hopes_for_web()
                     && self.dialling.get() == 0
                     && self.candidates.borrow().is_empty()
                 {
                     break Err(self.last.take().unwrap_or(Cause::NoPeers));
                 }
-                let held_back = torrent.connections() > 0 && torrent.is_held_back();
-                meter.set_overdue(if held_back { Cause::Rejected } else { Cause::Timeout });
+                meter.set_overdue(torrent.overdue());
             }
             changed.await;
         };
         let (bytes_in, bytes_out) = self.bytes.take();
         meter.sent(bytes_out as usize);
         meter.received(bytes_in as usize);
+        meter.web(|web| *web += &self.web_seeds.tally());
         result
     }
 

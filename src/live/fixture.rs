@@ -30,7 +30,11 @@ pub(super) fn target(address: SocketAddr) -> Target {
         visitor_networks: Vec::new(),
         content: vec![ContentItem {
             name: "release".to_owned(),
-            torrent: Some(TorrentItem { info_hash: [7; 20].into(), path: "/release.torrent".to_owned() }),
+            torrent: Some(TorrentItem {
+                info_hash: [7; 20].into(),
+                path: "/release.torrent".to_owned(),
+                web_seeds: Vec::new(),
+            }),
             cid: None,
             seed: None,
         }],

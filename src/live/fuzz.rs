@@ -15,6 +15,7 @@ use super::krpc;
 use super::metainfo::Layout;
 use super::mse;
 use super::tracker::{http, udp, ws};
+use super::web_seed::Files;
 use super::wire::Frames;
 
 /// A decoder that takes any bytes.
@@ -46,7 +47,13 @@ pub const TARGETS: [(&str, Target); 11] = [
         let info = bencode::field(data, b"info").unwrap_or(data);
         let (v1, v2) = (Sha1::digest(info).into(), Sha256::digest(info).into());
         for hash in [InfoHash::V1(v1), InfoHash::V2(v2), InfoHash::Hybrid { v1, v2 }] {
-            let _ = (Layout::from_torrent(data, &hash), Layout::from_info(info, &hash));
+            let _ = Layout::from_info(info, &hash);
+            let Ok(layout) = Layout::from_torrent(data, &hash) else { continue };
+            let Some(files) = Files::of(&layout) else { continue };
+            let whole = u64::from(layout.pieces()) * u64::from(layout.piece_length());
+            for url in layout.web_seeds() {
+                let _ = files.path(url, files.parts(0, whole).len() / 2);
+            }
         }
     }),
     ("peer-wire", |data| {

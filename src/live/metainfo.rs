@@ -8,12 +8,14 @@ use std::rc::Rc;
 use serde::Deserialize;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
+use url::Url;
 
-use crate::journey::{Cause, Reply};
+use crate::journey::Cause;
 use crate::profile::InfoHash;
 
 use super::bencode;
 use super::merkle::{self, Hash};
+use super::web_seed;
 use super::wire::BLOCK;
 
 /// Bytes of a `.torrent` or an info dictionary that are still read: 4 MiB are 200,000 pieces.
@@ -30,6 +32,8 @@ pub(super) struct Layout {
     v1: Option<Stream>,
     v2: Option<Files>,
     info: Rc<[u8]>,
+    /// The web seeds that the `.torrent` names (BEP 19).
+    web_seeds: Rc<[Url]>,
 }
 
 /// What v1 says: pieces of one long stream.
@@ -117,6 +121,7 @@ impl Layout {
     /// [`Cause::Malformed`], or [`Cause::Incorrect`] where it is another torrent's or a layer of hashes is not that of its root.
     pub(super) fn from_torrent(file: &[u8], info_hash: &InfoHash) -> Result<Self, Cause> {
         let mut layout = Self::from_info(bencode::field(file, b"info").ok_or(Cause::Malformed)?, info_hash)?;
+        layout.web_seeds = web_seed::url_list(file).into();
         let roots = layout.layers_without_hashes();
         if roots.is_empty() {
             return Ok(layout);
@@ -160,12 +165,22 @@ impl Layout {
             None => None,
         };
         let fits = v2.as_ref().is_none_or(|v2| v1.is_none() || v2.matches(&info));
-        fits.then(|| Self { piece_length, v1, v2, info: raw.into() })
+        fits.then(|| Self { piece_length, v1, v2, info: raw.into(), web_seeds: Rc::default() })
     }
 
     /// The raw info dictionary.
     pub(super) fn info(&self) -> &[u8] {
         &self.info
+    }
+
+    /// The web seeds that come with it: a `.torrent` names some, an info dictionary never does.
+    pub(super) fn web_seeds(&self) -> &[Url] {
+        &self.web_seeds
+    }
+
+    /// Whether its pieces are those of v2, where every file begins with one.
+    pub(super) fn has_tree(&self) -> bool {
+        self.v2.is_some()
     }
 
     /// Bytes of every piece but the last, or the last of a file.
@@ -251,11 +266,6 @@ impl Layout {
     /// Layers between blocks and pieces.
     fn piece_height(&self) -> u32 {
         merkle::height(u64::from(self.piece_length / BLOCK))
-    }
-
-    /// What a journey needs to know.
-    pub(super) fn reply(&self) -> Reply {
-        Reply::Metadata { pieces: self.pieces(), size: self.size() }
     }
 }
 

@@ -74,6 +74,11 @@ impl Meter {
         self.web.set(web);
     }
 
+    /// What HTTP exchanges were like since this was last asked.
+    pub(super) fn take_web(&self) -> Web {
+        self.web.take()
+    }
+
     /// The target does not want to be asked again before `pause` has passed.
     pub(super) fn asked_to_wait(&self, pause: Duration) {
         self.not_before.set(Some(self.clock.now() + pause));

@@ -2,8 +2,9 @@
 //!
 //! One [`LiveWorld`] per worker thread performs operations with the real protocols: HTTP/1.1, 2 and 3, trackers over UDP (BEP 15), HTTP (BEP 3) and
 //! WebSocket, these two also over TLS, DNS (RFC 1035), the DHT (BEP 5, 32, 42, 43, 51), the peer wire (BEP 3, 6, 9, 10, 11, 52) over TCP and
-//! uTP (BEP 29), encrypted (MSE) or not, downloads and uploads, and trustless gateways of IPFS. Protocol logic is pure where it can be
-//! (`bencode`, `dag`, `merkle`, `metainfo`, `tracker`, `swarm`, `krpc`, `lookup`, `dns::message`, `wire`, `torrent`, `shaper`, `source`); what touches a socket goes
+//! uTP (BEP 29), encrypted (MSE) or not, downloads and uploads, web seeds
+//! (BEP 19), and trustless gateways of IPFS. Protocol logic is pure where it can be
+//! (`bencode`, `dag`, `merkle`, `metainfo`, `tracker`, `swarm`, `krpc`, `lookup`, `dns::message`, `wire`, `torrent`, `shaper`, `source`, `web_seed`); what touches a socket goes
 //! through `guard`, the only file that opens one.
 
 mod announce;
@@ -36,6 +37,7 @@ mod swarm;
 mod torrent;
 mod tracker;
 mod udp;
+mod web_seed;
 mod wire;
 mod world;
 

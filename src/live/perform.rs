@@ -1,6 +1,8 @@
 //! From an operation to the protocol that performs it.
 
-use std::cell::RefCell;
+mod web_seeds;
+
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use cid::Cid;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::SplitMix64;
@@ -23,7 +25,7 @@ use super::client::{self, Clients, Persona, Seat};
 use super::dht::{Dht, OwnNode, Search};
 use super::dns::{Stub, StubTimes, Wanted};
 use super::gateway::{Asking, Reader};
-use super::http::{Agent, Browser, Kept, Request};
+use super::http::{Agent, Browser, Kept, Request, SEGMENT};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
 use super::shaper::Line;
@@ -36,8 +38,6 @@ use super::{Clock, Guard, LiveConfig};
 const SLOTS: usize = 4;
 /// Layouts that a worker remembers.
 const MAX_LAYOUTS: usize = 1_024;
-/// What stays as it is in a path segment (RFC 3986 unreserved).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What all journeys of a worker share.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub(super) struct Shared {
     guard: Arc<Guard>,
     pub(super) clock: Clock,
     sources: Sources,
-    agent: Agent,
+    agent: Rc<Agent>,
     announcer: Announcer,
     dht: Dht,
     stub: Stub,
@@ -63,6 +63,8 @@ pub(super) struct Connections {
     reader: RefCell<Option<Reader>>,
     tracker: Contact,
     node: OwnNode,
+    /// Whether the visitor came by a magnet link, and has never seen the `.torrent`.
+    by_magnet: Cell<bool>,
 }
 
 /// What a visitor calls itself, drawn from its seed.
@@ -86,7 +88,7 @@ impl Shared {
         check_routed(&guard, &target, &sources)?;
         let announcer = Announcer::open(&guard, clock, &target, &sources, workers, RETRANSMIT)?;
         let dht = Dht::open(&guard, clock, &target, &sources)?;
-        let agent = Agent::new(&target, Arc::clone(&guard), sources.clone())?;
+        let agent = Rc::new(Agent::new(&target, Arc::clone(&guard), sources.clone())?);
         let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
         let stub = Stub::new(Arc::clone(&guard), clock, resolvers, sources.clone(), StubTimes::USUAL);
         let clients = Clients::open(&guard, clock, &target, sources.clone())?;
@@ -146,12 +148,12 @@ impl Shared {
                 self.agent.visit(site, request, browser, &mut Kept::default(), meter).await?;
                 Ok(Reply::Done)
             }
-            Operation::Torrent => self.torrent(visitor, item, client, meter).await,
+            Operation::Torrent => self.torrent(visitor, item, client, connections, meter).await,
             Operation::Root => {
                 let (asking, cid, line) = self.gateway(visitor, item, client)?;
                 let reader = Reader::open(asking, cid, line, meter).await?;
                 let (pieces, size) = (reader.root().pieces(), reader.root().size());
-                Ok(Reply::Metadata { pieces, size })
+                Ok(Reply::Metadata { pieces, size, web_seeds: false })
             }
             Operation::Open => {
                 let (asking, cid, line) = self.gateway(visitor, item, client)?;
@@ -202,15 +204,21 @@ impl Shared {
                 Ok(Reply::Done)
             }
             Operation::PeerMetadata { peers } => {
+                connections.by_magnet.set(true);
                 let player = self.player(visitor, item, client, connections)?;
                 self.introduce(visitor, client, &player, &peers, meter)?;
                 let layout = player.metadata(meter).await?;
                 self.remember(item, &layout);
-                Ok(layout.reply())
+                Ok(self.metadata(item, connections, &layout))
             }
             Operation::Handshake { peers } => {
                 let player = self.player(visitor, item, client, connections)?;
-                self.introduce(visitor, client, &player, &peers, meter)?;
+                let seeds = self.web_seeds(visitor, item, client, connections, meter);
+                let introduced = self.introduce(visitor, client, &player, &peers, meter);
+                if seeds.is_empty() {
+                    introduced?;
+                }
+                player.use_web_seeds(seeds);
                 let layout = player.ready(meter).await?;
                 self.remember(item, &layout);
                 Ok(Reply::Handshake { pieces: layout.pieces(), size: layout.size() })
@@ -320,6 +328,7 @@ impl Shared {
         visitor: &Visitor,
         item: &ContentItem,
         client: &Client,
+        connections: &Connections,
         meter: &Meter,
     ) -> Result<Reply, Cause> {
         let torrent = torrent(item)?;
@@ -328,7 +337,7 @@ impl Shared {
         let file = self.agent.fetch(self.agent.metadata(), get, browser, meter, MAX_METADATA).await?;
         let layout = Rc::new(Layout::from_torrent(&file, &torrent.info_hash)?);
         self.remember(item, &layout);
-        Ok(layout.reply())
+        Ok(self.metadata(item, connections, &layout))
     }
 
     /// The peers that a journey may use; those outside the allowed networks are counted and dropped.
@@ -351,7 +360,9 @@ impl Shared {
     fn remember(&self, item: &ContentItem, layout: &Rc<Layout>) {
         let mut layouts = self.layouts.borrow_mut();
         let Some(info_hash) = item.info_hash().copied() else { return };
-        if layouts.len() >= MAX_LAYOUTS || layouts.contains_key(&info_hash) {
+        let says_no_more =
+            |known: &Rc<Layout>| !known.web_seeds().is_empty() || layout.web_seeds().is_empty();
+        if layouts.len() >= MAX_LAYOUTS || layouts.get(&info_hash).is_some_and(says_no_more) {
             return;
         }
         layouts.insert(info_hash, Rc::clone(layout));

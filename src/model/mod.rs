@@ -140,11 +140,13 @@ impl ModelWorld {
             Operation::AnnouncePeer | Operation::Crawl => (Reply::Done, 400),
             Operation::Page | Operation::Asset(_) | Operation::Side(_) => (Reply::Done, 8 * 1024),
             Operation::Torrent | Operation::PeerMetadata { .. } => {
-                (Reply::Metadata { pieces, size }, 20 * u64::from(pieces) + 200)
+                (Reply::Metadata { pieces, size, web_seeds: false }, 20 * u64::from(pieces) + 200)
             }
             Operation::Announce { .. } | Operation::Lookup { .. } => (Reply::Peers(vec![Self::SEEDBOX]), 200),
             Operation::Handshake { .. } => (Reply::Handshake { pieces, size }, 200),
-            Operation::Root => (Reply::Metadata { pieces: blocks, size }, 50 * u64::from(blocks)),
+            Operation::Root => {
+                (Reply::Metadata { pieces: blocks, size, web_seeds: false }, 50 * u64::from(blocks))
+            }
             Operation::Open => (Reply::Handshake { pieces: blocks, size }, 50 * u64::from(blocks)),
             Operation::Block { .. } => (Reply::Done, BLOCK.min(size)),
             Operation::Piece { .. } => (Reply::Done, piece_length(size).min(size)),

@@ -1,6 +1,7 @@
 //! What a target holds.
 
 use cid::Cid;
+use url::Url;
 
 /// One thing that can be fetched: as a torrent, through the gateway, or both.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct TorrentItem {
     pub info_hash: InfoHash,
     /// Path of the `.torrent` on the metadata server.
     pub path: String,
+    /// Web seeds (BEP 19) that visitors know of beside those that the `.torrent` names, as from a magnet link.
+    pub web_seeds: Vec<Url>,
 }
 
 /// Hashes of an info dictionary.

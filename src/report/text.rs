@@ -414,8 +414,12 @@ fn web(web: &Web) -> String {
 /// Where visitors were connected to peers.
 fn swarm(swarm: &Swarm) -> String {
     let Some(offload) = swarm.offload() else { return String::new() };
+    let web = match swarm.from_web {
+        0 => String::new(),
+        web => format!(", {} from its web seeds", bytes(web)),
+    };
     let mut text = format!(
-        "  swarm: {} from the target's peers, {} from each other ({} offload); {} given to others; {} wasted\n",
+        "  swarm: {} from the target's peers{web}, {} from each other ({} offload); {} given to others; {} wasted\n",
         bytes(swarm.from_others),
         bytes(swarm.from_visitors),
         percent(offload),
@@ -464,5 +468,21 @@ const fn variant(name: VariantName) -> &'static str {
         VariantName::Conservative => "conservative",
         VariantName::Baseline => "baseline",
         VariantName::Breakout => "breakout",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn web_seeds_are_told_where_there_were_any() {
+        let of = |from_web| swarm(&Swarm { from_others: 1 << 20, from_web, ..Swarm::default() });
+        assert!(
+            of(0).starts_with("  swarm: 1.0 MiB from the target's peers, 0 B from each other (0 % offload);")
+        );
+        let both =
+            "  swarm: 1.0 MiB from the target's peers, 3.0 MiB from its web seeds, 0 B from each other";
+        assert!(of(3 << 20).starts_with(both), "{}", of(3 << 20));
     }
 }

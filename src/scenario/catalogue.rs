@@ -25,6 +25,11 @@ impl Catalogue {
         self.each(|class| class.via)
     }
 
+    /// Whether the torrent of each rank names a web seed.
+    pub fn web_seeds(&self) -> impl Iterator<Item = bool> + '_ {
+        self.each(|class| class.web_seed)
+    }
+
     /// Popularity of each rank: rank r has weight (r + 1)^−zipf.
     pub fn weights(&self) -> impl Iterator<Item = f64> + '_ {
         (1..=self.len()).map(|rank| libm::pow(rank as f64, -self.zipf))
@@ -61,7 +66,8 @@ mod tests {
 
     #[test]
     fn ranks_run_on_from_class_to_class() {
-        let class = |items, size| ContentClass { name: String::new(), items, size, via: Via::Swarm };
+        let class =
+            |items, size| ContentClass { name: String::new(), items, size, via: Via::Swarm, web_seed: false };
         let catalogue = Catalogue { classes: vec![class(2, 10), class(1, 7)], zipf: 0.0 };
         assert_eq!(catalogue.sizes().collect::<Vec<_>>(), [10, 10, 7]);
         assert_eq!(catalogue.len(), 3);
@@ -69,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_swarms_share_is_by_popularity() {
-        let class = |items, via| ContentClass { name: String::new(), items, size: 1, via };
+        let class = |items, via| ContentClass { name: String::new(), items, size: 1, via, web_seed: false };
         let share = |classes| Catalogue { classes, zipf: 1.0 }.swarm_share();
         assert_eq!(share(vec![class(30, Via::Swarm), class(7, Via::Swarm)]), 1.0);
         assert_eq!(share(vec![class(3, Via::Gateway)]), 0.0);

@@ -45,8 +45,20 @@ pub fn sample() -> Scenario {
         funnel: funnel(),
         content: Catalogue {
             classes: vec![
-                ContentClass { name: "installer".into(), items: 4, size: 1 << 20, via: Via::Swarm },
-                ContentClass { name: "tutorial".into(), items: 28, size: 1 << 18, via: Via::Swarm },
+                ContentClass {
+                    name: "installer".into(),
+                    items: 4,
+                    size: 1 << 20,
+                    via: Via::Swarm,
+                    web_seed: false,
+                },
+                ContentClass {
+                    name: "tutorial".into(),
+                    items: 28,
+                    size: 1 << 18,
+                    via: Via::Swarm,
+                    web_seed: false,
+                },
             ],
             zipf: 0.9,
         },

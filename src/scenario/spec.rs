@@ -357,9 +357,19 @@ fn catalogue(table: &mut Table<'_>) -> Result<Catalogue, Reported> {
                 "How visitors get them: as peers of a \"swarm\", or over HTTP through a \"gateway\" of IPFS or BTFS.",
                 OneOf(Via::Swarm),
             );
+            let web_seed = table.or(
+                "web_seed",
+                "Whether the testbed's torrents of them name a web seed (BEP 19), which gives pieces over HTTP beside the peers.",
+                false,
+            );
             let name = class?.0.0;
             unique.claim(table, "class", &name)?;
-            Ok(ContentClass { name, items: items?.0, size: size?.0.0, via: via?.0 })
+            let (via, web_seed) = (via?.0, web_seed?);
+            if web_seed && via == Via::Gateway {
+                let hint = Some("leave one of the two out".to_owned());
+                return Err(table.wrong("web_seed", "a web seed, and no torrent to name it".to_owned(), hint));
+            }
+            Ok(ContentClass { name, items: items?.0, size: size?.0.0, via, web_seed })
         });
     let zipf = table.table_of_defaults("popularity", "Which items are wanted.", |table| {
         table.or("zipf", "Exponent of the popularity over ranks; 0 is uniform (assumed).", Exponent(0.8))

@@ -411,6 +411,8 @@ pub struct ContentClass {
     pub size: u64,
     /// How visitors get them.
     pub via: Via,
+    /// Whether their torrents name a web seed.
+    pub web_seed: bool,
 }
 
 /// HTTP traffic beside the funnel.

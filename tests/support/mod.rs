@@ -4,6 +4,7 @@
 
 pub(crate) mod conformity;
 pub(crate) mod daemon;
+pub(crate) mod seeded;
 pub(crate) mod tracker;
 pub(crate) mod web;
 
@@ -130,7 +131,11 @@ pub(crate) fn target(address: SocketAddr, info_hash: impl Into<InfoHash>) -> Tar
         visitor_networks: Vec::new(),
         content: vec![ContentItem {
             name: "a release".to_owned(),
-            torrent: Some(TorrentItem { info_hash: info_hash.into(), path: "/release.torrent".to_owned() }),
+            torrent: Some(TorrentItem {
+                info_hash: info_hash.into(),
+                path: "/release.torrent".to_owned(),
+                web_seeds: Vec::new(),
+            }),
             cid: None,
             seed: None,
         }],

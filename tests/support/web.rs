@@ -9,6 +9,8 @@ use sha1::{Digest, Sha1};
 use squall::profile::{HttpEndpoint, HttpVersion, Tls};
 use tempfile::TempDir;
 
+use super::seeded::Seeded;
+
 /// The name that the site's certificate is for.
 pub(crate) const HOST: &str = "fleet.test";
 /// Pieces of the site's torrent; all have the same hash, so that the file can be compressed.
@@ -69,6 +71,16 @@ impl Site {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
+    }
+
+    /// Puts the files of a torrent under `www/pub/`, and its `.torrent`, which names them at this server.
+    pub(crate) fn seed(&self, seeded: &Seeded, server: &HttpEndpoint) {
+        let folder = self.path("www/pub");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("release.bin"), &seeded.content).unwrap();
+        let scheme = if server.tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}/pub/", server.host);
+        std::fs::write(self.path("www/seeded.torrent"), seeded.torrent(&[&url])).unwrap();
     }
 
     /// The site at this port of 127.0.0.1, over TLS.

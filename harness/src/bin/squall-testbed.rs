@@ -35,5 +35,5 @@ fn run(args: &[String]) -> Result<(), Box<dyn Error>> {
 
 fn item(arg: &str) -> Result<Content, Box<dyn Error>> {
     let (name, size) = arg.split_once('=').ok_or_else(|| format!("`{arg}` is not NAME=BYTES"))?;
-    Ok(Content { name: name.to_owned(), size: size.parse()?, gateway: true })
+    Ok(Content { name: name.to_owned(), size: size.parse()?, gateway: true, web_seed: false })
 }

@@ -2,6 +2,7 @@
 
 mod announcer;
 mod dht;
+mod files;
 mod pages;
 mod seedbox;
 mod tracker;

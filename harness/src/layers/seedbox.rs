@@ -92,7 +92,7 @@ async fn session() -> anyhow::Result<Arc<Session>> {
 
 /// Returns when every piece has been checked and the item is on offer.
 async fn seed(session: &Arc<Session>, seed: u64, torrent: &Torrent) -> anyhow::Result<()> {
-    let file = torrent.file(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1))?;
+    let file = torrent.file(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), None)?;
     let options = AddTorrentOptions {
         overwrite: true,
         storage_factory: Some(Computed(Source::new(seed, &torrent.name)).boxed()),

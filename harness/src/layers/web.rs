@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::pending;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -14,9 +14,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
+use super::files::{self, File};
 use super::{Never, pages, ready};
+use crate::content::Source;
 use crate::dag::{Dag, Store};
 use crate::torrent::Torrent;
 
@@ -78,22 +79,32 @@ pub(super) fn index(assignment: &IndexAssignment) -> anyhow::Result<Never> {
         .route("/content/{name}", get(document).with_state(Arc::new(contents.collect())))
         .route("/assets/{name}", get(document).with_state(Arc::new(assets.collect())))
         .fallback(get(move || async { side }).post(call));
-    serve(router)
+    serve(listen()?, router)
 }
 
-/// `/torrents/{name}.torrent`, and `/ipfs/{cid}` as a trustless gateway.
+/// `/torrents/{name}.torrent`, `/files/{name}` as a web seed, and `/ipfs/{cid}` as a trustless gateway.
 pub(super) fn metadata(assignment: MetadataAssignment) -> anyhow::Result<Never> {
-    let mut files = HashMap::new();
+    let listener = listen()?;
+    let web_seed = format!("http://{}/files/", listener.local_addr()?);
+    let (mut torrents, mut files) = (HashMap::new(), HashMap::new());
     for torrent in assignment.torrents {
-        let file =
-            Document { kind: "application/x-bittorrent", bytes: torrent.file(assignment.tracker)?.into() };
-        files.insert(format!("{}.torrent", torrent.name), file);
+        let url_list = torrent.web_seed.then_some(web_seed.as_str());
+        let bytes = torrent.file(assignment.tracker, url_list)?.into();
+        torrents.insert(
+            format!("{}.torrent", torrent.name),
+            Document { kind: "application/x-bittorrent", bytes },
+        );
+        if torrent.web_seed {
+            let source = Source::new(assignment.seed, &torrent.name);
+            files.insert(torrent.name, File { source, size: torrent.size });
+        }
     }
     let store = Arc::new(Store::new(assignment.seed, &assignment.dags));
     let router = Router::new()
-        .route("/torrents/{name}", get(document).with_state(Arc::new(files)))
+        .route("/torrents/{name}", get(document).with_state(Arc::new(torrents)))
+        .route("/files/{name}", get(files::file).with_state(Arc::new(files)))
         .route("/ipfs/{cid}", get(dag).with_state(store));
-    serve(router)
+    serve(listener, router)
 }
 
 const RAW: &str = "application/vnd.ipld.raw";
@@ -144,11 +155,17 @@ async fn document(State(shelf): State<Shelf>, Path(name): Path<String>) -> Resul
     shelf.get(&name).cloned().ok_or(StatusCode::NOT_FOUND)
 }
 
+fn listen() -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening")?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
 /// One thread serves tens of thousands of such requests a second; more would take cores from the generator.
 #[tokio::main(flavor = "current_thread")]
-async fn serve(router: Router) -> anyhow::Result<Never> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("listening")?;
+async fn serve(listener: TcpListener, router: Router) -> anyhow::Result<Never> {
     ready(&[SocketAddrV4::new(Ipv4Addr::LOCALHOST, listener.local_addr()?.port())])?;
+    let listener = tokio::net::TcpListener::from_std(listener).context("listening")?;
     axum::serve(listener, router).await.context("serving")?;
     pending().await
 }

@@ -17,7 +17,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_squall-testbed");
 pub(crate) fn options(content: &[(&str, u64)]) -> Options {
     let content = content
         .iter()
-        .map(|(name, size)| Content { name: (*name).to_owned(), size: *size, gateway: true })
+        .map(|(name, size)| Content { name: (*name).to_owned(), size: *size, gateway: true, web_seed: true })
         .collect();
     Options { program: PROGRAM.into(), content, seed: 1 }
 }

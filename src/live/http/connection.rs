@@ -301,6 +301,16 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// The next bytes of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// What the network or the server did.
+    pub(super) async fn data(&mut self) -> Result<Option<Bytes>, Cause> {
+        self.body.data().await
+    }
+}
+
 impl Body {
     /// The next bytes; `None` at the end.
     async fn data(&mut self) -> Result<Option<Bytes>, Cause> {

@@ -5,6 +5,7 @@
 mod connection;
 mod field;
 mod memory;
+mod range;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -22,6 +23,7 @@ use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
 };
 use hyper::{Method, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use url::{Host, Position, Url};
 
 use crate::journey::Cause;
@@ -35,6 +37,7 @@ pub(super) use connection::Stream;
 use connection::{Answer, Connection};
 use field::CacheAnswer;
 use memory::Memory;
+pub(super) use range::{Fetcher, Place, Wanted};
 use tls::Sessions;
 
 /// Bytes of a body that are still drained.
@@ -43,6 +46,9 @@ const MAX_DRAINED: usize = 64 << 20;
 const MAX_REDIRECTS: usize = 5;
 /// Addresses that a worker's visitors have over HTTP/3: a QUIC endpoint sends from one, and costs a descriptor and buffers of its own.
 const QUIC_ADDRESSES: u64 = 16;
+
+/// What stays as it is in a path segment (RFC 3986 unreserved).
+pub(super) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A GET, or a POST where there is something to post.
 #[derive(Clone, Copy, Debug)]
@@ -405,7 +411,7 @@ impl Agent {
         Ok(endpoint)
     }
 
-    /// Where a redirect leads: a site of the target, or a literal address that the guard allows.
+    /// Where a redirect leads: the same site, or as [`Agent::site_at`].
     fn destination(
         &self,
         from: &Rc<Site>,
@@ -419,14 +425,18 @@ impl Agent {
         if from.is_at(&url) {
             return Ok((Rc::clone(from), path));
         }
-        if let Some(site) = self.sites().find(|site| site.is_at(&url)) {
-            return Ok((Rc::clone(site), path));
+        Ok((self.site_at(&url)?, path))
+    }
+
+    /// The site that a URL of somebody else's leads to: one of the target, or one at a literal address that the guard allows.
+    fn site_at(&self, url: &Url) -> Result<Rc<Site>, Cause> {
+        if let Some(site) = self.sites().find(|site| site.is_at(url)) {
+            return Ok(Rc::clone(site));
         }
-        let address = literal(&url).filter(|address| url.scheme() == "http" && self.guard.allows(*address));
+        let address = literal(url).filter(|address| url.scheme() == "http" && self.guard.allows(*address));
         let address = address.ok_or(Cause::Foreign)?;
         let authority = url[Position::BeforeHost..Position::AfterPort].to_owned();
-        let site = Site::new(&HttpEndpoint::plain(address, authority)).map_err(|_| Cause::Malformed)?;
-        Ok((site, path))
+        Site::new(&HttpEndpoint::plain(address, authority)).map_err(|_| Cause::Malformed)
     }
 }
 

@@ -128,13 +128,21 @@ impl Torrent {
         } else {
             self.tally.from_others += u64::from(length);
         }
+        self.taken(key, span, data)
+    }
+
+    /// Takes in a block that a peer or a web seed was asked for.
+    ///
+    /// # Errors
+    /// [`Cause::Incorrect`] where it is known to be its fault that the piece is wrong.
+    pub(super) fn taken(&mut self, key: PeerKey, span: Span, data: &[u8]) -> Result<(), Cause> {
         let Some(picker) = &mut self.picker else { return Ok(()) };
         match picker.take(key, span, data) {
-            Taken::Again => self.tally.wasted += u64::from(length),
+            Taken::Again => self.tally.wasted += u64::from(span.length),
             Taken::Stored => self.cancel_elsewhere(key, span),
             Taken::Whole => {
                 self.cancel_elsewhere(key, span);
-                self.whole(piece);
+                self.whole(span.piece);
             }
             Taken::Wrong(givers) => {
                 self.tally.wrong_pieces += 1;
@@ -146,6 +154,7 @@ impl Torrent {
                         remote.doomed = Some(Cause::Incorrect);
                         self.awake.push(only);
                     }
+                    self.web.doom(only);
                 }
                 self.wake_others(key);
             }

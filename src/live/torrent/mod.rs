@@ -15,6 +15,7 @@ mod proof;
 mod remote;
 mod store;
 mod turns;
+mod web;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -35,10 +36,12 @@ use metadata::Fetch;
 use picker::Picker;
 use remote::Remote;
 use turns::Turns;
+use web::Web;
 
 pub(super) use picker::PeerKey;
 pub(super) use remote::Meeting;
 pub(super) use store::{Generator, Store};
+pub(super) use web::{Run, Standing};
 
 /// Requests that we let wait, as we tell peers.
 const OWN_QUEUE: u32 = 250;
@@ -68,6 +71,7 @@ pub(super) struct Torrent {
     picker: Option<Picker>,
     wanted: u32,
     remotes: BTreeMap<PeerKey, Remote>,
+    web: Web,
     next_key: PeerKey,
     /// Pieces that are whole and that nobody has been told of.
     fresh: u32,
@@ -95,6 +99,7 @@ impl Torrent {
             picker: None,
             wanted: 0,
             remotes: BTreeMap::new(),
+            web: Web::default(),
             next_key: 0,
             fresh: 0,
             uploaded: 0,
@@ -124,6 +129,7 @@ impl Torrent {
         if let Some(picker) = &mut self.picker {
             picker.want(pieces);
         }
+        self.web.stir();
         for key in self.keys() {
             self.show_interest(key);
         }
@@ -141,6 +147,7 @@ impl Torrent {
         let Some(picker) = &self.picker else { return false };
         // Whoever has a piece already was let in.
         picker.have().count() > 0
+            || self.web.gives()
             || self.remotes.values().any(|it| !it.chokes_us && it.has.offers(picker.have()))
     }
 
@@ -195,7 +202,9 @@ impl Torrent {
 
     /// Connections that have something to do since this was last asked.
     pub(super) fn awake(&mut self) -> Vec<PeerKey> {
-        std::mem::take(&mut self.awake)
+        let mut awake = std::mem::take(&mut self.awake);
+        awake.extend(self.web.awake());
+        awake
     }
 
     /// Appends what is to be sent to a peer.
@@ -246,6 +255,7 @@ impl Torrent {
     /// What was asked of one peer is free for the others.
     fn wake_others(&mut self, key: PeerKey) {
         self.awake.extend(self.remotes.keys().filter(|other| **other != key));
+        self.web.stir();
     }
 
     /// Takes a message in.
@@ -360,6 +370,7 @@ impl Torrent {
             self.show_interest(key);
         }
         self.awake = self.keys();
+        self.web.stir();
     }
 
     fn have(&mut self, key: PeerKey, piece: u32) -> Result<(), Cause> {

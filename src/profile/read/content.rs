@@ -2,6 +2,7 @@
 
 use cid::Cid;
 use toml::de::DeValue;
+use url::Url;
 
 use super::super::{ContentItem, InfoHash, TorrentItem};
 use crate::problem::{Form, Name, Names, Reported, Table, UrlPath, Value};
@@ -77,6 +78,28 @@ impl Value for ContentId {
     }
 }
 
+/// Where a web seed is.
+struct WebUrl(Url);
+
+impl Value for WebUrl {
+    fn noun() -> String {
+        "an HTTP URL".to_owned()
+    }
+
+    fn forms() -> String {
+        "\"http://files.staging/pub/\"".to_owned()
+    }
+
+    fn form() -> Form {
+        Form::Text { pattern: Some("^https?://"), or_number: false }
+    }
+
+    fn from_toml(value: &DeValue<'_>) -> Option<Self> {
+        let url = Url::parse(value.as_str()?).ok()?;
+        matches!(url.scheme(), "http" | "https").then_some(Self(url))
+    }
+}
+
 /// What no two items may share.
 #[derive(Default)]
 pub(super) struct Unique {
@@ -139,10 +162,14 @@ fn torrent(table: &mut Table<'_>) -> Result<Option<TorrentItem>, Reported> {
     );
     let path = table
         .optional::<UrlPath>("torrent", "Path of the `.torrent` on the metadata server. With `info_hash`.");
-    let (known, second, path) = (known?, second?, path?);
+    let web_seeds = table.list::<WebUrl>(
+        "web_seeds",
+        "Web seeds (BEP 19) of the torrent beside those that its `.torrent` names: on servers of this profile, or at literal addresses.",
+    );
+    let (known, second, path, web_seeds) = (known?, second?, path?, web_seeds?);
     let (Known(known), path) = match (known, path) {
         (Some(known), Some(path)) => (known, path.0.0),
-        (None, None) if second.is_none() => return Ok(None),
+        (None, None) if second.is_none() && web_seeds.is_empty() => return Ok(None),
         (None, _) => return Err(table.miss::<Known>("info_hash")),
         (Some(_), None) => return Err(table.miss::<UrlPath>("torrent")),
     };
@@ -155,5 +182,6 @@ fn torrent(table: &mut Table<'_>) -> Result<Option<TorrentItem>, Reported> {
             return Err(table.wrong("info_hash_v2", "two v2 info-hashes".to_owned(), Some(hint)));
         }
     };
-    Ok(Some(TorrentItem { info_hash, path }))
+    let web_seeds = web_seeds.into_iter().map(|url| url.into_inner().0).collect();
+    Ok(Some(TorrentItem { info_hash, path, web_seeds }))
 }

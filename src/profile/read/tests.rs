@@ -79,6 +79,7 @@ fn every_key_means_what_it_says() {
                 *b"\x00\xff\x02\x03\x04\x05\x06\x07\x08\x09\x10\x11\x12\x13\x14\x15\x16\x17\x18\xff",
             ),
             path: "/torrents/item-01.torrent".to_owned(),
+            web_seeds: Vec::new(),
         }),
         cid: None,
         seed: Some(42),

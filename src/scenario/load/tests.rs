@@ -312,7 +312,13 @@ fn every_key_means_what_it_says() {
         patience: Duration::from_secs(9),
     };
     assert_eq!(scenario.funnel, funnel);
-    let classes = vec![ContentClass { name: "light".to_owned(), items: 4, size: 1 << 20, via: Via::Swarm }];
+    let classes = vec![ContentClass {
+        name: "light".to_owned(),
+        items: 4,
+        size: 1 << 20,
+        via: Via::Swarm,
+        web_seed: false,
+    }];
     assert_eq!(scenario.content, Catalogue { classes, zipf: 1.1 });
     let side = SideTraffic {
         name: "support".to_owned(),
