@@ -104,6 +104,7 @@ impl Prepared {
             retries: funnel.retries,
             retry_after: funnel.retry_after,
             sizes: self.scenario.content.sizes().collect(),
+            classes: self.scenario.content.classes_by_rank().collect(),
             seeds,
             names,
         }
@@ -146,6 +147,7 @@ impl Prepared {
             signals: signals.collect(),
             regions: names(&mut self.scenario.audience.regions.iter().map(|region| &region.name)),
             clients: names(&mut self.scenario.clients.members.iter().map(|(client, _)| &client.name)),
+            classes: names(&mut self.scenario.content.classes.iter().map(|class| &class.name)),
             access: names(&mut self.scenario.access.members.iter().map(|(access, _)| &access.name)),
             host: what.host,
             started_at: what.started_at,

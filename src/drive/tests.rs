@@ -103,6 +103,7 @@ fn rules() -> Rules {
         retries: 1,
         retry_after: Duration::from_millis(50),
         sizes: vec![1],
+        classes: vec![0],
         seeds: vec![],
         names: Names::default(),
     }
@@ -163,7 +164,7 @@ impl Books {
                 assert!(seen.due <= seen.released && seen.started <= seen.ended, "{seen:?}");
                 self.kinds.entry(seen.kind).or_default().settle(seen.settled);
             }
-            Event::Part(_) | Event::Swarm(..) => {}
+            Event::Part(_) | Event::Swarm(..) | Event::Download(..) => {}
         }
     }
 

@@ -16,6 +16,7 @@ fn rules() -> Rules {
         retries: 1,
         retry_after: Duration::from_millis(100),
         sizes: vec![4000],
+        classes: vec![2],
         seeds: vec![peer(7)],
         names: Names::default(),
     }

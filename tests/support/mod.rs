@@ -149,6 +149,7 @@ pub(crate) fn visitor(seed: u64) -> Visitor {
         access: 0,
         region: 0,
         content: 0,
+        class: 0,
         returning: false,
         cached: false,
         reachable: true,
