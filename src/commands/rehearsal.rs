@@ -296,7 +296,10 @@ pub(super) fn record_until_end(
     })
 }
 
-/// Reads a recording back, judges it, leaves `summary.json` beside it where it can, and gives what is to be printed.
+/// Points of the page's curves: about a third of its pixels.
+const SLICES: usize = 300;
+
+/// Reads a recording back, judges it, leaves `summary.json` and `report.html` beside it where it can, and gives what is to be printed.
 ///
 /// # Errors
 /// The recording cannot be read.
@@ -305,10 +308,13 @@ pub(super) fn judge(dir: &Path, format: ReportFormat, color: bool) -> Result<(Su
     let recording = Recording::read(dir).map_err(|error| Failure::trouble(&reading, error))?;
     let summary = analysis::analyse(&recording);
     let json = report::json(&summary).map_err(|error| Failure::trouble(&reading, error))?;
-    let path = dir.join("summary.json");
-    if let Err(error) = fs::write(&path, &json) {
-        // The verdict is worth more than its copy.
-        print::note(&format!("warning: {} was not written: {error}", path.display()));
+    let page = report::html(&summary, &analysis::timeline(&recording, SLICES));
+    for (name, content) in [("summary.json", &json), ("report.html", &page)] {
+        let path = dir.join(name);
+        if let Err(error) = fs::write(&path, content) {
+            // The verdict is worth more than its copy.
+            print::note(&format!("warning: {} was not written: {error}", path.display()));
+        }
     }
     let text = match format {
         ReportFormat::Text => report::text(&summary, color),

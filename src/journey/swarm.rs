@@ -236,6 +236,9 @@ mod tests {
             copies: 20,
             ..Swarm::default()
         };
-        assert_eq!((swarm.offload(), swarm.ratio(), swarm.copies_per_piece()), (Some(0.25), Some(0.5), Some(2.5)));
+        assert_eq!(
+            (swarm.offload(), swarm.ratio(), swarm.copies_per_piece()),
+            (Some(0.25), Some(0.5), Some(2.5))
+        );
     }
 }

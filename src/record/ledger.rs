@@ -66,20 +66,26 @@ impl Ledger {
     pub(crate) fn verify(&self, row: &Row) -> Result<(), RecordError> {
         self.check(|left, right| left >= right, "<")?;
         let times = &row.download_times;
-        self.compare("downloads", &[
-            ("times to the first piece", times.first_piece.count(), row.downloads.first_pieces),
-            ("completion times", times.completion.count(), row.downloads.complete),
-        ])?;
+        self.compare(
+            "downloads",
+            &[
+                ("times to the first piece", times.first_piece.count(), row.downloads.first_pieces),
+                ("completion times", times.completion.count(), row.downloads.complete),
+            ],
+        )?;
         for (kind, in_row) in &row.kinds {
             let measured = in_row.counts.measured();
             let latencies = &in_row.latencies;
             let from_due = if kind.is_part() { 0 } else { measured };
-            self.compare(kind.name(), &[
-                ("in flight", in_row.in_flight, self.in_flight(*kind)),
-                ("latencies from due", latencies.due.count(), from_due),
-                ("service times", latencies.service.count(), measured),
-                ("send lags", latencies.lag.count(), from_due),
-            ])?;
+            self.compare(
+                kind.name(),
+                &[
+                    ("in flight", in_row.in_flight, self.in_flight(*kind)),
+                    ("latencies from due", latencies.due.count(), from_due),
+                    ("service times", latencies.service.count(), measured),
+                    ("send lags", latencies.lag.count(), from_due),
+                ],
+            )?;
         }
         Ok(())
     }
@@ -121,8 +127,11 @@ impl Ledger {
         }
         let Downloads { begun, first_pieces, .. } = self.downloads;
         let ended = self.downloads.ended();
-        if !holds(begun, ended) || first_pieces > begun {
-            let reason = format!("begun {begun} {sign} ended {ended}, or {first_pieces} first pieces more than begun");
+        let sides = [
+            (holds(begun, ended), format!("begun {begun} {sign} ended {ended}")),
+            (begun >= first_pieces, format!("begun {begun} < first pieces {first_pieces}")),
+        ];
+        for (_, reason) in sides.into_iter().filter(|(holds, _)| !holds) {
             return Err(RecordError::Ledger { what: "downloads", second: self.second, reason });
         }
         Ok(())

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use serde::de::DeserializeOwned;
 
-
 use super::breakdown::Breakdown;
 use super::downloads::DownloadTimes;
 use super::error::RecordError;
@@ -259,14 +258,15 @@ fn attach(rows: &mut [Row], intervals: Intervals) -> usize {
     }
     let lacks = |row: &Row| {
         let DownloadTimes { first_piece, completion } = &row.download_times;
-        let downloads = first_piece.count() < row.downloads.first_pieces
-            || completion.count() < row.downloads.complete;
-        downloads || row.kinds.iter().any(|(kind, row)| {
-            let measured = row.counts.measured();
-            let latencies = &row.latencies;
-            latencies.service.count() < measured
-                || !kind.is_part() && latencies.due.count().min(latencies.lag.count()) < measured
-        })
+        let downloads =
+            first_piece.count() < row.downloads.first_pieces || completion.count() < row.downloads.complete;
+        downloads
+            || row.kinds.iter().any(|(kind, row)| {
+                let measured = row.counts.measured();
+                let latencies = &row.latencies;
+                latencies.service.count() < measured
+                    || !kind.is_part() && latencies.due.count().min(latencies.lag.count()) < measured
+            })
     };
     rows.iter().position(|row| row.second >= last && lacks(row)).unwrap_or(rows.len())
 }

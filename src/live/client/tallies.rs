@@ -31,7 +31,9 @@ impl Tallies {
             (0..).zip(lines).map(move |(access, tally)| (Some(Group { class, access }), tally))
         });
         let all = groups.chain([(None, &mut self.nobody)]);
-        all.filter(|(_, tally)| !tally.is_empty()).map(|(group, tally)| (group, std::mem::take(tally))).collect()
+        all.filter(|(_, tally)| !tally.is_empty())
+            .map(|(group, tally)| (group, std::mem::take(tally)))
+            .collect()
     }
 }
 

@@ -185,7 +185,7 @@ fn persona(info_hash: [u8; 20], seed: u8, rate: f64) -> Persona {
 }
 
 /// What was counted since this was last asked, of all groups.
-fn tally(clients: &Clients) -> Swarm {
+fn tallied(clients: &Clients) -> Swarm {
     clients.tallies().iter().fold(Swarm::default(), |mut sum, (_, tally)| {
         sum += tally;
         sum
@@ -245,13 +245,13 @@ async fn visitors_give_each_other_what_they_have() {
         let meter = Meter::new(clock);
         let first = clients.start(persona(info_hash, 1, 1e9), None);
         assert_eq!(fetch(first.client(), &[seed], &meter).await, Ok(()));
-        let tally = tally(&clients);
+        let tally = tallied(&clients);
         assert_eq!((tally.from_others, tally.from_visitors), (90_000, 0));
         // The seed served one connection and is not there any more. The second knows only the hash.
         let peer = SocketAddr::new(address(1), clients.port());
         let second = clients.start(persona(info_hash, 2, 1e9), None);
         assert_eq!(fetch(second.client(), &[peer], &meter).await, Ok(()));
-        let tally = tally(&clients);
+        let tally = tallied(&clients);
         assert_eq!((tally.from_others, tally.from_visitors, tally.to_visitors), (0, 90_000, 90_000));
         assert_eq!((first.client().uploaded(), second.client().uploaded()), (90_000, 0));
         // Who has left is not there, and who cannot be reached neither.
@@ -269,7 +269,8 @@ async fn visitors_give_each_other_what_they_have() {
         );
         let behind_nat = SocketAddr::new(address(4), clients.port());
         assert_eq!(fetch(third.client(), &[behind_nat], &meter).await, Err(Cause::Closed));
-        assert_eq!(tally(&clients).turned_away, 2);
+        let tally = tallied(&clients);
+        assert_eq!((tally.turned_away, tally.closed_handshakes), (2, 2), "as each side sees it");
     };
     tokio::time::timeout(PATIENCE, LocalSet::new().run_until(run)).await.unwrap();
 }
@@ -304,13 +305,13 @@ async fn visitors_speak_utp_with_each_other() {
             let persona = Persona { utp: true, addresses: vec![own], ..persona(info_hash, n, 1e9) };
             let seat = workers[worker].start(persona, None);
             assert_eq!(fetch(seat.client(), &[from], &Meter::new(clock)).await, Ok(()), "{n}");
-            let tally = tally(&workers[worker]);
+            let tally = tallied(&workers[worker]);
             assert_eq!((tally.utp, tally.from_others + tally.from_visitors), (utp, 90_000), "{n}");
             seats.push(seat);
         }
         // Who has left says so, and takes nobody in.
         drop(seats.remove(0));
-        while tally(&workers[1]).ended == 0 {
+        while tallied(&workers[1]).ended == 0 {
             tokio::task::yield_now().await;
         }
         let late = workers[3].start(Persona { utp: true, ..persona(info_hash, 9, 1e9) }, None);
@@ -349,7 +350,7 @@ async fn visitors_encrypt_as_their_clients_do() {
         for (n, (encryption, utp, from, result, encrypted)) in (1..).zip(visitors) {
             let seat = clients.start(Persona { utp, encryption, ..persona(info_hash, n, 1e9) }, None);
             assert_eq!(fetch(seat.client(), &[from], &Meter::new(clock)).await, result, "{n}");
-            let tally = tally(&clients);
+            let tally = tallied(&clients);
             assert_eq!((tally.encrypted, tally.utp), (encrypted, if n == 8 { 2 } else { 0 }), "{n}");
             seats.push(seat);
         }
@@ -374,9 +375,17 @@ async fn a_bad_peer_does_not_stop_a_visitor_who_knows_another() {
             let clients = Clients::open(&guard, clock, &target(peers[0]), sources()).unwrap();
             let seat = clients.start(persona(info_hash, 1, 1e9), None);
             assert_eq!(fetch(seat.client(), &peers, &Meter::new(clock)).await, Ok(()));
-            let tally = tally(&clients);
+            let tally = tallied(&clients);
             assert_eq!(tally.ended_incorrect > 0, manner == Manner::Lies && tally.wrong_pieces > 0);
             assert!(tally.from_others >= 90_000);
+            let failed = (u64::from(manner == Manner::OtherTorrent), u64::from(manner == Manner::Closes));
+            assert_eq!((tally.wrong_handshakes, tally.closed_handshakes), failed);
+            drop(seat);
+            assert_eq!(
+                tally.ended + tallied(&clients).ended,
+                tally.opened(),
+                "what is open ends with the visitor"
+            );
         };
         tokio::time::timeout(PATIENCE, LocalSet::new().run_until(run)).await.unwrap();
     }
