@@ -20,8 +20,8 @@ pub(super) fn named(recording: &Recording) -> Groups {
         clients: rename(&breakdown.clients, listed(&manifest.clients)),
         access: rename(&breakdown.access, listed(&manifest.access)),
         content: rename(&breakdown.content, content),
-        classes: summaries(recording, &breakdown.classes, listed(&manifest.classes)),
-        lines: summaries(recording, &breakdown.lines, listed(&manifest.access)),
+        downloads_by_class: summaries(recording, &breakdown.downloads_by_class, listed(&manifest.classes)),
+        downloads_by_access: summaries(recording, &breakdown.downloads_by_access, listed(&manifest.access)),
     }
 }
 

@@ -95,9 +95,9 @@ pub struct Groups {
     /// By content: `rank-00` is the most popular, `others` are all that have no rank of their own.
     pub content: BTreeMap<String, BTreeMap<Stage, Tally>>,
     /// Downloads and swarms by class of the content.
-    pub classes: BTreeMap<String, GroupSummary>,
+    pub downloads_by_class: BTreeMap<String, GroupSummary>,
     /// Downloads and swarms by access line.
-    pub lines: BTreeMap<String, GroupSummary>,
+    pub downloads_by_access: BTreeMap<String, GroupSummary>,
 }
 
 /// Downloads and swarms of one group.

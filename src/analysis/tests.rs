@@ -374,14 +374,14 @@ fn downloads_take_as_long_as_their_line_says() {
         // A handshake takes about 1.1 ms, of which the exponential service is a tenth; three digits are kept.
         assert!((expected..expected * 1.002 + 0.003).contains(&found), "{found} s, {expected} s expected");
     };
-    let slow = &summary.breakdown.lines["fibre"].downloads;
+    let slow = &summary.breakdown.downloads_by_access["fibre"].downloads;
     near(slow.first_piece.p50_seconds, PIECE / 250_000.0);
     near(slow.first_piece.max_seconds, PIECE / 250_000.0);
     near(slow.completion.max_seconds, 64.0 * PIECE / 250_000.0);
-    let fast = &summary.breakdown.lines["mobile"].downloads;
+    let fast = &summary.breakdown.downloads_by_access["mobile"].downloads;
     near(fast.first_piece.p99_seconds, PIECE / 2_500_000.0);
     near(fast.completion.max_seconds, 64.0 * PIECE / 2_500_000.0);
-    let small = &summary.breakdown.classes["tutorial"].downloads;
+    let small = &summary.breakdown.downloads_by_class["tutorial"].downloads;
     near(small.completion.max_seconds, 16.0 * PIECE / 250_000.0);
     near(small.completion.p50_seconds, 16.0 * PIECE / 2_500_000.0);
     assert_eq!(slow.counts.begun + fast.counts.begun, counts.begun);
@@ -422,8 +422,8 @@ fn a_timeline_keeps_every_count() {
 #[test]
 fn groups_add_up_to_the_whole() {
     let summary = analyse(&recording(&operations(5, 5, 40), 5));
-    assert_eq!(summary.breakdown.classes.keys().collect::<Vec<_>>(), ["installer", "tutorial"]);
-    for groups in [&summary.breakdown.classes, &summary.breakdown.lines] {
+    assert_eq!(summary.breakdown.downloads_by_class.keys().collect::<Vec<_>>(), ["installer", "tutorial"]);
+    for groups in [&summary.breakdown.downloads_by_class, &summary.breakdown.downloads_by_access] {
         assert_eq!(groups.len(), 2);
         let begun: u64 = groups.values().map(|group| group.downloads.counts.begun).sum();
         let in_progress: f64 = groups.values().map(|group| group.downloads.mean_in_progress).sum();

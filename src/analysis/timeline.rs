@@ -23,6 +23,8 @@ pub struct Slice {
     pub from_visitors: f64,
     /// Share of them of both; `None` where nobody got any.
     pub offload: Option<f64>,
+    /// Peers that had a piece when it became whole, on average; `None` where none did.
+    pub copies: Option<f64>,
     /// Downloads in progress, mean over the ends of its seconds.
     pub in_progress: f64,
     /// Downloads that were begun.
@@ -49,6 +51,7 @@ pub fn timeline(recording: &Recording, most: usize) -> Timeline {
             from_others: rate(swarm.from_others),
             from_visitors: rate(swarm.from_visitors),
             offload: swarm.offload(),
+            copies: swarm.copies_per_piece(),
             in_progress: rate(in_progress.iter().sum()),
             begun: rate(rows.iter().map(|row| row.downloads.begun).sum()),
             fetched: rate(rows.iter().map(|row| row.downloads.complete + row.downloads.enough).sum()),

@@ -47,6 +47,8 @@ pub struct Swarm {
     pub wrong_handshakes: u64,
     /// Of those, that came about.
     pub met: u64,
+    /// Connections that came about and were given up at once, either way: the two are connected already, or the visitor has no room.
+    pub surplus: u64,
     /// Connections that peers opened to visitors.
     pub accepted: u64,
     /// Connections that came about either way over uTP (BEP 29); the others are TCP.
@@ -55,7 +57,7 @@ pub struct Swarm {
     pub encrypted: u64,
     /// Peers that came for a visitor who had left, or whom nobody can reach.
     pub turned_away: u64,
-    /// Connections that ended, by either side; in the end as many as came about.
+    /// Connections that ended, by either side; not those that the end of the run cuts.
     pub ended: u64,
     /// Of those, for wrong bytes.
     pub ended_incorrect: u64,
@@ -148,6 +150,7 @@ impl AddAssign<&Self> for Swarm {
         self.broken_handshakes += other.broken_handshakes;
         self.wrong_handshakes += other.wrong_handshakes;
         self.met += other.met;
+        self.surplus += other.surplus;
         self.accepted += other.accepted;
         self.utp += other.utp;
         self.encrypted += other.encrypted;

@@ -416,6 +416,7 @@ impl Client {
     async fn talk(self: &Rc<Self>, stream: Stream, frames: Frames, meeting: Meeting) {
         let full = self.torrent.borrow().connections() >= MAX_CONNECTIONS;
         if full || self.torrent.borrow().knows(&meeting.peer_id) {
+            self.count(|swarm| swarm.surplus += 1);
             self.changed.notify_waiters();
             return;
         }

@@ -72,10 +72,10 @@ pub struct Breakdown {
     pub content: BTreeMap<u16, BTreeMap<Stage, Tally>>,
     /// Downloads by class of the content.
     #[serde(default)]
-    pub classes: BTreeMap<u16, GroupTally>,
+    pub downloads_by_class: BTreeMap<u16, GroupTally>,
     /// Downloads by access line.
     #[serde(default)]
-    pub lines: BTreeMap<u16, GroupTally>,
+    pub downloads_by_access: BTreeMap<u16, GroupTally>,
 }
 
 impl AddAssign<&Self> for Breakdown {
@@ -93,7 +93,10 @@ impl AddAssign<&Self> for Breakdown {
                 }
             }
         }
-        for (mine, theirs) in [(&mut self.classes, &other.classes), (&mut self.lines, &other.lines)] {
+        for (mine, theirs) in [
+            (&mut self.downloads_by_class, &other.downloads_by_class),
+            (&mut self.downloads_by_access, &other.downloads_by_access),
+        ] {
             for (&index, tally) in theirs {
                 *mine.entry(index).or_default() += tally;
             }
@@ -185,8 +188,8 @@ impl Tallies {
             kept.filter(|(_, tally)| *tally != GroupTally::default()).collect()
         };
         Breakdown {
-            classes: groups(&self.classes),
-            lines: groups(&self.lines),
+            downloads_by_class: groups(&self.classes),
+            downloads_by_access: groups(&self.lines),
             regions: keep(&self.regions),
             clients: keep(&self.clients),
             access: keep(&self.access),

@@ -14,6 +14,8 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 26.0;
 const PLOT: f64 = 150.0;
 const HEIGHT: f64 = TOP + PLOT + 28.0;
+/// Room for a letter.
+const LETTER: f64 = 16.0;
 /// Labels of the time axis, at most.
 const TICKS: f64 = 10.0;
 
@@ -63,11 +65,9 @@ pub(super) fn figure(chart: &Chart<'_>) -> Markup {
                     path.grid d=(format!("M{at:.1},{floor}v5")) {}
                     text.middle x=(format!("{at:.1}")) y=(floor + 22.0) { (clock(second, chart.seconds)) }
                 }
-                @for mark in chart.signals.iter().filter(|mark| (0.0..chart.seconds).contains(&mark.at_seconds)) {
-                    @let at = x(mark.at_seconds / chart.seconds);
+                @for (at, label, letter) in placed(chart, x) {
                     path.signal d=(format!("M{at:.1},{TOP}V{floor}")) {}
-                    @let end = if at > WIDTH * 0.8 { "end" } else { "start" };
-                    text text-anchor=(end) x=(format!("{at:.1}")) y=(TOP - 9.0) { (mark.name) }
+                    text.middle x=(format!("{label:.1}")) y=(TOP - 9.0) { (letter) }
                 }
                 @for line in &chart.lines {
                     @for run in runs(&line.values) {
@@ -80,6 +80,28 @@ pub(super) fn figure(chart: &Chart<'_>) -> Markup {
             }
         }
     }
+}
+
+/// What happened on the run's clock, in order of time, each under a letter.
+pub(super) fn letters(signals: &[SignalMark]) -> Vec<(char, &SignalMark)> {
+    let mut sorted: Vec<_> = signals.iter().collect();
+    sorted.sort_by(|one, other| one.at_seconds.total_cmp(&other.at_seconds));
+    ('A'..='Z').cycle().zip(sorted).collect()
+}
+
+/// Where signals stand, where their letters do, and which; letters that would stand on one another move aside.
+fn placed(chart: &Chart<'_>, x: impl Fn(f64) -> f64) -> Vec<(f64, f64, char)> {
+    let mut free = 0.0;
+    let inside = letters(chart.signals)
+        .into_iter()
+        .filter(|(_, mark)| (0.0..chart.seconds).contains(&mark.at_seconds));
+    let place = inside.map(|(letter, mark)| {
+        let at = x(mark.at_seconds / chart.seconds);
+        let label = f64::max(at, free);
+        free = label + LETTER;
+        (at, label, letter)
+    });
+    place.collect()
 }
 
 /// The values that follow one another without a gap, each with its place.
@@ -121,7 +143,7 @@ fn ticks(seconds: f64) -> impl Iterator<Item = f64> {
 }
 
 /// A moment of a run of this length: `45 s`, `2:30`, `1:02:30`.
-fn clock(at: f64, length: f64) -> String {
+pub(super) fn clock(at: f64, length: f64) -> String {
     let whole = at as u64;
     let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
     match length {
@@ -139,6 +161,23 @@ mod tests {
     fn axes_end_on_round_figures_of_their_base() {
         assert_eq!(round_up_in(1024.0, 37.2 * 1024.0 * 1024.0), 40.0 * 1024.0 * 1024.0);
         assert_eq!([0.0, 0.3, 7.1, 53.4].map(|value| round_up_in(1.0, value)), [1.0, 1.0, 8.0, 60.0]);
+    }
+
+    #[test]
+    fn letters_do_not_stand_on_one_another() {
+        let mark = |name: &str, at_seconds| SignalMark { name: name.to_owned(), at_seconds };
+        let signals = [mark("late", 50.5), mark("early", 50.0), mark("before", -1.0), mark("alone", 90.0)];
+        let chart = Chart {
+            title: "",
+            lines: Vec::new(),
+            top: None,
+            unit: |_| String::new(),
+            base: 1.0,
+            seconds: 100.0,
+            signals: &signals,
+        };
+        let seen = placed(&chart, |share| share * 1000.0);
+        assert_eq!(seen, [(500.0, 500.0, 'B'), (505.0, 516.0, 'C'), (900.0, 900.0, 'D')]);
     }
 
     #[test]

@@ -4,12 +4,13 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::analysis::{Slice, Summary, Timeline};
 
-use super::chart::{Chart, Line, figure};
+use super::chart::{Chart, Line, clock, figure, letters};
 use super::quantity::{bytes, percent, rate, three_digits};
 use super::swarm::{self, EXCHANGE, Heads, TIMES};
 use super::text;
 
-/// Colours that differ for the colour-blind too (Okabe and Ito 2008), on either ground.
+/// Colours that differ for the colour-blind too (Okabe and Ito 2008), on either ground; of two lines in a chart the blue one is dashed, so
+/// that one does not hide the other.
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ground:#fff;--ink:#1a1a1a;--soft:#555;--rule:#d4d4d4;--blue:#0072b2;--orange:#c04c00;--green:#00785a}\
 @media(prefers-color-scheme:dark){:root{--ground:#16181c;--ink:#ececec;--soft:#b4b8bf;--rule:#3c4048;--blue:#62bdf2;--orange:#f0a63c;--green:#3fcf9f}}\
@@ -19,11 +20,11 @@ pre{font:14px/1.4 ui-monospace,monospace;overflow-x:auto}\
 figure{margin:1.2rem 0}figcaption{margin-bottom:.2rem}.key{margin-left:.8em;white-space:nowrap}\
 svg{width:100%;height:auto;display:block}svg text{font:15px system-ui,sans-serif;fill:var(--soft)}\
 .grid{stroke:var(--rule)}.signal{stroke:var(--soft);stroke-dasharray:3 3}.end{text-anchor:end}.middle{text-anchor:middle}\
-.line{fill:none;stroke-width:2.5;stroke-linejoin:round}.blue{color:var(--blue);stroke:var(--blue)}.orange{color:var(--orange);stroke:var(--orange)}.green{color:var(--green);stroke:var(--green)}\
+.line{fill:none;stroke-width:2.5;stroke-linejoin:round}.line.blue{stroke-dasharray:9 5}.blue{color:var(--blue);stroke:var(--blue)}.orange{color:var(--orange);stroke:var(--orange)}.green{color:var(--green);stroke:var(--green)}\
 .key{stroke:none}.wide{overflow-x:auto}table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums}\
 caption{text-align:left;font-weight:600;margin-bottom:.2rem}td,th{padding:.2rem .6rem;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap}\
 th{color:var(--soft);font-weight:600}.group{text-align:center}td:first-child,th:first-child{text-align:left}\
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}dt{color:var(--soft)}dd{margin:0}";
+.soft{color:var(--soft)}dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}dt{color:var(--soft)}dd{margin:0}";
 
 /// The page.
 #[must_use]
@@ -39,7 +40,7 @@ pub fn html(summary: &Summary, timeline: &Timeline) -> String {
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                h1 { (title) }
+                h1 { (summary.manifest.scenario) }
                 pre { (text::verdict(summary)) }
                 @if swarm::is_there(summary) { (swarm_section(summary, timeline)) }
                 h2 { "In full" }
@@ -55,6 +56,11 @@ fn swarm_section(summary: &Summary, timeline: &Timeline) -> Markup {
         section #swarm {
             h2 { "Swarm" }
             dl { @for (name, what) in swarm::facts(summary) { dt { (name) } dd { (what) } } }
+            p.soft {
+                @for (letter, mark) in letters(&summary.manifest.signals) {
+                    strong { (letter) } " " (mark.name) " " (clock(mark.at_seconds, summary.recorded_seconds as f64)) " \u{2003}"
+                }
+            }
             @for chart in charts(summary, timeline) { (figure(&chart)) }
             @let lines = swarm::lines(summary);
             (table("How long downloads took, from due", TIMES, &lines, swarm::Line::times))
@@ -97,8 +103,12 @@ fn charts<'a>(summary: &'a Summary, timeline: &Timeline) -> Vec<Chart<'a>> {
             percent,
             1.0,
             Some(1.0),
-            vec![line("share that came from visitors", "blue", &|slice| slice.offload)],
+            vec![line("share that came from visitors", "green", &|slice| slice.offload)],
         ));
+    }
+    if summary.swarm.pieces > 0 {
+        let copies = line("peers that had it", "green", &|slice| slice.copies);
+        charts.push(chart("Copies of a piece when it became whole", three_digits, 1.0, None, vec![copies]));
     }
     charts.push(chart(
         "Downloads in progress",

@@ -18,7 +18,7 @@ pub(super) struct Line<'a> {
 pub(super) fn lines(summary: &Summary) -> Vec<Line<'_>> {
     let Summary { downloads, swarm, swarm_shares: shares, breakdown, .. } = summary;
     let all = Line { name: "all".to_owned(), downloads, swarm, shares };
-    let groups = [(&breakdown.classes, ""), (&breakdown.lines, "on ")];
+    let groups = [(&breakdown.downloads_by_class, ""), (&breakdown.downloads_by_access, "on ")];
     let groups = groups.into_iter().filter(|(groups, _)| groups.len() > 1);
     let groups = groups.flat_map(|(groups, before)| {
         groups.iter().map(move |(name, group)| Line {
@@ -141,10 +141,11 @@ pub(super) fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
     facts.push((
         "connections",
         format!(
-            "{} opened, {} ended; {} came in, {} found nobody; {} broke the protocol",
+            "{} opened, {} ended; {} came in, {} surplus, {} found nobody; {} broke the protocol",
             rate(summary.churn.opened_per_second),
             rate(summary.churn.ended_per_second),
             swarm.accepted,
+            swarm.surplus,
             swarm.turned_away,
             swarm.ended_malformed
         ),
