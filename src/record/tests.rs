@@ -209,7 +209,8 @@ fn a_recording_from_before_downloads_is_read() {
     let old = Recording::read(dir.path()).unwrap();
     assert!(old.finished && old.manifest.classes.is_empty() && old.breakdown.downloads_by_class.is_empty());
     assert_eq!(old.breakdown.access, new.breakdown.access);
-    for (old, new) in old.rows.iter().zip(&new.rows) {
+    // In the second that begins at 3 s nothing happens but what is cut.
+    for (old, new) in old.rows.iter().zip(&new.rows).take(3) {
         assert_eq!((&old.kinds, old.swarm.from_visitors), (&new.kinds, new.swarm.from_visitors));
         assert!(old.downloads.is_empty() && !new.downloads.is_empty());
     }

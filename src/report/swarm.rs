@@ -126,35 +126,34 @@ pub(super) fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
     if swarm.is_empty() {
         return facts;
     }
-    facts.push((
-        "given",
-        format!(
-            "{} to others, {} to visitors; {} came in vain, {} wrong pieces, {} silent peers",
-            bytes(swarm.to_others),
-            bytes(swarm.to_visitors),
-            bytes(swarm.wasted),
-            swarm.wrong_pieces,
-            swarm.snubs
-        ),
-    ));
-    facts.push(("dialled", dialled(swarm, summary.swarm_shares.failed_dials)));
-    facts.push((
-        "connections",
-        format!(
-            "{} opened, {} ended; {} came in, {} surplus, {} found nobody; {} broke the protocol",
-            rate(summary.churn.opened_per_second),
-            rate(summary.churn.ended_per_second),
-            swarm.accepted,
-            swarm.surplus,
-            swarm.turned_away,
-            swarm.ended_malformed
-        ),
-    ));
-    facts.push(("transport", format!("{} met over uTP, {} encrypted", swarm.utp, swarm.encrypted)));
+    let given = format!("{} to others, {} to visitors", bytes(swarm.to_others), bytes(swarm.to_visitors));
+    let taken = format!(
+        "{} in vain, {} wrong pieces, {} silent peers",
+        bytes(swarm.wasted),
+        swarm.wrong_pieces,
+        swarm.snubs
+    );
+    let churn = format!(
+        "{} opened, {} ended; {} broke the protocol",
+        rate(summary.churn.opened_per_second),
+        rate(summary.churn.ended_per_second),
+        swarm.ended_malformed
+    );
+    let connections = format!(
+        "{} met, {} came in, {} surplus, {} found nobody; {} over uTP, {} encrypted",
+        swarm.met, swarm.accepted, swarm.surplus, swarm.turned_away, swarm.utp, swarm.encrypted
+    );
+    facts.extend([
+        ("given", given),
+        ("taken", taken),
+        ("dialled", dialled(swarm, summary.swarm_shares.failed_dials)),
+        ("connections", connections),
+        ("churn", churn),
+    ]);
     facts
 }
 
-/// Why connections did not come about, most frequent first.
+/// Why connections did not come about: the three most frequent reasons.
 fn dialled(swarm: &Swarm, failed: Option<f64>) -> String {
     let mut reasons = [
         (swarm.unanswered, "unanswered"),
@@ -165,7 +164,7 @@ fn dialled(swarm: &Swarm, failed: Option<f64>) -> String {
         (swarm.wrong_handshakes, "of another torrent"),
     ];
     reasons.sort_by_key(|&(count, _)| std::cmp::Reverse(count));
-    let told = reasons.iter().filter(|(count, _)| *count > 0);
+    let told = reasons.iter().filter(|(count, _)| *count > 0).take(3);
     let told: Vec<_> = told.map(|(count, reason)| format!("{count} {reason}")).collect();
     let why = if told.is_empty() { String::new() } else { format!(": {}", told.join(", ")) };
     format!("{}, {} failed{why}", swarm.dials, failed.map_or("none".to_owned(), percent))
