@@ -115,7 +115,7 @@ pub(crate) struct Tallies {
     lines: Vec<GroupCount>,
 }
 
-/// What [`GroupTally`] is made from.
+/// What [`GroupTally`] is made from: with both of its histograms half a MiB, for each class and each access line.
 #[derive(Clone, Debug, Default)]
 struct GroupCount {
     downloads: DownloadCount,
