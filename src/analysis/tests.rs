@@ -347,7 +347,7 @@ fn simulated() -> Recording {
             region: 0,
             client: 0,
             access: (index % 2) as u8,
-            content: if index / 2 % 2 == 0 { 0 } else { 4 },
+            content: if (index / 2).is_multiple_of(2) { 0 } else { 4 },
             seed: index,
             steps: smallvec![PlannedStep { at, what: What::Transfer { until } }],
         }

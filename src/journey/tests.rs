@@ -96,13 +96,16 @@ fn play(
     (done, ended)
 }
 
+/// What a journey did, how it ended, the milestones of its download.
+type Played = (Vec<(u64, Operation)>, Result<(), Cause>, Vec<Download>);
+
 /// The same, with the milestones of its download.
 fn watch(
     arrival: &Arrival,
     rules: &Rules,
     takes: Duration,
     mut answer: impl FnMut(&Operation, u32) -> Result<Reply, Cause>,
-) -> (Vec<(u64, Operation)>, Result<(), Cause>, Vec<Download>) {
+) -> Played {
     let mut journey = Journey::new(arrival, rules, &[]);
     let mut agenda: Agenda = vec![(arrival.due(), None)];
     let (mut done, mut noted) = (Vec::new(), Vec::new());

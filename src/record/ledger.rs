@@ -131,9 +131,9 @@ impl Ledger {
             (holds(begun, ended), format!("begun {begun} {sign} ended {ended}")),
             (begun >= first_pieces, format!("begun {begun} < first pieces {first_pieces}")),
         ];
-        for (_, reason) in sides.into_iter().filter(|(holds, _)| !holds) {
-            return Err(RecordError::Ledger { what: "downloads", second: self.second, reason });
+        match sides.into_iter().find(|(holds, _)| !holds) {
+            None => Ok(()),
+            Some((_, reason)) => Err(RecordError::Ledger { what: "downloads", second: self.second, reason }),
         }
-        Ok(())
     }
 }

@@ -107,7 +107,7 @@ pub(crate) fn operations(seed: u64, seconds: u64, rate: u64) -> Vec<Seen> {
 
 /// A download of one piece, and what it moved.
 fn download(seen: &Observation) -> Seen {
-    let group = Group { class: seen.content % 2, access: u8::from(seen.content % 5 == 0) };
+    let group = Group { class: seen.content % 2, access: u8::from(seen.content.is_multiple_of(5)) };
     let reach = |at, reached| (at, Event::Download(group, Download { due: seen.due, at, reached }));
     let fate = match seen.settled {
         Settled::Ok if seen.content < 30 => Fate::Enough,

@@ -6,7 +6,7 @@ use crate::analysis::{Slice, Summary, Timeline};
 
 use super::chart::{Chart, Line, clock, figure, letters};
 use super::quantity::{bytes, percent, rate, three_digits};
-use super::swarm::{self, EXCHANGE, Heads, TIMES};
+use super::swarm::{self, CONNECTIONS, EXCHANGE, Heads, TIMES};
 use super::text;
 
 /// Colours that differ for the colour-blind too (Okabe and Ito 2008), on either ground; of two lines in a chart the blue one is dashed, so
@@ -67,6 +67,9 @@ fn swarm_section(summary: &Summary, timeline: &Timeline) -> Markup {
             @let lines = swarm::lines(summary);
             (table("How long downloads took, from due", TIMES, &lines, swarm::Line::times))
             (table("What became of them, and where their bytes came from", EXCHANGE, &lines, swarm::Line::exchange))
+            @if summary.swarm.dials > 0 {
+                (table("Connections to peers", CONNECTIONS, &lines, swarm::Line::connections))
+            }
         }
     }
 }

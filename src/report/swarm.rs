@@ -49,6 +49,25 @@ pub(super) const EXCHANGE: Heads = (
     &["whole", "part", "gave up", "cut", "in progress", "peers", "visitors", "offload", "ratio", "copies"],
 );
 
+/// The heads of [`Line::connections`].
+pub(super) const CONNECTIONS: Heads = (
+    &[(2, "dialled"), (6, "failed because"), (4, "connections")],
+    &[
+        "tries",
+        "failed",
+        "unanswered",
+        "refused",
+        "closed",
+        "silent",
+        "no handshake",
+        "other torrent",
+        "met",
+        "came in",
+        "surplus",
+        "ended",
+    ],
+);
+
 impl Line<'_> {
     /// How many, and their times to the first piece, then to the last.
     pub(super) fn times(&self) -> Vec<String> {
@@ -78,6 +97,24 @@ impl Line<'_> {
             number(shares.copies_per_piece),
         ];
         [&fates[..], &rest].concat()
+    }
+
+    /// What became of the connections that they tried, and how connections came and went.
+    pub(super) fn connections(&self) -> Vec<String> {
+        let Self { swarm, shares, .. } = self;
+        let reasons = [
+            swarm.unanswered,
+            swarm.refused,
+            swarm.closed_handshakes,
+            swarm.silent_handshakes,
+            swarm.broken_handshakes,
+            swarm.wrong_handshakes,
+        ];
+        let moved = [swarm.met, swarm.accepted, swarm.surplus, swarm.ended];
+        let failed = shares.failed_dials.map_or("-".to_owned(), percent);
+        let counts = [reasons.as_slice(), &moved].concat();
+        let counts = counts.iter().map(u64::to_string);
+        [swarm.dials.to_string(), failed].into_iter().chain(counts).collect()
     }
 }
 
