@@ -28,7 +28,7 @@ pub struct Swarm {
     pub copies: u64,
     /// Peers that were asked and sent nothing for twenty seconds.
     pub snubs: u64,
-    /// Connections that visitors tried to open.
+    /// Connections that visitors tried to open; one that neither came about nor failed was given up as its visitor left.
     pub dials: u64,
     /// Of those, that did not come about, for the reasons that follow and a few others (it was the visitor itself, no port was free).
     pub failed_dials: u64,

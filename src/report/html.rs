@@ -22,7 +22,7 @@ svg{width:100%;height:auto;display:block}svg text{font:15px system-ui,sans-serif
 .grid{stroke:var(--rule)}.signal{stroke:var(--soft);stroke-dasharray:3 3}.end{text-anchor:end}.middle{text-anchor:middle}\
 .line{fill:none;stroke-width:2.5;stroke-linejoin:round}.line.blue{stroke-dasharray:9 5}.blue{color:var(--blue);stroke:var(--blue)}.orange{color:var(--orange);stroke:var(--orange)}.green{color:var(--green);stroke:var(--green)}\
 .key{stroke:none}.wide{overflow-x:auto}table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums}\
-caption{text-align:left;font-weight:600;margin-bottom:.2rem}td,th{padding:.2rem .6rem;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap}\
+caption{text-align:left;font-weight:600;margin-bottom:.2rem}td,th{padding:.2rem .45rem;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap}\
 th{color:var(--soft);font-weight:600}.group{text-align:center}td:first-child,th:first-child{text-align:left}\
 .soft{color:var(--soft)}dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem}dt{color:var(--soft)}dd{margin:0}";
 
