@@ -42,12 +42,13 @@
 //! Arrivals are due when the plan says so: nothing the target does moves them. Inside a journey a step is due at its planned moment or
 //! when the step it depends on ended, whichever is later: nobody can fetch a torrent from a page that has not loaded, and counting that
 //! wait twice would blame the torrent for the page. `--isolated` drops the dependency, and every step keeps its planned moment. Latency
-//! is measured from due; service time from the first byte, and send lag between the two, stand beside it.
+//! is measured from due; service time from the first byte, and send lag between the two, stand beside it. A download is due when its
+//! transfer is: its times to the first and to the last piece hold the handshake, every retry and the pauses between.
 //!
 //! # Invariants
 //!
-//! * Per kind of operation and for journeys: planned = released + shed; released = ok + failed + cut. Checked when a recording closes
-//!   and again when it is read.
+//! * Per kind of operation and for journeys: planned = released + shed; released = ok + failed + cut. Downloads that were begun = whole +
+//!   part + given up + cut. Checked when a recording closes and again when it is read.
 //! * Cascades take the path that the seed draws at full audience, whatever the cut; given that path, arrivals are Poisson.
 //! * Who reads through a gateway ([`scenario::Via::Gateway`]) is in no swarm: no announce, no lookup, no peer, nobody of the population.
 //! * Arrival k draws only from its own stream (seed, k): the union of any number of shards is the unsharded plan, event for event.

@@ -66,6 +66,17 @@ fn every_stage_works_and_the_exit_code_is_the_verdict() {
         other => panic!("verdict {other}"),
     };
     assert_eq!(code, Some(expected), "{out}");
+    // Who downloads is of one class and on one line, and so are the bytes.
+    let all = [&summary["downloads"]["counts"]["complete"], &summary["swarm"]["from_others"]];
+    assert!(all.iter().all(|sum| sum.as_u64() > Some(0)), "{all:?}");
+    for groups in ["downloads_by_class", "downloads_by_access"] {
+        let groups = summary["breakdown"][groups].as_object().unwrap();
+        assert!(groups.len() > 1, "{groups:?}");
+        let sum =
+            |of: &str| -> u64 { groups.values().map(|it| it.pointer(of).unwrap().as_u64().unwrap()).sum() };
+        let of_groups = ["/downloads/counts/complete", "/swarm/from_others"].map(sum);
+        assert_eq!(of_groups.map(Some), all.map(serde_json::Value::as_u64));
+    }
     // Progress, and nothing of it on standard output.
     assert!(err.contains("testbed ready"), "{err}");
     assert!(!out.contains("testbed ready"));

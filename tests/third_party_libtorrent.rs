@@ -8,14 +8,13 @@ mod support;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use squall::drive::World;
 use squall::journey::{Cause, Operation, Reply, Visitor};
 use squall::live::LiveWorld;
 use squall::plan::AnnounceEvent;
 use squall::profile::{Encryption, InfoHash, Tracker, Transport};
 use support::conformity::shown;
 use support::daemon::{Daemon, hash, libtorrent_installed, python};
-use support::{PATIENCE, local, perform, perform_as, scenario, target, visitor, world, world_of};
+use support::{PATIENCE, local, perform, perform_as, scenario, swarm, target, visitor, world, world_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -220,9 +219,9 @@ fn relay(options: &[&str]) {
         let kinds = (u64::from(utp), u64::from(encrypted));
         let mut world = world_of(target, scenario);
         fetch(&mut world, peer, encrypted).await;
-        let swarm = world.swarm();
-        assert_eq!((swarm.dials - swarm.failed_dials, swarm.met, swarm.from_others), (1, 1, size));
-        assert_eq!((swarm.utp, swarm.encrypted), kinds);
+        let taken = swarm(&mut world);
+        assert_eq!((taken.dials - taken.failed_dials, taken.met, taken.from_others), (1, 1, size));
+        assert_eq!((taken.utp, taken.encrypted), kinds);
         drop(daemon);
 
         let announce =
@@ -236,9 +235,9 @@ fn relay(options: &[&str]) {
         assert_eq!(done.await.unwrap().0, "done");
         let [had, has] = [&seed, &leech].map(|folder| std::fs::read(folder.path().join("content")).unwrap());
         assert!(had == has);
-        let swarm = world.swarm();
-        assert_eq!((swarm.accepted, swarm.to_others), (1, size));
-        assert_eq!((swarm.utp, swarm.encrypted), kinds);
+        let given = swarm(&mut world);
+        assert_eq!((given.accepted, given.to_others), (1, size));
+        assert_eq!((given.utp, given.encrypted), kinds);
     });
 }
 

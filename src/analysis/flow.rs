@@ -63,7 +63,14 @@ pub(super) fn flow(recording: &Recording, of: impl Fn(Kind) -> bool + Copy) -> F
     }
 }
 
-fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
+/// The quantiles of a histogram of microseconds.
+pub(super) fn quantiles(histogram: &Histogram<u64>) -> Quantiles {
     let at = |quantile| quantile_seconds(histogram, quantile);
-    Quantiles { p50_seconds: at(0.5), p90_seconds: at(0.9), p99_seconds: at(0.99), p999_seconds: at(0.999) }
+    Quantiles {
+        p50_seconds: at(0.5),
+        p90_seconds: at(0.9),
+        p99_seconds: at(0.99),
+        p999_seconds: at(0.999),
+        max_seconds: at(1.0),
+    }
 }

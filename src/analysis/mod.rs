@@ -3,12 +3,14 @@
 //! Pure: a recording in, a [`Summary`] out. First the generator ([`Generator`]): a run that it limited says only "at least". Then each layer
 //! against its promise. Then what the report shows beside it.
 
+mod downloads;
 mod flow;
 pub mod forecast;
 mod groups;
 mod promise;
 mod stats;
 mod summary;
+mod timeline;
 mod usage;
 mod validity;
 mod verdict;
@@ -17,6 +19,7 @@ mod verdict;
 mod tests;
 
 pub use summary::*;
+pub use timeline::{Slice, Timeline, timeline};
 pub use verdict::Verdict;
 
 use crate::journey::{Kind, Swarm};
@@ -69,9 +72,13 @@ pub fn analyse(recording: &Recording) -> Summary {
         resources,
         foreign_peers: traffic.foreign,
         web: traffic.web,
+        downloads: downloads::of_all(recording),
+        in_progress: downloads::in_progress(recording),
+        swarm_shares: downloads::shares(&swarm),
+        churn: downloads::churn(recording, &swarm),
         swarm,
         oddities: traffic.oddities,
-        breakdown: groups::named(&recording.breakdown, &recording.manifest),
+        breakdown: groups::named(recording),
     }
 }
 

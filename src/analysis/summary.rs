@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::journey::{Cause, Kind, Oddity, Swarm, Web};
 use crate::plan::Stage;
 use crate::profile::Layer;
-use crate::record::{Counts, Manifest, Tally};
+use crate::record::{Counts, Downloads, Manifest, Tally};
 
 use super::Verdict;
 
@@ -54,8 +54,16 @@ pub struct Summary {
     pub foreign_peers: u64,
     /// What the HTTP exchanges were like.
     pub web: Web,
+    /// What downloads were like, from swarms and through gateways.
+    pub downloads: DownloadSummary,
+    /// How many downloads were in progress at a time.
+    pub in_progress: InProgress,
     /// What the visitors' part in the swarms was like.
     pub swarm: Swarm,
+    /// What that comes to.
+    pub swarm_shares: SwarmShares,
+    /// How connections to peers came and went.
+    pub churn: Churn,
     /// What was noticed about answers, and how often.
     pub oddities: BTreeMap<Oddity, u64>,
     /// Self-check by Little's law; `None` where too little was in flight to tell.
@@ -86,6 +94,66 @@ pub struct Groups {
     pub access: BTreeMap<String, BTreeMap<Stage, Tally>>,
     /// By content: `rank-00` is the most popular, `others` are all that have no rank of their own.
     pub content: BTreeMap<String, BTreeMap<Stage, Tally>>,
+    /// Downloads and swarms by class of the content.
+    pub downloads_by_class: BTreeMap<String, GroupSummary>,
+    /// Downloads and swarms by access line.
+    pub downloads_by_access: BTreeMap<String, GroupSummary>,
+}
+
+/// Downloads and swarms of one group.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct GroupSummary {
+    /// What its downloads were like.
+    pub downloads: DownloadSummary,
+    /// What its part in the swarms was like.
+    pub swarm: Swarm,
+    /// What that comes to.
+    pub swarm_shares: SwarmShares,
+}
+
+/// What downloads were like.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct DownloadSummary {
+    /// What became of them.
+    pub counts: Downloads,
+    /// From due to the first piece, whole and checked.
+    pub first_piece: Quantiles,
+    /// From due to the last piece, of those that fetched all of the content.
+    pub completion: Quantiles,
+    /// Mean number in progress: the time that all of them took, by the time that was recorded.
+    pub mean_in_progress: f64,
+}
+
+/// How many downloads were in progress at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct InProgress {
+    /// Most at the end of a second.
+    pub peak: u64,
+    /// Self-check by Little's law: their number at the end of each second against the time that they took, near 1 for a sound recording.
+    /// `None` where there were too few to tell, or the run did not end properly.
+    pub littles_ratio: Option<f64>,
+}
+
+/// What the visitors' part in the swarms comes to; `None` where there is nothing to divide.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct SwarmShares {
+    /// Share of the payload that visitors gave each other and the target did not have to; 0..1.
+    pub offload: Option<f64>,
+    /// Bytes that visitors gave for each that they got.
+    pub ratio: Option<f64>,
+    /// Peers that had a piece when it became whole, on average.
+    pub copies_per_piece: Option<f64>,
+    /// Connections that did not come about, of those that were tried; 0..1.
+    pub failed_dials: Option<f64>,
+}
+
+/// How connections to peers came and went, per second of the recording.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct Churn {
+    /// That came about, either way.
+    pub opened_per_second: f64,
+    /// That ended, by either side.
+    pub ended_per_second: f64,
 }
 
 /// Whether the generator kept up with its own plan.
@@ -168,6 +236,8 @@ pub struct Quantiles {
     pub p99_seconds: Option<f64>,
     /// 99.9th percentile.
     pub p999_seconds: Option<f64>,
+    /// The longest.
+    pub max_seconds: Option<f64>,
 }
 
 /// A layer against its promise.

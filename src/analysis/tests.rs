@@ -1,13 +1,19 @@
 //! Verdicts of synthetic recordings.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::drive::{Event, Settled, Shed};
-use crate::journey::Cause;
+use smallvec::smallvec;
+
+use crate::drive::{Event, Limits, Settled, Shed, Stop, drive};
+use crate::journey::{Cause, Names, Rules};
+use crate::model::{ModelTarget, ModelWorld, complete};
+use crate::plan::{Arrival, Cohort, Origin, PlannedStep, What};
 use crate::profile::Envelope;
-use crate::record::synthetic::{Seen, manifest, observation, operation, operations, recording};
+use crate::record::synthetic::{Seen, manifest, observation, operation, operations, record, recording};
 use crate::record::{Resources, WorldName};
+use crate::scenario::sample;
 use crate::unit::Tick;
 
 /// Pages at a steady rate for some seconds, each treated by `treat(due in ms) -> (lag, service time, ending)`.
@@ -304,4 +310,128 @@ fn the_self_check_names_what_is_off() {
     }
     let check = analyse(&recording).self_check.unwrap();
     assert!(check.off == [Kind::Page] && (1.6..2.4).contains(&check.ratio), "{check:?}");
+}
+
+/// Downloads of the model's visitors, one every 100 ms for 12 s, each visitor alone on its line: half on 2 Mbit/s and half on 20 Mbit/s, half
+/// of 1 MiB and half of 256 KiB, both in pieces of 16 KiB. A quarter wants half of the pieces.
+fn simulated() -> Recording {
+    let mut scenario = sample::sample();
+    for ((access, _), down) in scenario.access.members.iter_mut().zip([250_000.0, 2_500_000.0]) {
+        access.down = down;
+    }
+    let target = ModelTarget {
+        name: "one seedbox".to_owned(),
+        round_trip: Duration::from_millis(1),
+        layers: BTreeMap::new(),
+        envelope: Envelope::default(),
+    };
+    let rules = Rules {
+        isolated: true,
+        assets: 0,
+        retries: 0,
+        retry_after: Duration::ZERO,
+        sizes: scenario.content.sizes().collect(),
+        classes: scenario.content.classes_by_rank().collect(),
+        seeds: vec![ModelWorld::SEEDBOX],
+        names: Names::default(),
+    };
+    let arrival = |index: u64| {
+        let until = if index % 8 >= 6 { 0.5 } else { 1.0 };
+        let at = Tick::from_millis(100 * index);
+        Arrival {
+            index,
+            origin: Origin::Visit,
+            cohort: Cohort::OldCluster,
+            cached: false,
+            reachable: true,
+            region: 0,
+            client: 0,
+            access: (index % 2) as u8,
+            content: if (index / 2).is_multiple_of(2) { 0 } else { 4 },
+            seed: index,
+            steps: smallvec![PlannedStep { at, what: What::Transfer { until } }],
+        }
+    };
+    let mut world = ModelWorld::new(&scenario, &target, 1);
+    let limits = Limits::new(Duration::from_secs(12));
+    let mut events = Vec::new();
+    let arrivals = (0..120).map(arrival);
+    complete(drive(arrivals, &mut world, &rules, &limits, &Stop::default(), &mut |event| events.push(event)));
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path(), vec![events], Vec::new()).unwrap();
+    Recording::read(dir.path()).unwrap()
+}
+
+/// A line alone decides: n pieces of 16 KiB take n × 16 KiB / rate after a handshake of a round trip.
+#[test]
+fn downloads_take_as_long_as_their_line_says() {
+    const PIECE: f64 = 16_384.0;
+    let summary = analyse(&simulated());
+    let counts = summary.downloads.counts;
+    assert_eq!((counts.begun, counts.complete, counts.enough, counts.first_pieces), (120, 90, 30, 120));
+    let near = |found: Option<f64>, expected: f64| {
+        let found = found.unwrap();
+        // A handshake takes about 1.1 ms, of which the exponential service is a tenth; three digits are kept.
+        assert!((expected..expected * 1.002 + 0.003).contains(&found), "{found} s, {expected} s expected");
+    };
+    let slow = &summary.breakdown.downloads_by_access["fibre"].downloads;
+    near(slow.first_piece.p50_seconds, PIECE / 250_000.0);
+    near(slow.first_piece.max_seconds, PIECE / 250_000.0);
+    near(slow.completion.max_seconds, 64.0 * PIECE / 250_000.0);
+    let fast = &summary.breakdown.downloads_by_access["mobile"].downloads;
+    near(fast.first_piece.p99_seconds, PIECE / 2_500_000.0);
+    near(fast.completion.max_seconds, 64.0 * PIECE / 2_500_000.0);
+    let small = &summary.breakdown.downloads_by_class["tutorial"].downloads;
+    near(small.completion.max_seconds, 16.0 * PIECE / 250_000.0);
+    near(small.completion.p50_seconds, 16.0 * PIECE / 2_500_000.0);
+    assert_eq!(slow.counts.begun + fast.counts.begun, counts.begun);
+
+    // Little: 30 in each of the four groups, of which every other one of the small ones wants half, so 45 wholes.
+    let whole = |pieces: f64| pieces * PIECE * (1.0 / 250_000.0 + 1.0 / 2_500_000.0);
+    let lasted = 30.0 * whole(64.0) + 15.0 * whole(16.0) + 15.0 * whole(8.0);
+    let population = summary.downloads.mean_in_progress * summary.recorded_seconds as f64;
+    assert!((population / lasted - 1.0).abs() < 0.01, "{population} visitor seconds, {lasted} expected");
+    let ratio = summary.in_progress.littles_ratio.unwrap();
+    assert!((ratio - 1.0).abs() < 0.1, "{ratio}");
+    // At any end of a second: 1 of 4 arrivals is slow and large, one every 400 ms for 4.19 s.
+    assert!((9..=14).contains(&summary.in_progress.peak), "{}", summary.in_progress.peak);
+}
+
+#[test]
+fn a_timeline_keeps_every_count() {
+    let recording = recording(&operations(3, 10, 20), 10);
+    let (summary, most) = (analyse(&recording), recording.rows.len());
+    for most in [1, 3, most, 1000] {
+        let timeline = timeline(&recording, most);
+        assert!(timeline.slices.len() <= most);
+        let lengths = recording.rows.chunks(timeline.slice_seconds as usize).map(|rows| rows.len() as f64);
+        let sum = |of: fn(&Slice) -> f64| {
+            timeline.slices.iter().zip(lengths.clone()).map(|(slice, length)| of(slice) * length).sum::<f64>()
+        };
+        let near = |sum: f64, count: u64| assert!((sum - count as f64).abs() < 1e-6, "{sum} of {count}");
+        let counts = summary.downloads.counts;
+        near(sum(|slice| slice.begun), counts.begun);
+        near(sum(|slice| slice.fetched), counts.complete + counts.enough);
+        near(sum(|slice| slice.from_visitors), summary.swarm.from_visitors);
+        near(sum(|slice| slice.opened), summary.swarm.opened());
+    }
+    let one = timeline(&recording, 1);
+    assert_eq!((one.slices.len(), one.slices[0].offload), (1, summary.swarm.offload()));
+}
+
+#[test]
+fn groups_add_up_to_the_whole() {
+    let summary = analyse(&recording(&operations(5, 5, 40), 5));
+    assert_eq!(summary.breakdown.downloads_by_class.keys().collect::<Vec<_>>(), ["installer", "tutorial"]);
+    for groups in [&summary.breakdown.downloads_by_class, &summary.breakdown.downloads_by_access] {
+        assert_eq!(groups.len(), 2);
+        let begun: u64 = groups.values().map(|group| group.downloads.counts.begun).sum();
+        let in_progress: f64 = groups.values().map(|group| group.downloads.mean_in_progress).sum();
+        let mut swarm = Swarm::default();
+        groups.values().for_each(|group| swarm += &group.swarm);
+        assert_eq!((begun, swarm), (summary.downloads.counts.begun, summary.swarm));
+        assert!((in_progress / summary.downloads.mean_in_progress - 1.0).abs() < 1e-9);
+    }
+    assert_eq!(summary.swarm_shares.failed_dials, Some(0.5));
+    assert!((summary.churn.opened_per_second - summary.churn.ended_per_second).abs() < 1e-9);
 }

@@ -110,6 +110,7 @@ impl Prepared {
             retries: funnel.retries,
             retry_after: funnel.retry_after,
             sizes: self.scenario.content.sizes().collect(),
+            classes: self.scenario.content.classes_by_rank().collect(),
             seeds,
             names,
         }
@@ -152,6 +153,7 @@ impl Prepared {
             signals: signals.collect(),
             regions: names(&mut self.scenario.audience.regions.iter().map(|region| &region.name)),
             clients: names(&mut self.scenario.clients.members.iter().map(|(client, _)| &client.name)),
+            classes: names(&mut self.scenario.content.classes.iter().map(|class| &class.name)),
             access: names(&mut self.scenario.access.members.iter().map(|(access, _)| &access.name)),
             host: what.host,
             started_at: what.started_at,
@@ -300,7 +302,10 @@ pub(super) fn record_until_end(
     })
 }
 
-/// Reads a recording back, judges it, leaves `summary.json` beside it where it can, and gives what is to be printed.
+/// Points of the page's curves: about a third of its pixels.
+const SLICES: usize = 300;
+
+/// Reads a recording back, judges it, leaves `summary.json` and `report.html` beside it where it can, and gives what is to be printed.
 ///
 /// # Errors
 /// The recording cannot be read.
@@ -309,10 +314,13 @@ pub(super) fn judge(dir: &Path, format: ReportFormat, color: bool) -> Result<(Su
     let recording = Recording::read(dir).map_err(|error| Failure::trouble(&reading, error))?;
     let summary = analysis::analyse(&recording);
     let json = report::json(&summary).map_err(|error| Failure::trouble(&reading, error))?;
-    let path = dir.join("summary.json");
-    if let Err(error) = fs::write(&path, &json) {
-        // The verdict is worth more than its copy.
-        print::note(&format!("warning: {} was not written: {error}", path.display()));
+    let page = report::html(&summary, &analysis::timeline(&recording, SLICES));
+    for (name, content) in [("summary.json", &json), ("report.html", &page)] {
+        let path = dir.join(name);
+        if let Err(error) = fs::write(&path, content) {
+            // The verdict is worth more than its copy.
+            print::note(&format!("warning: {} was not written: {error}", path.display()));
+        }
     }
     let text = match format {
         ReportFormat::Text => report::text(&summary, color),

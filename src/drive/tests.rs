@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use smallvec::smallvec;
 
 use super::*;
-use crate::journey::{Cause, Kind, Names, Operation, Outcome, Reply, Rules, Visitor, Web};
+use crate::journey::{Cause, Kind, Milestone, Names, Operation, Outcome, Peer, Reply, Rules, Visitor, Web};
 use crate::model::complete;
 use crate::plan::{Arrival, Cohort, Origin, PlannedStep, What};
 use crate::unit::Tick;
@@ -103,6 +103,7 @@ fn rules() -> Rules {
         retries: 1,
         retry_after: Duration::from_millis(50),
         sizes: vec![1],
+        classes: vec![0],
         seeds: vec![],
         names: Names::default(),
     }
@@ -138,6 +139,8 @@ impl Ledger {
 struct Books {
     kinds: BTreeMap<Kind, Ledger>,
     journeys: Ledger,
+    /// Downloads that were begun, and that ended.
+    downloads: (u64, u64),
     releases: Vec<(Tick, Tick)>,
     last_clock: Tick,
 }
@@ -163,6 +166,11 @@ impl Books {
                 assert!(seen.due <= seen.released && seen.started <= seen.ended, "{seen:?}");
                 self.kinds.entry(seen.kind).or_default().settle(seen.settled);
             }
+            Event::Download(_, seen) => {
+                assert!(seen.due <= seen.at, "{seen:?}");
+                self.downloads.0 += u64::from(seen.reached == Milestone::Begun);
+                self.downloads.1 += u64::from(matches!(seen.reached, Milestone::Ended(_)));
+            }
             Event::Part(_) | Event::Swarm(..) => {}
         }
     }
@@ -170,6 +178,7 @@ impl Books {
     fn assert_balanced(&self) {
         self.journeys.assert_balanced();
         self.kinds.values().for_each(Ledger::assert_balanced);
+        assert_eq!(self.downloads.0, self.downloads.1, "what is begun ends");
     }
 }
 
@@ -312,12 +321,16 @@ proptest! {
     ) {
         let stop = Stop::default();
         let mut turn = 0;
-        let mut world = Scripted::new(Duration::from_millis(takes), |_: &Operation| {
+        let mut world = Scripted::new(Duration::from_millis(takes), |operation: &Operation| {
             turn += 1;
             if turn == stop_after {
                 stop.raise(if hard { StopLevel::Now } else { StopLevel::Drain });
             }
-            Cause::ALL.get(answers[turn % answers.len()]).map_or(Ok(Reply::Done), |cause| Err(*cause))
+            let reply = match operation {
+                Operation::Handshake { .. } => Reply::Handshake { pieces: 3, size: 3 },
+                _ => Reply::Done,
+            };
+            Cause::ALL.get(answers[turn % answers.len()]).map_or(Ok(reply), |cause| Err(*cause))
         });
         world.overhead = Duration::from_millis(overhead);
         let limits = Limits {
@@ -326,6 +339,12 @@ proptest! {
             late: Duration::from_millis(200),
             ..Limits::new(Duration::from_secs(1))
         };
-        run(visits(100, Duration::from_millis(10)), &mut world, &limits, &stop);
+        let mut arrivals = visits(100, Duration::from_millis(10));
+        for arrival in &mut arrivals {
+            arrival.steps.push(PlannedStep { at: arrival.due(), what: What::Transfer { until: 1.0 } });
+        }
+        let seeds = vec![Peer::from(([127, 0, 0, 1], 1))];
+        let rules = Rules { isolated: true, seeds, ..rules() };
+        run_by(&rules, arrivals, &mut world, &limits, &stop);
     }
 }

@@ -163,9 +163,8 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
     }
 
     fn tell_swarm(&mut self, until: Tick) {
-        let swarm = self.world.swarm();
-        if !swarm.is_empty() {
-            (self.observe)(Event::Swarm(until, Box::new(swarm)));
+        for (group, swarm) in self.world.swarm() {
+            (self.observe)(Event::Swarm(until, group, Box::new(swarm)));
         }
     }
 
@@ -287,6 +286,11 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
                         (None, None) => {}
                     }
                 }
+                Action::Note(download) => {
+                    if let Some(journey) = self.journeys.get(&id) {
+                        (self.observe)(Event::Download(journey.visitor().group(), download));
+                    }
+                }
                 Action::Wake(at) => self.agenda.push(Reverse((at, id))),
                 Action::End(result) => {
                     self.journeys.remove(&id);
@@ -323,9 +327,12 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
             observation.ended = now;
             (self.observe)(Event::Settled(observation));
         }
-        let mut journeys: Vec<JourneyId> = self.journeys.drain().map(|(id, _)| id).collect();
-        journeys.sort();
-        for id in journeys {
+        let mut journeys: Vec<(JourneyId, Journey)> = self.journeys.drain().collect();
+        journeys.sort_by_key(|(id, _)| *id);
+        for (id, journey) in journeys {
+            if let Some(download) = journey.cut(now) {
+                (self.observe)(Event::Download(journey.visitor().group(), download));
+            }
             self.world.release(id);
             (self.observe)(Event::JourneyEnded(now, Settled::Cut));
         }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::journey::{Cause, Kind, Oddity, Operation, Outcome, Swarm, Visitor, Web};
+use crate::journey::{Cause, Download, Group, Kind, Oddity, Operation, Outcome, Swarm, Visitor, Web};
 use crate::plan::Stage;
 use crate::unit::Tick;
 
@@ -30,9 +30,10 @@ pub trait World {
     /// The journey is over: closes its connections, forgets its state. Operations of it that are still under way give no outcome.
     fn release(&mut self, journey: JourneyId);
 
-    /// What the visitors' part in the swarms was like since this was last asked: connections live between operations, and go on after them.
-    fn swarm(&mut self) -> Swarm {
-        Swarm::default()
+    /// What the visitors' part in the swarms was like since this was last asked, by group, and what belongs to none: connections live
+    /// between operations, and go on after them.
+    fn swarm(&mut self) -> Vec<(Option<Group>, Swarm)> {
+        Vec::new()
     }
 
     /// The next outcome, or `None` once the clock has reached `until`. Live: sleeps or polls; model: jumps.
@@ -60,8 +61,10 @@ pub enum Event {
     Shed(Kind, Tick, Shed),
     /// A released operation ended.
     Settled(Observation),
-    /// What the visitors' part in the swarms was like, up to this tick.
-    Swarm(Tick, Box<Swarm>),
+    /// What the part in the swarms of a group of visitors, or of nobody that is known, was like, up to this tick.
+    Swarm(Tick, Option<Group>, Box<Swarm>),
+    /// A download has come to a milestone. Each that is begun has a first piece at most once, and ends once.
+    Download(Group, Download),
     /// A part of an operation ended. `due` and `released` equal `started`.
     Part(Observation),
 }

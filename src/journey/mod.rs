@@ -10,6 +10,7 @@
 //! *Coupled*, a step waits for the one before it and is dropped when that one failed for good. *Isolated*, every step happens at its
 //! planned moment whatever became of the others, so that each layer meets its planned rate.
 
+mod download;
 mod intent;
 mod oddity;
 mod operation;
@@ -21,6 +22,7 @@ mod tests;
 mod way;
 mod web;
 
+pub use download::{Download, Fate, Group, Milestone};
 pub use intent::intended;
 pub use oddity::Oddity;
 pub use operation::{Cause, Kind, Operation, Outcome, Part, Peer, Reply, Service, Visitor};

@@ -10,7 +10,7 @@ use crate::profile::{HttpEndpoint, Layer, Target};
 use crate::scenario::Funnel;
 use crate::unit::Tick;
 
-use super::Web;
+use super::{Group, Web};
 
 use super::Oddity;
 
@@ -29,6 +29,8 @@ pub struct Visitor {
     pub region: u8,
     /// Rank of the content that it is after.
     pub content: u16,
+    /// Class of that content, as an index into the catalogue.
+    pub class: u16,
     /// Whether it was there before: its browser has pages and TLS sessions of then.
     pub returning: bool,
     /// Whether its browser still has the page's assets.
@@ -37,6 +39,14 @@ pub struct Visitor {
     pub reachable: bool,
     /// Whether it is going to fetch the content: then it is a peer itself. Others only announce that there is one.
     pub transfers: bool,
+}
+
+impl Visitor {
+    /// What its download is told apart by.
+    #[must_use]
+    pub const fn group(&self) -> Group {
+        Group { class: self.class, access: self.access }
+    }
 }
 
 /// A peer's address.

@@ -23,6 +23,8 @@ pub struct Rules {
     pub retry_after: Duration,
     /// Bytes of each content, by rank: what an announce says is left before the metadata is known.
     pub sizes: Vec<u64>,
+    /// Class of each content, by rank.
+    pub classes: Vec<u16>,
     /// Seeds that are known beforehand: used where an isolated transfer has no tracker or DHT answer to go by.
     pub seeds: Vec<Peer>,
     /// What is resolved before it is used.

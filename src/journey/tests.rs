@@ -16,6 +16,7 @@ fn rules() -> Rules {
         retries: 1,
         retry_after: Duration::from_millis(100),
         sizes: vec![4000],
+        classes: vec![2],
         seeds: vec![peer(7)],
         names: Names::default(),
     }
@@ -89,11 +90,25 @@ fn play(
     arrival: &Arrival,
     rules: &Rules,
     takes: Duration,
-    mut answer: impl FnMut(&Operation, u32) -> Result<Reply, Cause>,
+    answer: impl FnMut(&Operation, u32) -> Result<Reply, Cause>,
 ) -> (Vec<(u64, Operation)>, Result<(), Cause>) {
+    let (done, ended, _) = watch(arrival, rules, takes, answer);
+    (done, ended)
+}
+
+/// What a journey did, how it ended, the milestones of its download.
+type Played = (Vec<(u64, Operation)>, Result<(), Cause>, Vec<Download>);
+
+/// The same, with the milestones of its download.
+fn watch(
+    arrival: &Arrival,
+    rules: &Rules,
+    takes: Duration,
+    mut answer: impl FnMut(&Operation, u32) -> Result<Reply, Cause>,
+) -> Played {
     let mut journey = Journey::new(arrival, rules, &[]);
     let mut agenda: Agenda = vec![(arrival.due(), None)];
-    let mut done = Vec::new();
+    let (mut done, mut noted) = (Vec::new(), Vec::new());
     let mut ended = None;
     for _ in 0..10_000 {
         agenda.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
@@ -112,12 +127,13 @@ fn play(
                     done.push((due.0 / 1_000_000, operation.clone()));
                     agenda.push((now + takes, Some((stage, operation, attempt))));
                 }
+                Action::Note(download) => noted.push(download),
                 Action::Wake(at) => agenda.push((at.max(now), None)),
                 Action::End(result) => assert_eq!(ended.replace(result), None, "a journey ends once"),
             }
         }
     }
-    (done, ended.expect("the journey ends"))
+    (done, ended.expect("the journey ends"), noted)
 }
 
 fn kinds(done: &[(u64, Operation)]) -> Vec<(u64, Kind)> {
@@ -410,6 +426,56 @@ fn a_gateway_is_read_block_by_block_and_nobody_else_is_asked() {
     let (done, end) =
         play(&steps(1.0), &Rules { retries: 0, ..rules() }, takes, |_, _| Err(Cause::ClientError));
     assert_eq!((done.len(), end), (1, Err(Cause::ClientError)), "without a root nothing is read");
+}
+
+/// The milestones of a download, as (due in ms, at in ms, which).
+fn milestones(noted: &[Download]) -> Vec<(u64, u64, Milestone)> {
+    let ms = |at: Tick| at.0 / 1_000_000;
+    noted.iter().map(|seen| (ms(seen.due), ms(seen.at), seen.reached)).collect()
+}
+
+#[test]
+fn a_download_is_timed_from_when_it_was_due() {
+    use Milestone::{Begun, Ended, FirstPiece};
+    let takes = Duration::from_millis(10);
+    let of = |noted: Vec<Download>| milestones(&noted);
+    let (.., noted) = watch(&whole_funnel(), &rules(), takes, |op, _| answer(op));
+    let whole = [(210, 210, Begun), (210, 230, FirstPiece), (210, 260, Ended(Fate::Complete))];
+    assert_eq!(of(noted), whole, "the announce ended at 210 ms");
+    // A handshake and a piece that fail, and the pauses before they are tried again, are not forgiven.
+    let refused = |op: &Operation, attempt| match op {
+        Operation::Handshake { .. } | Operation::Piece { index: 2, .. } if attempt == 0 => {
+            Err(Cause::Refused)
+        }
+        op => answer(op),
+    };
+    let (.., noted) = watch(&whole_funnel(), &rules(), takes, refused);
+    assert_eq!(of(noted)[1], (210, 340, FirstPiece), "100 ms of pause and a second handshake later");
+    let (.., noted) = watch(&whole_funnel(), &Rules { retries: 0, ..rules() }, takes, refused);
+    assert_eq!(of(noted), [(210, 210, Begun), (210, 220, Ended(Fate::GaveUp))]);
+    // Who wants a part of it; the same through a gateway.
+    for (what, first) in [(What::Transfer { until: 0.5 }, 0), (What::Read { until: 0.5 }, 0)] {
+        let isolated = Rules { isolated: true, ..rules() };
+        let (.., noted) = watch(&arrival(&[(first, what)]), &isolated, takes, |op, _| answer(op));
+        assert_eq!(of(noted), [(0, 0, Begun), (0, 20, FirstPiece), (0, 30, Ended(Fate::Enough))]);
+    }
+    let nobody = Rules { isolated: true, seeds: Vec::new(), ..rules() };
+    let (.., noted) =
+        watch(&arrival(&[(5, What::Transfer { until: 1.0 })]), &nobody, takes, |op, _| answer(op));
+    assert_eq!(of(noted), [(5, 5, Begun), (5, 5, Ended(Fate::GaveUp))], "nobody to ask");
+}
+
+#[test]
+fn a_download_under_way_is_cut_with_the_run() {
+    let isolated = Rules { isolated: true, ..rules() };
+    let mut journey =
+        Journey::new(&arrival(&[(0, What::Visit), (3, What::Transfer { until: 1.0 })]), &isolated, &[]);
+    assert_eq!(journey.visitor().group(), Group { class: 2, access: 0 });
+    journey.advance(MS(0), &isolated, &mut Vec::new());
+    assert_eq!(journey.cut(MS(1)), None, "it has not begun");
+    journey.advance(MS(4), &isolated, &mut Vec::new());
+    let cut = Download { due: MS(3), at: MS(9), reached: Milestone::Ended(Fate::Cut) };
+    assert_eq!(journey.cut(MS(9)), Some(cut));
 }
 
 #[test]

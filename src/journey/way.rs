@@ -8,7 +8,7 @@ use crate::unit::Tick;
 use super::intent::fetched;
 use super::stage::{Ending, Facts, Machine, Rules, Step};
 use super::stages::AnyMachine;
-use super::{Cause, Operation, Outcome, Peer, Reply, Service, Visitor};
+use super::{Cause, Download, Fate, Milestone, Operation, Outcome, Peer, Reply, Service, Visitor};
 
 /// What a journey wants from its worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +26,8 @@ pub enum Action {
     },
     /// Call [`Journey::advance`] at this moment.
     Wake(Tick),
+    /// Nothing to do: a milestone of its download to be noted.
+    Note(Download),
     /// The journey is over; with the cause of the first step that gave up.
     End(Result<(), Cause>),
 }
@@ -53,6 +55,8 @@ enum LegState {
 #[derive(Clone, Debug)]
 struct Underway {
     machine: AnyMachine,
+    /// When it was intended to begin.
+    due: Tick,
     /// The operation that is under way or will be tried again.
     operation: Operation,
     attempt: u32,
@@ -98,6 +102,7 @@ impl Journey {
             access: arrival.access,
             region: arrival.region,
             content: arrival.content,
+            class: rules.classes.get(usize::from(arrival.content)).copied().unwrap_or(0),
             returning: arrival.cohort == Cohort::Returning,
             cached: arrival.cached,
             reachable: arrival.reachable,
@@ -160,7 +165,12 @@ impl Journey {
             }
             Ok(reply) => {
                 self.facts.learn(reply);
+                let had = self.facts.have;
                 let step = leg.machine.resume(outcome, &mut self.facts);
+                if had == 0 && self.facts.have > 0 {
+                    let first = Download { due: leg.due, at: outcome.ended, reached: Milestone::FirstPiece };
+                    actions.push(Action::Note(first));
+                }
                 self.take(i, step, outcome.ended, rules, actions);
             }
             Err(cause) if leg.attempt < rules.retries && may_pass(*cause) => {
@@ -175,7 +185,7 @@ impl Journey {
                 leg.retry_at = Some(at);
                 actions.push(Action::Wake(at));
             }
-            Err(cause) => self.end(i, Ending::Failed(*cause), outcome.ended),
+            Err(cause) => self.end(i, Ending::Failed(*cause), outcome.ended, actions),
         }
         self.advance(now, rules, actions);
     }
@@ -184,9 +194,20 @@ impl Journey {
     /// only add to it.
     pub fn shed(&mut self, stage: Stage, now: Tick, rules: &Rules, actions: &mut Vec<Action>) {
         if let Some(i) = self.underway(stage) {
-            self.end(i, Ending::Failed(Cause::Local), now);
+            self.end(i, Ending::Failed(Cause::Local), now, actions);
             self.advance(now, rules, actions);
         }
+    }
+
+    /// The end of the run: the last milestone of a download that is under way.
+    #[must_use]
+    pub fn cut(&self, now: Tick) -> Option<Download> {
+        self.legs.iter().find_map(|leg| match &leg.state {
+            LegState::Underway(underway) if is_download(leg.what) => {
+                Some(Download { due: underway.due, at: now, reached: Milestone::Ended(Fate::Cut) })
+            }
+            _ => None,
+        })
     }
 
     /// The leg of `stage` that has begun and is not over; there is at most one.
@@ -248,6 +269,9 @@ impl Journey {
             // The stage's last step is still under way; its end comes back here.
             Gate::Open(_) if self.underway(stage).is_some() => false,
             Gate::Open(at) => {
+                if is_download(self.legs[i].what) {
+                    actions.push(Action::Note(Download { due: at, at, reached: Milestone::Begun }));
+                }
                 let mut machine = AnyMachine::new(
                     self.legs[i].what,
                     self.origin,
@@ -257,6 +281,7 @@ impl Journey {
                     Step::Do(operation, due) => {
                         self.legs[i].state = LegState::Underway(Underway {
                             machine,
+                            due: at,
                             operation: operation.clone(),
                             attempt: 0,
                             held: None,
@@ -265,7 +290,7 @@ impl Journey {
                         });
                         self.ask(i, operation, due, rules, actions);
                     }
-                    Step::End(ending) => self.end(i, ending, at),
+                    Step::End(ending) => self.end(i, ending, at, actions),
                 }
                 true
             }
@@ -360,16 +385,31 @@ impl Journey {
                 leg.attempt = std::mem::take(&mut leg.after);
                 self.ask(i, operation, due, rules, actions);
             }
-            Step::End(ending) => self.end(i, ending, at),
+            Step::End(ending) => self.end(i, ending, at, actions),
         }
     }
 
-    fn end(&mut self, i: usize, ending: Ending, at: Tick) {
+    fn end(&mut self, i: usize, ending: Ending, at: Tick, actions: &mut Vec<Action>) {
         if let Ending::Failed(cause) = ending {
             self.failure.get_or_insert(cause);
         }
+        if is_download(self.legs[i].what) {
+            // One that ends as it begins has ended in no time.
+            let due = if let LegState::Underway(leg) = &self.legs[i].state { leg.due } else { at };
+            let reached = Milestone::Ended(match ending {
+                Ending::Done => Fate::Complete,
+                Ending::Aborted => Fate::Enough,
+                Ending::Failed(_) => Fate::GaveUp,
+            });
+            actions.push(Action::Note(Download { due, at, reached }));
+        }
         self.legs[i].state = LegState::Ended(ending, at);
     }
+}
+
+/// Whether a leg fetches the content itself.
+fn is_download(what: What) -> bool {
+    what.stage() == Stage::Pieces
 }
 
 /// Whether another try can help: not where the answer will be the same, nor where the fault is the generator's own.

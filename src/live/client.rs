@@ -2,6 +2,7 @@
 
 mod listen;
 mod stream;
+mod tallies;
 mod utp;
 mod web_seed;
 
@@ -19,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::journey::{Cause, Swarm};
+use crate::journey::{Cause, Group, Swarm};
 use crate::profile::{Encryption, InfoHash, Target, Transport};
 
 use super::guard::cause;
@@ -33,6 +34,7 @@ use super::{Clock, Guard};
 
 use listen::Listener;
 use stream::Stream;
+use tallies::Tallies;
 use utp::{Door, Doors};
 pub(super) use web_seed::WebSeed;
 use web_seed::WebSeeds;
@@ -70,7 +72,7 @@ pub(super) struct Clients {
     /// The port where the target answers in the place of visitors who only announce.
     stand_in_port: Option<u16>,
     sources: Sources,
-    tally: RefCell<Swarm>,
+    tallies: RefCell<Tallies>,
 }
 
 /// Who a visitor is as a peer.
@@ -80,6 +82,7 @@ pub(super) struct Persona {
     pub(super) peer_id: [u8; 20],
     /// Name and version of its client.
     pub(super) client: Rc<str>,
+    pub(super) group: Group,
     /// Peers served at a time.
     pub(super) slots: usize,
     /// Whether peers can connect to it.
@@ -126,7 +129,7 @@ impl Clients {
             tcp: target.transports.contains(&Transport::Tcp),
             stand_in_port: target.stand_in_port,
             sources,
-            tally: RefCell::default(),
+            tallies: RefCell::default(),
         });
         listen::accept(&clients);
         Ok(clients)
@@ -142,9 +145,9 @@ impl Clients {
         &self.store
     }
 
-    /// What was counted since this was last asked.
-    pub(super) fn tally(&self) -> Swarm {
-        self.tally.take()
+    /// What was counted since this was last asked, by group.
+    pub(super) fn tallies(&self) -> Vec<(Option<Group>, Swarm)> {
+        self.tallies.borrow_mut().take()
     }
 
     /// A stream of random numbers of its own.
@@ -152,8 +155,8 @@ impl Clients {
         SplitMix64::seed_from_u64(self.random.borrow_mut().next_u64())
     }
 
-    fn count(&self, count: impl FnOnce(&mut Swarm)) {
-        count(&mut self.tally.borrow_mut());
+    fn count(&self, group: Option<Group>, count: impl FnOnce(&mut Swarm)) {
+        count(self.tallies.borrow_mut().of(group));
     }
 
     /// A new client; it listens where its visitor can be reached.
@@ -201,6 +204,8 @@ pub(super) struct Seat(Rc<Client>);
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.tasks.borrow_mut().abort_all();
+        let open = self.0.torrent.borrow().connections() as u64;
+        self.0.count(|swarm| swarm.ended += open);
         self.0.clients.listener.forget(&self.0);
         self.0.clients.doors.leave(self.0.doors.take(), self.0.clients.clock.now());
     }
@@ -238,6 +243,10 @@ pub(super) struct Client {
 }
 
 impl Client {
+    fn count(&self, count: impl FnOnce(&mut Swarm)) {
+        self.clients.count(Some(self.persona.group), count);
+    }
+
     /// Payload bytes given to peers so far.
     pub(super) fn uploaded(&self) -> u64 {
         self.torrent.borrow().uploaded()
@@ -345,8 +354,9 @@ impl Client {
             self.dialling.set(self.dialling.get() + 1);
             let client = Rc::clone(self);
             self.spawn(async move {
-                client.clients.count(|swarm| swarm.dials += 1);
-                let met = tokio::time::timeout(MEETING_TIMEOUT, client.approach(address)).await;
+                client.count(|swarm| swarm.dials += 1);
+                let reached = Cell::new(false);
+                let met = tokio::time::timeout(MEETING_TIMEOUT, client.approach(address, &reached)).await;
                 client.dialling.set(client.dialling.get() - 1);
                 match met.unwrap_or(Err(Cause::Timeout)) {
                     Ok((stream, frames, theirs)) => {
@@ -354,7 +364,7 @@ impl Client {
                         client.talk(stream, frames, meeting).await;
                     }
                     Err(cause) => {
-                        client.clients.count(|swarm| swarm.failed_dials += 1);
+                        client.count(|swarm| swarm.failed_dial(cause, reached.get()));
                         client.last.set(Some(cause));
                         client.dial();
                         client.changed.notify_waiters();
@@ -378,9 +388,14 @@ impl Client {
         Meeting { address, incoming, peer_id, extended, fast, visitor }
     }
 
-    /// Connects to a peer and exchanges handshakes.
-    async fn approach(&self, address: SocketAddr) -> Result<(Stream, Frames, Handshake), Cause> {
+    /// Connects to a peer and exchanges handshakes; says whether it was reached.
+    async fn approach(
+        &self,
+        address: SocketAddr,
+        reached: &Cell<bool>,
+    ) -> Result<(Stream, Frames, Handshake), Cause> {
         let mut stream = self.connect(address).await?;
+        reached.set(true);
         let (encryption, info_hash) = (self.persona.encryption, self.persona.info_hash.on_the_wire());
         if encryption != Encryption::Disabled {
             match stream.encrypt(&info_hash, encryption, self.clients.random()).await {
@@ -412,10 +427,11 @@ impl Client {
     async fn talk(self: &Rc<Self>, stream: Stream, frames: Frames, meeting: Meeting) {
         let full = self.torrent.borrow().connections() >= MAX_CONNECTIONS;
         if full || self.torrent.borrow().knows(&meeting.peer_id) {
+            self.count(|swarm| swarm.surplus += 1);
             self.changed.notify_waiters();
             return;
         }
-        self.clients.count(|swarm| {
+        self.count(|swarm| {
             swarm.accepted += u64::from(meeting.incoming);
             swarm.met += u64::from(!meeting.incoming);
             swarm.utp += u64::from(stream.is_utp());
@@ -427,7 +443,7 @@ impl Client {
         let Err(cause) = self.converse(key, stream, frames, &bell).await;
         self.bells.borrow_mut().remove(&key);
         self.torrent.borrow_mut().leave(key, self.clients.clock.now());
-        self.clients.count(|swarm| swarm.ended(cause));
+        self.count(|swarm| swarm.ended(cause));
         self.last.set(Some(cause));
         self.ring();
         self.dial();
@@ -490,7 +506,7 @@ impl Client {
             if let Message::Peers(peers) = &message {
                 let allowed: Vec<_> =
                     peers.iter().copied().filter(|peer| self.clients.guard.allows(*peer)).collect();
-                self.clients.count(|swarm| swarm.exchanged += allowed.len() as u64);
+                self.count(|swarm| swarm.exchanged += allowed.len() as u64);
                 self.meet(&allowed, false);
             } else {
                 self.torrent.borrow_mut().handle(key, message, now)?;
@@ -529,7 +545,7 @@ impl Client {
             (torrent.awake(), torrent.tally())
         };
         if !tally.is_empty() {
-            self.clients.count(|swarm| *swarm += &tally);
+            self.count(|swarm| *swarm += &tally);
         }
         let bells = self.bells.borrow();
         awake.iter().filter_map(|key| bells.get(key)).for_each(|bell| bell.notify_one());

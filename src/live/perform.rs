@@ -15,7 +15,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::SplitMix64;
 
-use crate::journey::{Cause, Operation, Peer, Reply, Swarm, Visitor};
+use crate::journey::{Cause, Group, Operation, Peer, Reply, Swarm, Visitor};
 use crate::plan::AnnounceEvent;
 use crate::profile::{Client, ContentItem, HttpVersion, InfoHash, Target, TorrentItem, Transport};
 use crate::scenario::Scenario;
@@ -96,9 +96,9 @@ impl Shared {
         Ok(Self { target, scenario, guard, clock, sources, agent, announcer, dht, stub, clients, layouts })
     }
 
-    /// What the visitors' part in the swarms was like since this was last asked.
-    pub(super) fn swarm(&self) -> Swarm {
-        self.clients.tally()
+    /// What the visitors' part in the swarms was like since this was last asked, by group.
+    pub(super) fn swarm(&self) -> Vec<(Option<Group>, Swarm)> {
+        self.clients.tallies()
     }
 
     /// Performs one operation. An index that the target or the scenario does not have is [`Cause::Local`], and so is an operation beyond
@@ -249,6 +249,7 @@ impl Shared {
             info_hash: torrent(item)?.info_hash,
             peer_id,
             client: client.user_agent.as_str().into(),
+            group: visitor.group(),
             slots: SLOTS,
             reachable: visitor.reachable,
             utp: self.target.transports.contains(&Transport::Utp)

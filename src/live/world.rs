@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use tokio::task::AbortHandle;
 
 use crate::drive::{JourneyId, OpId, World};
-use crate::journey::{Operation, Outcome, Swarm, Visitor};
+use crate::journey::{Group, Operation, Outcome, Swarm, Visitor};
 use crate::profile::Target;
 use crate::scenario::Scenario;
 use crate::unit::Tick;
@@ -115,7 +115,7 @@ impl World for LiveWorld {
         self.journeys.remove(&journey);
     }
 
-    fn swarm(&mut self) -> Swarm {
+    fn swarm(&mut self) -> Vec<(Option<Group>, Swarm)> {
         self.shared.swarm()
     }
 

@@ -6,7 +6,10 @@ use std::ops::AddAssign;
 use serde::{Deserialize, Serialize};
 
 use crate::drive::{Observation, Settled};
+use crate::journey::{Download, Group, Swarm};
 use crate::plan::Stage;
+
+use super::downloads::{DownloadCount, DownloadTimes, Downloads};
 
 /// Content ranks that are told apart; all less popular content counts under the index of this number.
 pub const CONTENT_RANKS: u16 = 64;
@@ -34,6 +37,26 @@ impl AddAssign<&Self> for Tally {
     }
 }
 
+/// What the downloads of one group, and its part in the swarms, were like.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupTally {
+    /// What became of its downloads.
+    pub downloads: Downloads,
+    /// How long they took.
+    pub times: DownloadTimes,
+    /// What its part in the swarms was like.
+    pub swarm: Swarm,
+}
+
+impl AddAssign<&Self> for GroupTally {
+    fn add_assign(&mut self, other: &Self) {
+        self.downloads += &other.downloads;
+        self.times.merge(&other.times);
+        self.swarm += &other.swarm;
+    }
+}
+
 /// Totals by the visitor's properties: index of the region, client, access line or content rank, then stage. The names of the indices
 /// stand in the manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +70,12 @@ pub struct Breakdown {
     pub access: BTreeMap<u16, BTreeMap<Stage, Tally>>,
     /// By content rank, bounded by [`CONTENT_RANKS`].
     pub content: BTreeMap<u16, BTreeMap<Stage, Tally>>,
+    /// Downloads by class of the content.
+    #[serde(default)]
+    pub downloads_by_class: BTreeMap<u16, GroupTally>,
+    /// Downloads by access line.
+    #[serde(default)]
+    pub downloads_by_access: BTreeMap<u16, GroupTally>,
 }
 
 impl AddAssign<&Self> for Breakdown {
@@ -64,6 +93,14 @@ impl AddAssign<&Self> for Breakdown {
                 }
             }
         }
+        for (mine, theirs) in [
+            (&mut self.downloads_by_class, &other.downloads_by_class),
+            (&mut self.downloads_by_access, &other.downloads_by_access),
+        ] {
+            for (&index, tally) in theirs {
+                *mine.entry(index).or_default() += tally;
+            }
+        }
     }
 }
 
@@ -74,6 +111,23 @@ pub(crate) struct Tallies {
     clients: Vec<[Tally; Stage::ALL.len()]>,
     access: Vec<[Tally; Stage::ALL.len()]>,
     content: Vec<[Tally; Stage::ALL.len()]>,
+    classes: Vec<GroupCount>,
+    lines: Vec<GroupCount>,
+}
+
+/// What [`GroupTally`] is made from: with both of its histograms half a MiB, for each class and each access line.
+#[derive(Clone, Debug, Default)]
+struct GroupCount {
+    downloads: DownloadCount,
+    swarm: Swarm,
+}
+
+/// The place of an index, made where there is none yet.
+fn place<T: Default>(table: &mut Vec<T>, index: usize) -> &mut T {
+    if index >= table.len() {
+        table.resize_with(index + 1, T::default);
+    }
+    &mut table[index]
 }
 
 impl Tallies {
@@ -94,12 +148,21 @@ impl Tallies {
             (&mut self.content, seen.content.min(CONTENT_RANKS)),
         ];
         for (table, index) in places {
-            let index = usize::from(index);
-            if index >= table.len() {
-                table.resize_with(index + 1, Default::default);
-            }
-            table[index][stage] += &one;
+            place(table, index.into())[stage] += &one;
         }
+    }
+
+    /// Counts a milestone of a download.
+    pub(crate) fn count_download(&mut self, group: Group, seen: &Download) {
+        place(&mut self.classes, group.class.into()).downloads.count(seen);
+        place(&mut self.lines, group.access.into()).downloads.count(seen);
+    }
+
+    /// Counts a group's part in the swarms; what belongs to no group counts in the totals alone.
+    pub(crate) fn count_swarm(&mut self, group: Option<Group>, seen: &Swarm) {
+        let Some(group) = group else { return };
+        place(&mut self.classes, group.class.into()).swarm += seen;
+        place(&mut self.lines, group.access.into()).swarm += seen;
     }
 
     /// The breakdown as it is kept: without the groups that did nothing.
@@ -115,7 +178,18 @@ impl Tallies {
             }
             kept
         };
+        let groups = |table: &[GroupCount]| {
+            let tally = |count: &GroupCount| GroupTally {
+                downloads: count.downloads.counts,
+                times: count.downloads.times(),
+                swarm: count.swarm,
+            };
+            let kept = (0..).zip(table).map(|(index, count)| (index, tally(count)));
+            kept.filter(|(_, tally)| *tally != GroupTally::default()).collect()
+        };
         Breakdown {
+            downloads_by_class: groups(&self.classes),
+            downloads_by_access: groups(&self.lines),
             regions: keep(&self.regions),
             clients: keep(&self.clients),
             access: keep(&self.access),

@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::journey::Kind;
 
 use super::breakdown::Breakdown;
+use super::downloads::DownloadCount;
 use super::error::RecordError;
+use super::latency::Distribution;
 use super::manifest::{Manifest, Resources};
 use super::row::{KindRow, Row};
 use super::second::Second;
@@ -75,22 +77,78 @@ impl Measure {
         }
     }
 
-    /// Reads a tag of the interval log, `page.due`.
-    pub(crate) fn parse(tag: &str) -> Option<(Kind, Self)> {
-        let (kind, measure) = tag.split_once('.')?;
-        let kind = Kind::ALL.into_iter().find(|known| known.name() == kind)?;
-        let measure = Self::ALL.into_iter().find(|known| known.name() == measure)?;
-        Some((kind, measure))
-    }
-
     /// Where a row keeps it.
-    pub(crate) fn place(self, row: &mut KindRow) -> &mut super::latency::Distribution {
+    fn place(self, row: &mut KindRow) -> &mut Distribution {
         match self {
             Self::Due => &mut row.latencies.due,
             Self::Service => &mut row.latencies.service,
             Self::Lag => &mut row.latencies.lag,
         }
     }
+}
+
+/// What the interval log holds a histogram of, for each second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Series {
+    /// A measure of a kind of operation.
+    Operation(Kind, Measure),
+    /// From due to the first piece of downloads.
+    FirstPiece,
+    /// From due to the last piece of downloads.
+    Completion,
+}
+
+const FIRST_PIECE: &str = "download.first-piece";
+const COMPLETION: &str = "download.completion";
+
+impl Series {
+    /// Its tag in the log, `page.due`.
+    fn tag(self) -> String {
+        match self {
+            Self::Operation(kind, measure) => format!("{}.{}", kind.name(), measure.name()),
+            Self::FirstPiece => FIRST_PIECE.to_owned(),
+            Self::Completion => COMPLETION.to_owned(),
+        }
+    }
+
+    /// Reads a tag.
+    pub(crate) fn parse(tag: &str) -> Option<Self> {
+        match tag {
+            FIRST_PIECE => return Some(Self::FirstPiece),
+            COMPLETION => return Some(Self::Completion),
+            _ => {}
+        }
+        let (kind, measure) = tag.split_once('.')?;
+        let kind = Kind::ALL.into_iter().find(|known| known.name() == kind)?;
+        let measure = Measure::ALL.into_iter().find(|known| known.name() == measure)?;
+        Some(Self::Operation(kind, measure))
+    }
+
+    /// Where a row keeps it.
+    pub(crate) fn place(self, row: &mut Row) -> &mut Distribution {
+        match self {
+            Self::Operation(kind, measure) => measure.place(row.kinds.entry(kind).or_default()),
+            Self::FirstPiece => &mut row.download_times.first_piece,
+            Self::Completion => &mut row.download_times.completion,
+        }
+    }
+}
+
+/// Everything that was measured in a second, in order of the log.
+fn histograms(second: &Second) -> impl Iterator<Item = (Series, &Histogram<u64>)> {
+    let kinds = Kind::ALL.into_iter().filter_map(|kind| Some((kind, second.get(kind)?)));
+    let operations = kinds.flat_map(|(kind, counted)| {
+        let of = move |measure| match measure {
+            Measure::Due => &counted.due,
+            Measure::Service => &counted.service,
+            Measure::Lag => &counted.lag,
+        };
+        Measure::ALL.map(|measure| (Series::Operation(kind, measure), of(measure)))
+    });
+    let DownloadCount { first_piece, completion, .. } = &second.downloads;
+    let downloads = [(Series::FirstPiece, first_piece), (Series::Completion, completion)];
+    let downloads = downloads.into_iter().filter_map(|(series, times)| Some((series, times.as_deref()?)));
+    operations.chain(downloads).filter(|(_, histogram)| !histogram.is_empty())
 }
 
 /// One file that is appended to, whole lines at a time and unbuffered: what was appended survives the death of the process.
@@ -190,18 +248,8 @@ impl Files {
     ) -> Result<(), IntervalLogWriterError<impl std::error::Error + Send + Sync + 'static + use<>>> {
         let mut log = IntervalLogWriterBuilder::new().begin_log_with(lines, &mut self.serializer)?;
         let start = Duration::from_secs(second);
-        for (kind, counted) in Kind::ALL.into_iter().filter_map(|kind| Some((kind, counted.get(kind)?))) {
-            for measure in Measure::ALL {
-                let histogram = match measure {
-                    Measure::Due => &counted.due,
-                    Measure::Service => &counted.service,
-                    Measure::Lag => &counted.lag,
-                };
-                if !histogram.is_empty() {
-                    let tag = format!("{}.{}", kind.name(), measure.name());
-                    log.write_histogram(histogram, start, Duration::from_secs(1), Tag::new(&tag))?;
-                }
-            }
+        for (series, histogram) in histograms(counted) {
+            log.write_histogram(histogram, start, Duration::from_secs(1), Tag::new(&series.tag()))?;
         }
         Ok(())
     }

@@ -3,32 +3,39 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 /// The longest latency that is told apart; longer ones count as this long.
 pub const LONGEST: Duration = Duration::from_secs(600);
 
-/// An empty histogram of microseconds: 1 µs to [`LONGEST`], three significant digits. All histograms of all recordings have this shape,
-/// so that adding them loses nothing and equal content has equal bytes.
+/// An empty histogram of microseconds: 1 µs to [`LONGEST`], three significant digits. All histograms of operations in all recordings
+/// have this shape, so that adding them loses nothing and equal content has equal bytes.
 #[must_use]
-#[expect(clippy::expect_used, reason = "constant bounds that the crate documents as valid")]
 pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, micros(LONGEST), 3).expect("bounds are valid")
+    histogram_to(LONGEST)
 }
 
-/// Counts one latency. Rounds up to whole microseconds, so that only "at once" is zero.
+/// The same up to another bound: its buckets are the same as far as both go.
+#[expect(clippy::expect_used, reason = "constant bounds that the crate documents as valid")]
+pub(crate) fn histogram_to(longest: Duration) -> Histogram<u64> {
+    Histogram::new_with_bounds(1, micros(longest), 3).expect("bounds are valid")
+}
+
+/// Counts one latency, one beyond the histogram's bound as that bound. Rounds up to whole microseconds, so that only "at once" is zero.
 #[inline]
 pub(crate) fn count(histogram: &mut Histogram<u64>, latency: Duration) {
-    histogram.saturating_record(micros(latency.min(LONGEST)));
+    histogram.saturating_record(micros(latency));
 }
 
 /// Whole microseconds, rounded up.
 #[inline]
-fn micros(latency: Duration) -> u64 {
+pub(crate) fn micros(latency: Duration) -> u64 {
     latency.as_secs() * 1_000_000 + u64::from(latency.subsec_nanos().div_ceil(1000))
 }
 
 /// A histogram with only the buckets that hold something: a few KiB where the dense form takes 170.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Distribution {
     /// Highest value of the bucket in microseconds, and how many; ascending.
     points: Vec<(u64, u64)>,
@@ -48,7 +55,7 @@ impl Distribution {
         self.points.iter().map(|&(_, count)| count).sum()
     }
 
-    /// Adds everything to a histogram made by [`histogram`].
+    /// Adds everything to a histogram made by [`histogram`], or by [`DownloadTimes::histogram`](super::DownloadTimes::histogram).
     pub fn add_to(&self, histogram: &mut Histogram<u64>) {
         for &(value, count) in &self.points {
             histogram.saturating_record_n(value, count);
@@ -57,14 +64,13 @@ impl Distribution {
 
     /// Adds another distribution.
     pub(crate) fn merge(&mut self, other: &Self) {
-        if self.points.is_empty() {
-            self.points.clone_from(&other.points);
-        } else if !other.points.is_empty() {
-            let mut sum = histogram();
-            self.add_to(&mut sum);
-            other.add_to(&mut sum);
-            *self = Self::of(&sum);
-        }
+        self.points.extend_from_slice(&other.points);
+        self.points.sort_unstable_by_key(|&(value, _)| value);
+        self.points.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            kept.1 += if same { later.1 } else { 0 };
+            same
+        });
     }
 }
 

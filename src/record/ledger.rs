@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::journey::Kind;
 
+use super::downloads::Downloads;
 use super::error::RecordError;
 use super::row::{Counts, Row};
 
@@ -13,12 +14,23 @@ pub(crate) struct Ledger {
     second: u64,
     journeys: Counts,
     kinds: BTreeMap<Kind, Counts>,
+    downloads: Downloads,
 }
 
 impl Ledger {
     /// Released operations of a kind that have not ended.
-    pub(crate) fn in_flight(&self, kind: Kind) -> u64 {
+    fn in_flight(&self, kind: Kind) -> u64 {
         self.kinds.get(&kind).map_or(0, |total| total.released.saturating_sub(total.settled()))
+    }
+
+    /// Writes into a row, the last that was entered, what is in flight.
+    pub(crate) fn note_in_flight(&self, row: &mut Row) {
+        for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_part()) {
+            let in_flight = self.in_flight(kind);
+            if in_flight > 0 || row.kinds.contains_key(&kind) {
+                row.kinds.entry(kind).or_default().in_flight = in_flight;
+            }
+        }
     }
 
     /// Journeys and operations that became due and were neither shed nor ended: what a killed run leaves unsettled.
@@ -29,16 +41,12 @@ impl Ledger {
     }
 
     /// Enters a second.
-    pub(crate) fn enter<'a>(
-        &mut self,
-        second: u64,
-        journeys: &Counts,
-        kinds: impl Iterator<Item = (Kind, &'a Counts)>,
-    ) {
-        self.second = second;
-        self.journeys += journeys;
-        for (kind, counts) in kinds {
-            *self.kinds.entry(kind).or_default() += counts;
+    pub(crate) fn enter(&mut self, row: &Row) {
+        self.second = row.second;
+        self.journeys += &row.journeys;
+        self.downloads += &row.downloads;
+        for (kind, row) in &row.kinds {
+            *self.kinds.entry(*kind).or_default() += &row.counts;
         }
     }
 
@@ -47,7 +55,7 @@ impl Ledger {
     /// # Errors
     /// Those of [`Ledger::verify`].
     pub(crate) fn add(&mut self, row: &Row) -> Result<(), RecordError> {
-        self.enter(row.second, &row.journeys, row.kinds.iter().map(|(kind, row)| (*kind, &row.counts)));
+        self.enter(row);
         self.verify(row)
     }
 
@@ -57,30 +65,46 @@ impl Ledger {
     /// When more was released than planned, more ended than was released, or the row contradicts the totals or its own latencies.
     pub(crate) fn verify(&self, row: &Row) -> Result<(), RecordError> {
         self.check(|left, right| left >= right, "<")?;
+        let times = &row.download_times;
+        self.compare(
+            "downloads",
+            &[
+                ("times to the first piece", times.first_piece.count(), row.downloads.first_pieces),
+                ("completion times", times.completion.count(), row.downloads.complete),
+            ],
+        )?;
         for (kind, in_row) in &row.kinds {
             let measured = in_row.counts.measured();
             let latencies = &in_row.latencies;
             let from_due = if kind.is_part() { 0 } else { measured };
-            let sides = [
-                ("in flight", in_row.in_flight, self.in_flight(*kind)),
-                ("latencies from due", latencies.due.count(), from_due),
-                ("service times", latencies.service.count(), measured),
-                ("send lags", latencies.lag.count(), from_due),
-            ];
-            for (name, recorded, counted) in sides {
-                if recorded != counted {
-                    let reason = format!("{recorded} {name} recorded, {counted} by the counts");
-                    return Err(RecordError::Ledger { what: kind.name(), second: row.second, reason });
-                }
-            }
+            self.compare(
+                kind.name(),
+                &[
+                    ("in flight", in_row.in_flight, self.in_flight(*kind)),
+                    ("latencies from due", latencies.due.count(), from_due),
+                    ("service times", latencies.service.count(), measured),
+                    ("send lags", latencies.lag.count(), from_due),
+                ],
+            )?;
         }
         Ok(())
+    }
+
+    /// Compares what was recorded with what the counts say: (name, recorded, counted).
+    fn compare(&self, what: &'static str, sides: &[(&str, u64, u64)]) -> Result<(), RecordError> {
+        match sides.iter().find(|(_, recorded, counted)| recorded != counted) {
+            None => Ok(()),
+            Some((name, recorded, counted)) => {
+                let reason = format!("{recorded} {name} recorded, {counted} by the counts");
+                Err(RecordError::Ledger { what, second: self.second, reason })
+            }
+        }
     }
 
     /// Closes the books.
     ///
     /// # Errors
-    /// When planned differs from released + shed, or released from ok + failed + cut.
+    /// When planned differs from released + shed, released from ok + failed + cut, or the downloads that were begun from those that ended.
     pub(crate) fn close(&self) -> Result<(), RecordError> {
         self.check(|left, right| left == right, "!=")
     }
@@ -101,6 +125,15 @@ impl Ledger {
                 }
             }
         }
-        Ok(())
+        let Downloads { begun, first_pieces, .. } = self.downloads;
+        let ended = self.downloads.ended();
+        let sides = [
+            (holds(begun, ended), format!("begun {begun} {sign} ended {ended}")),
+            (begun >= first_pieces, format!("begun {begun} < first pieces {first_pieces}")),
+        ];
+        match sides.into_iter().find(|(holds, _)| !holds) {
+            None => Ok(()),
+            Some((_, reason)) => Err(RecordError::Ledger { what: "downloads", second: self.second, reason }),
+        }
     }
 }

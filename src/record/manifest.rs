@@ -52,6 +52,9 @@ pub struct Manifest {
     pub regions: Vec<String>,
     /// Names of the clients, by index.
     pub clients: Vec<String>,
+    /// Names of the classes of content, by index; empty in recordings from before they were told apart.
+    #[serde(default)]
+    pub classes: Vec<String>,
     /// Names of the access lines, by index.
     pub access: Vec<String>,
     /// The machine; absent in the model world, so that equal seeds give equal bytes everywhere.

@@ -7,16 +7,17 @@
 //! |---|---|
 //! | `manifest.json` | what was run, where, against which promise |
 //! | `timeline.jsonl` | a header line, one object a second, a trailer line if the run ended properly, which says whether it was stopped before its end |
-//! | `intervals.hlog` | HDR interval log, one histogram a second, kind and measure (`page.due`, `page.service`, `page.lag`), in microseconds |
+//! | `intervals.hlog` | HDR interval log, one histogram a second, kind and measure (`page.due`, `page.service`, `page.lag`; `download.first-piece`, `download.completion`), in microseconds |
 //! | `resources.jsonl` | CPU, memory and descriptors of the generator and of the target's local processes |
 //! | `sources/` | the files that the run was made of |
 //!
-//! Invariants: at the end planned = released + shed and released = ok + failed + cut, for journeys and for every kind; at any earlier
+//! Invariants: at the end planned = released + shed and released = ok + failed + cut, for journeys and for every kind, and the downloads that were begun are those that ended; at any earlier
 //! second the left side is never the smaller one. The writer and the reader check them with the same code.
 //! What was appended survives the death of the process, not that of the machine: files are not synced. The two latest seconds are still open in
 //! the workers. Adding is all that merging does, so workers, shards and machines merge alike. Nothing here reads a clock.
 
 mod breakdown;
+mod downloads;
 mod error;
 mod files;
 mod latency;
@@ -34,7 +35,8 @@ pub(crate) mod synthetic;
 #[cfg(test)]
 mod tests;
 
-pub use breakdown::{Breakdown, CONTENT_RANKS, Tally};
+pub use breakdown::{Breakdown, CONTENT_RANKS, GroupTally, Tally};
+pub use downloads::{DownloadTimes, Downloads, LONGEST_DOWNLOAD};
 pub use error::RecordError;
 pub use latency::{Distribution, LONGEST, histogram};
 pub use manifest::{Host, Manifest, Replayed, Resources, SignalMark, WorldName};

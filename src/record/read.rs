@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use serde::de::DeserializeOwned;
 
-use crate::journey::Kind;
-
 use super::breakdown::Breakdown;
+use super::downloads::DownloadTimes;
 use super::error::RecordError;
-use super::files::{self, Header, INTERVALS, MANIFEST, Measure, RESOURCES, TIMELINE, Trailer};
+use super::files::{self, Header, INTERVALS, MANIFEST, RESOURCES, Series, TIMELINE, Trailer};
 use super::latency::Distribution;
 use super::ledger::Ledger;
 use super::manifest::{Manifest, Resources};
@@ -100,13 +99,8 @@ impl Recording {
         // What is in flight at the end of a shorter part is not in its missing seconds: the books know it.
         let mut ledger = Ledger::default();
         for row in &mut sum.rows {
-            ledger.enter(row.second, &row.journeys, row.kinds.iter().map(|(kind, row)| (*kind, &row.counts)));
-            for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_part()) {
-                let in_flight = ledger.in_flight(kind);
-                if in_flight > 0 || row.kinds.contains_key(&kind) {
-                    row.kinds.entry(kind).or_default().in_flight = in_flight;
-                }
-            }
+            ledger.enter(row);
+            ledger.note_in_flight(row);
             ledger.verify(row)?;
         }
         sum.unsettled = ledger.unsettled();
@@ -136,6 +130,8 @@ fn add_rows(sum: &mut Vec<Row>, rows: &[Row]) {
     for (sum, row) in sum.iter_mut().zip(rows) {
         sum.journeys += &row.journeys;
         sum.swarm += &row.swarm;
+        sum.downloads += &row.downloads;
+        sum.download_times.merge(&row.download_times);
         for (kind, row) in &row.kinds {
             let sum = sum.kinds.entry(*kind).or_default();
             sum.counts += &row.counts;
@@ -223,7 +219,7 @@ fn read_resources(path: &Path, notes: &mut Vec<String>) -> Result<Vec<Resources>
     read_lines(path, RESOURCES, &text, notes)?.map(|(line, text)| parse(path, line, text)).collect()
 }
 
-type Intervals = BTreeMap<u64, Vec<(Kind, Measure, Distribution)>>;
+type Intervals = BTreeMap<u64, Vec<(Series, Distribution)>>;
 
 fn read_intervals(path: &Path, notes: &mut Vec<String>) -> Result<Intervals, RecordError> {
     let text = read_text(path)?;
@@ -238,13 +234,13 @@ fn read_intervals(path: &Path, notes: &mut Vec<String>) -> Result<Intervals, Rec
         for entry in IntervalLogIterator::new(whole.as_bytes()) {
             let entry = entry.map_err(|_| wrong("not a line of an interval log".to_owned()))?;
             let LogEntry::Interval(interval) = entry else { continue };
-            let (kind, measure) = interval
+            let series = interval
                 .tag()
-                .and_then(|tag| Measure::parse(&tag))
+                .and_then(|tag| Series::parse(&tag))
                 .ok_or_else(|| wrong("the tag names no kind and measure".to_owned()))?;
             let histogram = files::decode(&interval).map_err(wrong)?;
             let second = interval.start_timestamp().as_secs();
-            intervals.entry(second).or_default().push((kind, measure, Distribution::of(&histogram)));
+            intervals.entry(second).or_default().push((series, Distribution::of(&histogram)));
         }
     }
     Ok(intervals)
@@ -256,17 +252,21 @@ fn attach(rows: &mut [Row], intervals: Intervals) -> usize {
     for (second, found) in intervals {
         // Histograms without a line of the timeline belong to a second that was never closed.
         let Some(row) = rows.get_mut(second as usize) else { break };
-        for (kind, measure, distribution) in found {
-            measure.place(row.kinds.entry(kind).or_default()).merge(&distribution);
+        for (series, distribution) in found {
+            series.place(row).merge(&distribution);
         }
     }
     let lacks = |row: &Row| {
-        row.kinds.iter().any(|(kind, row)| {
-            let measured = row.counts.measured();
-            let latencies = &row.latencies;
-            latencies.service.count() < measured
-                || !kind.is_part() && latencies.due.count().min(latencies.lag.count()) < measured
-        })
+        let DownloadTimes { first_piece, completion } = &row.download_times;
+        let downloads =
+            first_piece.count() < row.downloads.first_pieces || completion.count() < row.downloads.complete;
+        downloads
+            || row.kinds.iter().any(|(kind, row)| {
+                let measured = row.counts.measured();
+                let latencies = &row.latencies;
+                latencies.service.count() < measured
+                    || !kind.is_part() && latencies.due.count().min(latencies.lag.count()) < measured
+            })
     };
     rows.iter().position(|row| row.second >= last && lacks(row)).unwrap_or(rows.len())
 }

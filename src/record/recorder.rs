@@ -5,14 +5,12 @@ use std::path::Path;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use crate::drive::{Stop, StopLevel};
-use crate::journey::Kind;
 
 use super::breakdown::Breakdown;
 use super::error::RecordError;
 use super::files::Files;
 use super::ledger::Ledger;
 use super::manifest::{Manifest, Resources};
-use super::row::Row;
 use super::second::Second;
 use super::snapshot::Snapshot;
 use super::worker::{Batch, WorkerRecorder};
@@ -121,18 +119,9 @@ impl Recorder {
         let number = self.next;
         let second = self.open.remove(&number).unwrap_or_default();
         self.next += 1;
-        let counted = || Kind::ALL.into_iter().filter_map(|kind| Some((kind, second.get(kind)?)));
-        self.ledger.enter(number, &second.journeys, counted().map(|(kind, counted)| (kind, &counted.counts)));
-        let mut row =
-            Row { second: number, journeys: second.journeys.clone(), swarm: second.swarm, ..Row::default() };
-        for kind in Kind::ALL {
-            let in_flight = if kind.is_part() { 0 } else { self.ledger.in_flight(kind) };
-            match second.get(kind) {
-                Some(counted) => drop(row.kinds.insert(kind, counted.to_row(in_flight))),
-                None if in_flight > 0 => row.kinds.entry(kind).or_default().in_flight = in_flight,
-                None => {}
-            }
-        }
+        let mut row = second.to_row(number);
+        self.ledger.enter(&row);
+        self.ledger.note_in_flight(&mut row);
         self.files.append(&row, &second)?;
         self.ledger.verify(&row)?;
         Ok(Snapshot::of(&row))

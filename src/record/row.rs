@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::drive::Settled;
 use crate::journey::{Cause, Kind, Oddity, Swarm, Web};
 
+use super::downloads::{DownloadTimes, Downloads};
 use super::latency::Distribution;
 
 /// How many failed, by cause.
@@ -198,6 +199,12 @@ pub struct Row {
     /// What the visitors' part in the swarms was like.
     #[serde(default, skip_serializing_if = "Swarm::is_empty")]
     pub swarm: Swarm,
+    /// What became of downloads: those that were begun, or went on, or ended in this second.
+    #[serde(default, skip_serializing_if = "Downloads::is_empty")]
+    pub downloads: Downloads,
+    /// How long they took; on disk in the interval log.
+    #[serde(skip)]
+    pub download_times: DownloadTimes,
     /// The kinds of which something happened or is in flight.
     pub kinds: BTreeMap<Kind, KindRow>,
 }

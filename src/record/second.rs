@@ -5,8 +5,9 @@ use hdrhistogram::Histogram;
 use crate::drive::{Observation, Settled};
 use crate::journey::{Kind, Swarm};
 
+use super::downloads::DownloadCount;
 use super::latency::{self, Distribution, histogram};
-use super::row::{Counts, KindRow, Latencies, Traffic};
+use super::row::{Counts, KindRow, Latencies, Row, Traffic};
 
 /// One kind, still being counted.
 #[derive(Clone, Debug)]
@@ -60,12 +61,12 @@ impl KindSecond {
         }
     }
 
-    /// The second as it is kept.
-    pub(crate) fn to_row(&self, in_flight: u64) -> KindRow {
+    /// The second as it is kept, but for what earlier ones left in flight.
+    fn to_row(&self) -> KindRow {
         KindRow {
             counts: self.counts.clone(),
             traffic: self.traffic.clone(),
-            in_flight,
+            in_flight: 0,
             latencies: Latencies {
                 due: Distribution::of(&self.due),
                 service: Distribution::of(&self.service),
@@ -80,6 +81,7 @@ impl KindSecond {
 pub(crate) struct Second {
     pub(crate) journeys: Counts,
     pub(crate) swarm: Swarm,
+    pub(crate) downloads: DownloadCount,
     kinds: [Option<Box<KindSecond>>; Kind::ALL.len()],
 }
 
@@ -95,15 +97,32 @@ impl Second {
         self.kinds[kind as usize].as_deref()
     }
 
+    /// The second as it is kept, but for what is in flight.
+    pub(crate) fn to_row(&self, second: u64) -> Row {
+        let kinds = Kind::ALL.into_iter().filter_map(|kind| Some((kind, self.get(kind)?.to_row())));
+        Row {
+            second,
+            journeys: self.journeys.clone(),
+            swarm: self.swarm,
+            downloads: self.downloads.counts,
+            download_times: self.downloads.times(),
+            kinds: kinds.collect(),
+        }
+    }
+
     /// Whether nothing happened.
     pub(crate) fn is_empty(&self) -> bool {
-        self.journeys == Counts::default() && self.swarm.is_empty() && self.kinds.iter().all(Option::is_none)
+        self.journeys == Counts::default()
+            && self.swarm.is_empty()
+            && self.downloads.counts.is_empty()
+            && self.kinds.iter().all(Option::is_none)
     }
 
     /// Adds what another worker counted.
     pub(crate) fn merge(&mut self, other: Self) {
         self.journeys += &other.journeys;
         self.swarm += &other.swarm;
+        self.downloads.merge(other.downloads);
         for (mine, theirs) in self.kinds.iter_mut().zip(other.kinds) {
             match (mine, theirs) {
                 (_, None) => {}

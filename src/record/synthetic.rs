@@ -8,7 +8,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::drive::{Event, Observation, Settled, Stop};
-use crate::journey::{Cause, Kind, Web};
+use crate::journey::{Cause, Download, Fate, Group, Kind, Milestone, Swarm, Web};
 use crate::profile::{Envelope, Layer, LayerEnvelope, Slo};
 use crate::scenario::{Cut, VariantName};
 use crate::unit::Tick;
@@ -97,9 +97,44 @@ pub(crate) fn operations(seed: u64, seconds: u64, rate: u64) -> Vec<Seen> {
                 events.push((seen.ended, Event::Part(part)));
             }
         }
+        if kind == Kind::Piece {
+            events.extend(download(&seen));
+        }
         events
     };
     kinds().flat_map(|kind| (0..seconds * rate).map(move |_| kind)).map(&mut one).collect()
+}
+
+/// A download of one piece, and what it moved.
+fn download(seen: &Observation) -> Seen {
+    let group = Group { class: seen.content % 2, access: u8::from(seen.content.is_multiple_of(5)) };
+    let reach = |at, reached| (at, Event::Download(group, Download { due: seen.due, at, reached }));
+    let fate = match seen.settled {
+        Settled::Ok if seen.content < 30 => Fate::Enough,
+        Settled::Ok => Fate::Complete,
+        Settled::Failed(_) => Fate::GaveUp,
+        Settled::Cut => Fate::Cut,
+    };
+    let swarm = Swarm {
+        from_others: seen.bytes_in * u64::from(seen.content % 3),
+        from_visitors: seen.bytes_in,
+        to_visitors: seen.bytes_in,
+        pieces: 1,
+        copies: 1 + u64::from(seen.content % 4),
+        dials: 2,
+        failed_dials: 1,
+        unanswered: 1,
+        met: 1,
+        ended: 1,
+        ..Swarm::default()
+    };
+    let mut events = vec![reach(seen.due, Milestone::Begun)];
+    if seen.settled == Settled::Ok {
+        events.push(reach(seen.started, Milestone::FirstPiece));
+        events.push((seen.ended, Event::Swarm(seen.ended, Some(group), Box::new(swarm))));
+    }
+    events.push(reach(seen.ended, Milestone::Ended(fate)));
+    events
 }
 
 /// The stream that one worker observes: its operations in order of time, and the clock every half second.
@@ -147,7 +182,8 @@ pub(crate) fn manifest(workers: usize) -> Manifest {
         signals: vec![SignalMark { name: "listing".to_owned(), at_seconds: 3.0 }],
         regions: vec!["asia".to_owned(), "europe".to_owned(), "americas".to_owned()],
         clients: vec!["qbittorrent".to_owned()],
-        access: vec!["fibre".to_owned()],
+        classes: vec!["installer".to_owned(), "tutorial".to_owned()],
+        access: vec!["fibre".to_owned(), "mobile".to_owned()],
         host: None,
         started_at: None,
     }

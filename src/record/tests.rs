@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::drive::{Event, Settled, Shed, Stop, StopLevel};
-use crate::journey::Kind;
+use crate::journey::{Download, Fate, Group, Kind, Milestone};
 use crate::unit::Tick;
 
 use super::files::{Files, INTERVALS, Log, RESOURCES, TIMELINE};
@@ -171,6 +171,51 @@ fn a_torn_recording_is_read_as_far_as_it_goes() {
     }
 }
 
+/// Before downloads were told apart there was nothing of them in any file.
+#[test]
+fn a_recording_from_before_downloads_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path(), vec![stream(&operations(3, 3, 20), 3)], Vec::new()).unwrap();
+    let new = Recording::read(dir.path()).unwrap();
+    let rewrite = |name: &str, line: &dyn Fn(&str) -> Option<String>| {
+        let path = dir.path().join(name);
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<_> = text.lines().filter_map(line).collect();
+        fs::write(&path, lines.join("\n") + "\n").unwrap();
+    };
+    rewrite(INTERVALS, &|line| (!line.contains("Tag=download.")).then(|| line.to_owned()));
+    rewrite(TIMELINE, &|line| {
+        let mut json: serde_json::Value = serde_json::from_str(line).unwrap();
+        json.as_object_mut().unwrap().remove("downloads");
+        if let Some(swarm) = json.get_mut("swarm").and_then(|swarm| swarm.as_object_mut()) {
+            swarm.retain(|name, _| {
+                !name.ends_with("_handshakes")
+                    && !["unanswered", "refused", "surplus"].contains(&name.as_str())
+            });
+        }
+        if let Some(breakdown) = json.get_mut("breakdown").and_then(|it| it.as_object_mut()) {
+            breakdown.retain(|name, _| !name.starts_with("downloads_by_"));
+        }
+        // The trailer is told by its first key.
+        let finished = json.as_object_mut().unwrap().remove("finished");
+        let rest = json.to_string();
+        Some(finished.map_or(rest.clone(), |_| format!("{{\"finished\":true,{}", &rest[1..])))
+    });
+    let path = dir.path().join("manifest.json");
+    let mut manifest: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    assert!(manifest.as_object_mut().unwrap().remove("classes").is_some());
+    fs::write(&path, manifest.to_string()).unwrap();
+
+    let old = Recording::read(dir.path()).unwrap();
+    assert!(old.finished && old.manifest.classes.is_empty() && old.breakdown.downloads_by_class.is_empty());
+    assert_eq!(old.breakdown.access, new.breakdown.access);
+    // In the second that begins at 3 s nothing happens but what is cut.
+    for (old, new) in old.rows.iter().zip(&new.rows).take(3) {
+        assert_eq!((&old.kinds, old.swarm.from_visitors), (&new.kinds, new.swarm.from_visitors));
+        assert!(old.downloads.is_empty() && !new.downloads.is_empty());
+    }
+}
+
 #[test]
 fn a_killed_run_says_what_is_unsettled() {
     let dir = tempfile::tempdir().unwrap();
@@ -249,6 +294,8 @@ fn a_full_disk_is_an_error() {
 fn books_that_do_not_balance_are_an_error() {
     let at = Tick::from_millis(100);
     let page = observation(Kind::Page, at, at, at, Settled::Ok);
+    let group = Group { class: 0, access: 0 };
+    let begun = Download { due: at, at, reached: Milestone::Begun };
     let cases = [
         (
             vec![Event::Released(Kind::Page, at, at)],
@@ -261,6 +308,14 @@ fn books_that_do_not_balance_are_an_error() {
         (
             vec![Event::Planned(Kind::Page, at, 0)],
             "the ledger of page does not balance at second 0: planned 1 != released + shed 0",
+        ),
+        (
+            vec![Event::Download(group, begun)],
+            "the ledger of downloads does not balance at second 0: begun 1 != ended 0",
+        ),
+        (
+            vec![Event::Download(group, Download { reached: Milestone::Ended(Fate::Enough), ..begun })],
+            "the ledger of downloads does not balance at second 0: begun 0 < ended 1",
         ),
         (
             vec![Event::JourneyShed(at)],
@@ -284,6 +339,7 @@ fn a_changed_count_is_found() {
         ("\"ok\":5", "\"ok\":4"),
         ("\"released\":5", "\"released\":999"),
         ("\"in_flight\":0", "\"in_flight\":1"),
+        ("\"first_pieces\":5", "\"first_pieces\":4"),
     ] {
         let changed = second.replacen(old, new, 1);
         assert_ne!(changed, second, "{old}");

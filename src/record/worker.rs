@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::SyncSender;
 
 use crate::drive::{Event, Shed};
+use crate::journey::Milestone;
 use crate::unit::Tick;
 
 use super::breakdown::{Breakdown, Tallies};
@@ -67,7 +68,15 @@ impl WorkerRecorder {
                 counts.shed += 1;
                 counts.shed_ceiling += u64::from(why == Shed::Ceiling);
             }
-            Event::Swarm(until, swarm) => self.at(until).swarm += &swarm,
+            Event::Swarm(until, group, swarm) => {
+                self.at(until).swarm += &swarm;
+                self.tallies.count_swarm(group, &swarm);
+            }
+            Event::Download(group, download) => {
+                let at = if download.reached == Milestone::Begun { download.due } else { download.at };
+                self.at(at).downloads.count(&download);
+                self.tallies.count_download(group, &download);
+            }
             Event::Part(seen) => self.at(seen.ended).kind(seen.kind).settle(&seen, true),
             Event::Settled(seen) => {
                 self.at(seen.ended).kind(seen.kind).settle(&seen, false);

@@ -1,19 +1,23 @@
 //! Reports: formats what analysis found, computes nothing.
 
+mod chart;
 pub mod fit;
 pub mod forecast;
+mod html;
 pub mod plan;
 pub mod plot;
 mod progress;
 mod quantity;
 pub mod replay;
 pub mod signals;
+mod swarm;
 mod table;
 mod text;
 
 #[cfg(test)]
 mod tests;
 
+pub use html::html;
 pub use progress::{Moment, legend, line, panel};
 pub use text::text;
 

@@ -169,7 +169,7 @@ fn place(overview: &Overview, seconds: f64) -> Option<f64> {
 }
 
 /// The next of 1, 2, 5, 10, 20, ...; 1 for nothing.
-fn round_up(value: f64) -> f64 {
+pub(super) fn round_up(value: f64) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }

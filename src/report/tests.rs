@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::analysis::analyse;
+use crate::analysis::{analyse, timeline};
 use crate::journey::Kind;
 use crate::profile::Layer;
 use crate::record::synthetic::{operations, record, recording, stream};
@@ -17,7 +17,10 @@ fn assert_golden(name: &str, text: &str) {
     }
     assert_eq!(text, std::fs::read_to_string(&path).unwrap(), "{name}");
     let wide = text.lines().find(|line| line.chars().count() > 100);
-    assert!(wide.is_none() || name == "line.txt", "{name} is wider than 100 columns: {wide:?}");
+    assert!(
+        wide.is_none() || name == "line.txt" || name.ends_with(".html"),
+        "{name} is wider than 100 columns: {wide:?}"
+    );
 }
 
 fn synthetic() -> Recording {
@@ -42,12 +45,32 @@ fn synthetic() -> Recording {
 
 #[test]
 fn the_report_of_a_run() {
-    let summary = analyse(&synthetic());
+    let recording = synthetic();
+    let summary = analyse(&recording);
     assert_golden("run.txt", &text(&summary, false));
     assert_golden(
         "summary.json.head",
         &json(&summary).unwrap().lines().take(4).collect::<Vec<_>>().join("\n"),
     );
+    assert_golden("run.html", &html(&summary, &timeline(&recording, 300)));
+}
+
+#[test]
+fn what_people_wrote_is_text_on_the_page() {
+    let mut recording = synthetic();
+    recording.manifest.scenario = "<script>alert(1)</script>".to_owned();
+    recording.manifest.signals[0].name = "\"></svg><b>".to_owned();
+    let page = html(&analyse(&recording), &timeline(&recording, 10));
+    assert!(!page.contains("<script") && !page.contains("<b>") && page.contains("&lt;b&gt;"));
+    assert!(!page.contains("NaN") && !page.contains("inf,"));
+}
+
+#[test]
+fn without_downloads_there_is_no_section_on_them() {
+    let recording = recording(&[], 2);
+    let summary = analyse(&recording);
+    assert!(!text(&summary, false).contains("downloads"));
+    assert!(!html(&summary, &timeline(&recording, 10)).contains("<svg"));
 }
 
 #[test]

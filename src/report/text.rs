@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use crate::analysis::{Breach, Fault, Finding, Flow, Judgement, LayerSummary, Summary, Verdict};
-use crate::journey::{Cause, Kind, Oddity, Swarm, Web};
+use crate::journey::{Cause, Kind, Oddity, Web};
 use crate::plan::Stage;
 use crate::profile::LayerEnvelope;
 use crate::scenario::VariantName;
 
 use super::quantity::{bytes, percent, rate, seconds, three_digits};
+use super::swarm;
 use super::table::{Align, grouped, table};
 
 const GREEN: &str = "\u{1b}[32m";
@@ -24,6 +25,7 @@ pub fn text(summary: &Summary, color: bool) -> String {
         layers(summary),
         stages(summary),
         latencies(summary),
+        swarm::text(summary),
         generator(summary),
         resources(summary),
         rest(summary),
@@ -47,7 +49,8 @@ fn colored(text: &str) -> String {
     text.lines().map(line).collect()
 }
 
-fn verdict(summary: &Summary) -> String {
+/// The verdict, and what led to it.
+pub(super) fn verdict(summary: &Summary) -> String {
     let mark = match summary.verdict {
         Verdict::Pass => '✓',
         Verdict::Inconclusive => '?',
@@ -380,7 +383,6 @@ fn rest(summary: &Summary) -> String {
         text += &format!("  foreign peers: {}, none contacted\n", summary.foreign_peers);
     }
     text += &web(&summary.web);
-    text += &swarm(&summary.swarm);
     if !summary.oddities.is_empty() {
         text += &format!("  odd answers: {}\n", oddities(&summary.oddities));
     }
@@ -411,36 +413,6 @@ fn web(web: &Web) -> String {
     text
 }
 
-/// Where visitors were connected to peers.
-fn swarm(swarm: &Swarm) -> String {
-    let Some(offload) = swarm.offload() else { return String::new() };
-    let web = match swarm.from_web {
-        0 => String::new(),
-        web => format!(", {} from its web seeds", bytes(web)),
-    };
-    let mut text = format!(
-        "  swarm: {} from the target's peers{web}, {} from each other ({} offload); {} given to others; {} wasted\n",
-        bytes(swarm.from_others),
-        bytes(swarm.from_visitors),
-        percent(offload),
-        bytes(swarm.to_others),
-        bytes(swarm.wasted),
-    );
-    text += &format!(
-        "  peers: {} dialled, {} did not answer; {} came in, {} found nobody; {} met over uTP, {} encrypted; {} wrong pieces, {} silent, {} broke the protocol\n",
-        swarm.dials,
-        swarm.failed_dials,
-        swarm.accepted,
-        swarm.turned_away,
-        swarm.utp,
-        swarm.encrypted,
-        swarm.wrong_pieces,
-        swarm.snubs,
-        swarm.ended_malformed,
-    );
-    text
-}
-
 /// KRPC queries that ended, by lookups and crawls that did.
 fn queries_per_lookup(summary: &Summary) -> Option<f64> {
     let ended = |kind: Kind| {
@@ -468,21 +440,5 @@ const fn variant(name: VariantName) -> &'static str {
         VariantName::Conservative => "conservative",
         VariantName::Baseline => "baseline",
         VariantName::Breakout => "breakout",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn web_seeds_are_told_where_there_were_any() {
-        let of = |from_web| swarm(&Swarm { from_others: 1 << 20, from_web, ..Swarm::default() });
-        assert!(
-            of(0).starts_with("  swarm: 1.0 MiB from the target's peers, 0 B from each other (0 % offload);")
-        );
-        let both =
-            "  swarm: 1.0 MiB from the target's peers, 3.0 MiB from its web seeds, 0 B from each other";
-        assert!(of(3 << 20).starts_with(both), "{}", of(3 << 20));
     }
 }

@@ -30,6 +30,12 @@ impl Catalogue {
         self.each(|class| class.web_seed)
     }
 
+    /// Index of the class of each rank.
+    pub fn classes_by_rank(&self) -> impl Iterator<Item = u16> + '_ {
+        let indexed = (0..).zip(&self.classes);
+        indexed.flat_map(|(index, class)| std::iter::repeat_n(index, class.items as usize))
+    }
+
     /// Popularity of each rank: rank r has weight (r + 1)^−zipf.
     pub fn weights(&self) -> impl Iterator<Item = f64> + '_ {
         (1..=self.len()).map(|rank| libm::pow(rank as f64, -self.zipf))
@@ -70,6 +76,7 @@ mod tests {
             |items, size| ContentClass { name: String::new(), items, size, via: Via::Swarm, web_seed: false };
         let catalogue = Catalogue { classes: vec![class(2, 10), class(1, 7)], zipf: 0.0 };
         assert_eq!(catalogue.sizes().collect::<Vec<_>>(), [10, 10, 7]);
+        assert_eq!(catalogue.classes_by_rank().collect::<Vec<_>>(), [0, 0, 1]);
         assert_eq!(catalogue.len(), 3);
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use squall::drive::{JourneyId, OpId, World};
-use squall::journey::{Operation, Outcome, Peer, Reply, Visitor};
+use squall::journey::{Operation, Outcome, Peer, Reply, Swarm, Visitor};
 use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
 use squall::profile::{
@@ -154,6 +154,7 @@ pub(crate) fn visitor(seed: u64) -> Visitor {
         access: 0,
         region: 0,
         content: 0,
+        class: 0,
         returning: false,
         cached: false,
         reachable: true,
@@ -172,6 +173,14 @@ pub(crate) fn world_of(target: Target, scenario: Scenario) -> LiveWorld {
     let (target, scenario) = (Arc::new(target), Arc::new(scenario));
     LiveWorld::new(LiveConfig { target, scenario, guard, clock: Clock::start(), worker: 0, workers: 2 })
         .unwrap()
+}
+
+/// What the visitors' part in the swarms was like since this was last asked, all groups together.
+pub(crate) fn swarm(world: &mut LiveWorld) -> Swarm {
+    world.swarm().iter().fold(Swarm::default(), |mut sum, (_, swarm)| {
+        sum += swarm;
+        sum
+    })
 }
 
 /// Runs a test as a worker runs: one thread, one runtime, a `LocalSet`.

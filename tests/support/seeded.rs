@@ -1,7 +1,6 @@
 //! A torrent whose content web servers have, and what becomes of a visitor who fetches it.
 
 use sha1::{Digest, Sha1};
-use squall::drive::World;
 use squall::journey::{Cause, Operation, Peer, Reply, Swarm, Web};
 use squall::live::LiveWorld;
 use squall::profile::Target;
@@ -101,6 +100,6 @@ pub(crate) async fn fetch(world: &mut LiveWorld, n: u64, peers: Vec<Peer>, seede
             break;
         }
     }
-    fetched.swarm = world.swarm();
+    fetched.swarm = super::swarm(world);
     fetched
 }

@@ -116,7 +116,7 @@ pub(super) fn accept(clients: &Rc<Clients>) {
 pub(super) async fn welcome(clients: Rc<Clients>, mut stream: Stream, address: SocketAddr, local: IpAddr) {
     match tokio::time::timeout(MEETING_TIMEOUT, answer(&clients, &mut stream, local)).await {
         Ok(Ok((client, frames, theirs))) => client.adopt(stream, frames, address, &theirs),
-        _ => clients.count(|swarm| swarm.turned_away += 1),
+        _ => clients.count(None, |swarm| swarm.turned_away += 1),
     }
 }
 

@@ -240,7 +240,7 @@ impl Client {
             // Whoever waits for these bytes is told with them how they came.
             self.web_seeds.count(&meter.take_web());
             self.moved(data.len(), 0);
-            self.clients.count(|swarm| swarm.from_web += data.len() as u64);
+            self.count(|swarm| swarm.from_web += data.len() as u64);
             self.take_web(source, data)?;
             self.carry(source, data.len()).await;
             Ok(())

@@ -252,14 +252,14 @@ fn side_by_side(picker: &mut Picker, layout: &Layout, key: PeerKey, most: u64) -
     let pieces = layout.pieces();
     let mut run = VecDeque::new();
     // In the end even what others were asked for: they may be slow.
-    let Some(first) = picker.pick(key, &Bits::all(pieces), |_| false) else { return run };
+    let Some(first) = picker.pick(key, &Bits::all(pieces), true) else { return run };
     let begin = offset(layout, &first);
     run.push_back(first);
     let (mut last, mut piece) = (first, first.piece);
     while end(layout, &last) - begin < most {
         let mut only = Bits::default();
         only.add(piece);
-        match picker.pick(key, &only, |_| true) {
+        match picker.pick(key, &only, false) {
             Some(span) if offset(layout, &span) == end(layout, &last) => {
                 run.push_back(span);
                 last = span;

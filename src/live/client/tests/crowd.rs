@@ -106,7 +106,7 @@ async fn crowd(reachable: bool, seconds: usize) -> Seen {
     while seen.bytes.len() <= seconds && done.get() < VISITORS as usize {
         ticks.tick().await;
         let before = seen.bytes.last().copied().unwrap_or(0);
-        let tally = clients.tally();
+        let tally = tallied(&clients);
         seen.bytes.push(before + tally.from_visitors);
         seen.swarm += &tally;
     }
