@@ -115,6 +115,11 @@ class Transmission(Client):
     def torrents(self):
         return self.ask("torrent-get", fields=["hashString", "leftUntilDone", "metadataPercentComplete", "status"])["torrents"]
 
+    def listens(self):
+        """As others; while it checks what there is of a torrent it turns peers away."""
+        downloading, seeding = 4, 6
+        return super().listens() and all(it["status"] in (downloading, seeding) for it in self.torrents())
+
     def complete(self):
         """How many torrents it has whole and checked, and seeds."""
         seeding = 6
@@ -200,10 +205,12 @@ class QBittorrent(Client):
         return json.loads(self.ask("torrents/info"))
 
     def complete(self):
-        """How many torrents it has whole and checked, and seeds. Of a new one it says so for up to a second in which it turns peers away:
-        libtorrent goes through its torrents once a second."""
-        seconds = 2
-        return sum(it["progress"] == 1 and it["seeding_time"] > seconds for it in self.torrents())
+        """How many torrents it has whole and checked, and seeds. Of a new one it says so for up to a second in which it turns peers away,
+        until libtorrent goes through its torrents: so it is told to seed at once."""
+        torrents = self.torrents()
+        if any(it["state"] in ("uploading", "stalledUP") for it in torrents):
+            self.ask("torrents/setForceStart", {"hashes": "all", "value": "true"})
+        return sum(it["state"] == "forcedUP" and it["progress"] == 1 for it in torrents)
 
     def counters(self):
         """Payload (libtorrent's `all_time_upload`)."""
