@@ -176,8 +176,8 @@ fn relayed(client: Client, manner: Manner) {
 }
 
 /// A client that knows a visitor alone hears from it of somebody who has everything, and fetches that there: the visitor's line has no room.
-fn told_of_others(client: Client) {
-    let seeder = TRANSMISSION.seeder(Manner::TCP);
+fn told_of_others(client: Client, other: Client) {
+    let seeder = other.seeder(Manner::TCP);
     local(async {
         let (mut world, tracker) = visitors(seeder.info_hash, Manner::TCP, 1.0).await;
         shake_hands(&mut world, &[seeder.peer], Manner::TCP).await;
@@ -202,69 +202,74 @@ fn tells_of_others(client: Client) {
     });
 }
 
-/// Everything that holds for all of these clients.
-fn understand_each_other(client: Client) {
+/// Does all of it at once: real clients look around once in seconds, and wait for most of the time.
+fn at_once(tests: &[&(dyn Fn() + Sync)]) {
+    std::thread::scope(|scope| {
+        for test in tests {
+            scope.spawn(test);
+        }
+    });
+}
+
+/// Everything that holds for each of these clients.
+fn understand_each_other(client: Client, utp: bool) {
     if !client.installed() {
         return;
     }
-    magnet_from(client);
-    shown("`ut_metadata` (BEP 9, 10)", client.name);
-    shown("Fast extension (BEP 6)", client.name);
-    fetched_from(client, Manner::TCP);
-    shown("Peer wire over TCP (BEP 3)", client.name);
-    fetched_from(client, Manner::V6);
-    shown("Peer wire over IPv6", client.name);
-    relayed(client, Manner::TCP);
-    shown("Visitors as the only source", client.name);
-    relayed(client, Manner::ENCRYPTED_TCP);
-    shown("Message stream encryption (MSE)", client.name);
+    let over_utp = |manner| {
+        if utp {
+            relayed(client, manner);
+        }
+    };
+    at_once(&[
+        &|| magnet_from(client),
+        &|| fetched_from(client, Manner::TCP),
+        &|| fetched_from(client, Manner::V6),
+        &|| relayed(client, Manner::TCP),
+        &|| relayed(client, Manner::ENCRYPTED_TCP),
+        &|| over_utp(Manner::UTP),
+        &|| over_utp(Manner::ENCRYPTED_UTP),
+    ]);
+    let features = [
+        "`ut_metadata` (BEP 9, 10)",
+        "Fast extension (BEP 6)",
+        "Peer wire over TCP (BEP 3)",
+        "Peer wire over IPv6",
+        "Visitors as the only source",
+        "Message stream encryption (MSE)",
+    ];
+    for feature in features.into_iter().chain(utp.then_some("Peer wire over uTP (BEP 29)")) {
+        shown(feature, client.name);
+    }
 }
 
 #[test]
 fn transmission() {
-    understand_each_other(TRANSMISSION);
-}
-
-#[test]
-fn transmission_over_utp() {
-    if TRANSMISSION.installed() {
-        relayed(TRANSMISSION, Manner::UTP);
-        shown("Peer wire over uTP (BEP 29)", TRANSMISSION.name);
-        relayed(TRANSMISSION, Manner::ENCRYPTED_UTP);
-    }
+    understand_each_other(TRANSMISSION, true);
 }
 
 #[test]
 fn aria2() {
-    understand_each_other(ARIA2);
+    understand_each_other(ARIA2, false);
 }
 
 #[test]
 fn qbittorrent() {
-    understand_each_other(QBITTORRENT);
-}
-
-#[test]
-fn qbittorrent_over_utp() {
-    if QBITTORRENT.installed() {
-        relayed(QBITTORRENT, Manner::UTP);
-        shown("Peer wire over uTP (BEP 29)", QBITTORRENT.name);
-        relayed(QBITTORRENT, Manner::ENCRYPTED_UTP);
-    }
+    understand_each_other(QBITTORRENT, true);
 }
 
 #[test]
 fn peers_are_told_of_others() {
-    for client in [ARIA2, QBITTORRENT] {
-        if client.installed() && TRANSMISSION.installed() {
-            told_of_others(client);
+    if ARIA2.installed() && QBITTORRENT.installed() {
+        at_once(&[&|| told_of_others(ARIA2, QBITTORRENT), &|| told_of_others(QBITTORRENT, ARIA2)]);
+        for client in [ARIA2, QBITTORRENT] {
             shown("Peer exchange: peers are told of others (BEP 11)", client.name);
         }
     }
 }
 
 #[test]
-fn transmission_tells_of_others() {
+fn peers_tell_of_others() {
     if TRANSMISSION.installed() {
         tells_of_others(TRANSMISSION);
         shown("Peer exchange: peers tell of others (BEP 11)", TRANSMISSION.name);
