@@ -42,11 +42,10 @@ def post(url, body, headers):
 class Client:
     """A client that is controlled from its directory by HTTP on loopback. What is asked before it answers is an OSError."""
 
-    def __init__(self, directory, options=(), port=None):
+    def __init__(self, directory, options=(), ports=None):
         self.directory = pathlib.Path(directory)
         self.options = options
-        self.port = port or free_port()
-        self.control = free_port()
+        self.port, self.control = ports or (free_port(), free_port())
         self.address = "::1" if "v6" in options else "127.0.0.1"
 
     def speaks(self, transport):
