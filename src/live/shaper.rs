@@ -35,6 +35,14 @@ impl Bucket {
         Ok(())
     }
 
+    /// Takes back `bytes` that were taken and never came.
+    pub(super) fn give_back(&mut self, now: Tick, bytes: u64) {
+        if bytes > 0 {
+            let _ = self.ready(now, 0);
+            self.level = (self.level + bytes as f64).min(self.burst);
+        }
+    }
+
     /// Whether `bytes` may go now, else how long they must wait.
     pub(super) fn ready(&mut self, now: Tick, bytes: u32) -> Result<(), Duration> {
         self.level = (self.level + self.rate * now.since(self.at).as_secs_f64()).min(self.burst);
@@ -92,6 +100,19 @@ mod tests {
         }
         let expected = 1e7 + LEAST_BURST;
         assert!((bytes as f64 - expected).abs() <= 16_384.0, "{bytes}");
+    }
+
+    #[test]
+    fn what_never_came_can_be_taken_again() {
+        let now = Tick::ZERO;
+        let mut bucket = Bucket::new(1e6, now);
+        while bucket.take(now, BLOCK).is_ok() {}
+        bucket.give_back(now, u64::from(BLOCK));
+        assert!(bucket.take(now, BLOCK).is_ok() && bucket.take(now, BLOCK).is_err());
+        // A line does not save up what nobody needed.
+        bucket.give_back(now, 100 * LEAST_BURST as u64);
+        let taken = std::iter::from_fn(|| bucket.take(now, BLOCK).ok()).count();
+        assert_eq!(taken, (LEAST_BURST / f64::from(BLOCK)) as usize);
     }
 
     proptest! {

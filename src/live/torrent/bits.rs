@@ -66,9 +66,27 @@ impl Bits {
         }
     }
 
+    /// Takes a piece out; whether it was in.
+    pub(super) fn remove(&mut self, piece: u32) -> bool {
+        let there = self.has(piece);
+        if let Some(byte) = self.bytes.get_mut(piece as usize / 8).filter(|_| there) {
+            *byte &= !(0x80 >> (piece % 8));
+            self.ones -= 1;
+        }
+        there
+    }
+
     /// Every piece in it, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.bytes.len() as u32 * 8).filter(|piece| self.has(*piece))
+        self.bytes.iter().enumerate().flat_map(|(at, byte)| pieces(at, *byte))
+    }
+
+    /// Every piece in it that neither of `others` has, in order.
+    pub(super) fn without<'b>(&'b self, others: [&'b Self; 2]) -> impl Iterator<Item = u32> + 'b {
+        self.bytes.iter().enumerate().flat_map(move |(at, byte)| {
+            let [one, two] = others.map(|other| other.bytes.get(at).copied().unwrap_or(0));
+            pieces(at, byte & !(one | two))
+        })
     }
 
     /// Whether there is a piece in it that `other` lacks.
@@ -76,6 +94,15 @@ impl Bits {
         let lacking = self.bytes.iter().enumerate();
         lacking.into_iter().any(|(at, byte)| byte & !other.bytes.get(at).copied().unwrap_or(0) != 0)
     }
+}
+
+/// The pieces of one byte, the highest bit first.
+fn pieces(at: usize, mut byte: u8) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let bit = (byte != 0).then(|| byte.leading_zeros())?;
+        byte &= !(0x80 >> bit);
+        Some(at as u32 * 8 + bit)
+    })
 }
 
 #[cfg(test)]
@@ -108,7 +135,15 @@ mod tests {
             prop_assert_eq!(bits.count() as usize, set.len());
             prop_assert_eq!(bits.offers(&other), !set.is_subset(&others));
             prop_assert_eq!(Bits::from_wire(bits.as_wire()), bits.clone());
-            prop_assert_eq!(bits.iter().collect::<Vec<_>>(), set.into_iter().collect::<Vec<_>>());
+            let without: Vec<u32> = set.difference(&others).copied().collect();
+            prop_assert_eq!(bits.without([&other, &Bits::default()]).collect::<Vec<_>>(), without.clone());
+            prop_assert_eq!(bits.without([&Bits::default(), &other]).collect::<Vec<_>>(), without.clone());
+            prop_assert_eq!(bits.iter().collect::<Vec<_>>(), set.iter().copied().collect::<Vec<_>>());
+            let mut left = bits;
+            for piece in others {
+                prop_assert_eq!(left.remove(piece), set.contains(&piece));
+            }
+            prop_assert_eq!((left.count() as usize, left.iter().collect::<Vec<_>>()), (without.len(), without));
         }
     }
 }

@@ -10,6 +10,7 @@ use super::super::wire::{self, BLOCK, Numbered, Span, Spanning};
 use super::Torrent;
 use super::bits::Bits;
 use super::picker::{PeerKey, Taken};
+use super::turns::Turn;
 
 impl Torrent {
     /// Requests to this peer are void.
@@ -17,26 +18,46 @@ impl Torrent {
         let Some(remote) = self.remotes.get_mut(&key) else { return };
         let asked = std::mem::take(&mut remote.asked);
         remote.drop_requests(&asked);
-        if let Some(picker) = &mut self.picker {
-            asked.iter().for_each(|span| picker.give_up(*span));
-        }
+        self.give_up(&asked);
         if !asked.is_empty() {
             self.wake_others(key);
         }
     }
 
+    /// Requests that will not be answered: others can be asked, and the line has not carried them.
+    pub(super) fn give_up<'a>(&mut self, asked: impl IntoIterator<Item = &'a Span>) {
+        for span in asked {
+            self.void += u64::from(span.length);
+            if let Some(picker) = &mut self.picker {
+                picker.give_up(*span);
+            }
+        }
+    }
+
     /// Asks a peer for as many blocks as it, the window and the line allow; how long the line makes the next one wait.
     pub(in super::super) fn ask(&mut self, key: PeerKey, line: &mut Bucket, now: Tick) -> Option<Duration> {
+        line.give_back(now, std::mem::take(&mut self.void));
+        let turn = self.ask_in_turn(key, line, now);
+        let (wait, next) = self.asking.end(key, turn);
+        self.awake.extend(next);
+        wait
+    }
+
+    fn ask_in_turn(&mut self, key: PeerKey, line: &mut Bucket, now: Tick) -> Turn {
         let (Some(picker), Some(remote)) = (&mut self.picker, self.remotes.get_mut(&key)) else {
-            return None;
+            return Turn::Over;
         };
         if !picker.wants_of(&remote.has) || (remote.chokes_us && remote.allowed.is_empty()) {
-            return None;
+            return Turn::Over;
         }
+        let mut took = false;
         while remote.has_room() {
+            if !self.asking.is_on(key) {
+                return Turn::Others;
+            }
             // A line that is full has no use for the block that would be picked.
             if let Err(wait) = line.ready(now, BLOCK) {
-                return Some(wait);
+                return Turn::Wait { took, wait };
             }
             let asked = &remote.asked;
             let span = if remote.chokes_us {
@@ -53,8 +74,9 @@ impl Torrent {
             let _ = line.take(now, span.length);
             wire::spanning(&mut remote.out, Spanning::Request, span);
             remote.ask(span, now);
+            took = true;
         }
-        None
+        Turn::Over
     }
 
     pub(super) fn rejected(&mut self, key: PeerKey, span: Span) -> Result<(), Cause> {
@@ -62,9 +84,7 @@ impl Torrent {
         if let Some(at) = remote.asked.iter().position(|asked| *asked == span) {
             remote.asked.remove(at);
             remote.allowed.retain(|piece| *piece != span.piece);
-            if let Some(picker) = &mut self.picker {
-                picker.give_up(span);
-            }
+            self.give_up([&span]);
             self.wake_others(key);
             return Ok(());
         }
@@ -95,7 +115,10 @@ impl Torrent {
             // Given up, cancelled, or taken back by a choke, and on its way all the same: as good as any where it is still missing. Nobody
             // else has an excuse.
             None => match remote.dropped.iter().position(|dropped| *dropped == span) {
-                Some(at) => drop(remote.dropped.swap_remove(at)),
+                Some(at) => {
+                    remote.dropped.swap_remove(at);
+                    self.void = self.void.saturating_sub(u64::from(length));
+                }
                 None => return Err(Cause::Malformed),
             },
         }
@@ -136,6 +159,7 @@ impl Torrent {
             if let Some(at) = remote.asked.iter().position(|asked| *asked == span) {
                 remote.asked.remove(at);
                 remote.drop_requests([&span]);
+                self.void += u64::from(span.length);
                 wire::spanning(&mut remote.out, Spanning::Cancel, span);
                 self.awake.push(*other);
             }

@@ -10,6 +10,7 @@ use super::super::wire::{self, BLOCK, BLOCK_HEAD, Numbered, Plain, Span, Spannin
 use super::bits::Bits;
 use super::picker::PeerKey;
 use super::remote::{MAX_QUEUE, Remote};
+use super::turns::Turn;
 use super::{Torrent, fast};
 
 /// Bytes that wait to be written on one connection before the next block is taken from the queue.
@@ -88,13 +89,25 @@ impl Torrent {
         line: &mut Bucket,
         now: Tick,
     ) -> Option<Duration> {
-        let remote = self.remotes.get_mut(&key)?;
+        let turn = self.serve_in_turn(key, waiting, line, now);
+        let (wait, next) = self.serving.end(key, turn);
+        self.awake.extend(next);
+        wait
+    }
+
+    fn serve_in_turn(&mut self, key: PeerKey, waiting: usize, line: &mut Bucket, now: Tick) -> Turn {
+        let Some(remote) = self.remotes.get_mut(&key) else { return Turn::Over };
+        let mut took = false;
         while waiting + remote.out.len() < MAX_WAITING
             && let Some(span) = remote.queue.front().copied()
         {
-            if let Err(wait) = line.take(now, span.length) {
-                return Some(wait);
+            if !self.serving.is_on(key) {
+                return Turn::Others;
             }
+            if let Err(wait) = line.take(now, span.length) {
+                return Turn::Wait { took, wait };
+            }
+            took = true;
             remote.queue.pop_front();
             let start = remote.out.len();
             wire::block_head(&mut remote.out, span);
@@ -110,6 +123,6 @@ impl Torrent {
                 remote.out.truncate(start);
             }
         }
-        None
+        Turn::Over
     }
 }

@@ -14,6 +14,7 @@ mod picker;
 mod proof;
 mod remote;
 mod store;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ use bits::Bits;
 use metadata::Fetch;
 use picker::Picker;
 use remote::Remote;
+use turns::Turns;
 
 pub(super) use picker::PeerKey;
 pub(super) use remote::Meeting;
@@ -71,6 +73,11 @@ pub(super) struct Torrent {
     fresh: u32,
     uploaded: u64,
     choking: choke::Rounds,
+    /// Who may ask next, and who may give.
+    asking: Turns,
+    serving: Turns,
+    /// Bytes of requests that the line carried and that will not be answered.
+    void: u64,
     /// Connections whose peer has something to read.
     awake: Vec<PeerKey>,
     tally: Swarm,
@@ -92,6 +99,9 @@ impl Torrent {
             fresh: 0,
             uploaded: 0,
             choking: choke::Rounds::default(),
+            asking: Turns::default(),
+            serving: Turns::default(),
+            void: 0,
             awake: Vec::new(),
             tally: Swarm::default(),
             store,
@@ -216,8 +226,10 @@ impl Torrent {
         let Some(remote) = self.remotes.remove(&key) else { return };
         if let Some(picker) = &mut self.picker {
             picker.lost(&remote.has);
-            remote.asked.iter().for_each(|span| picker.give_up(*span));
         }
+        self.give_up(&remote.asked);
+        self.awake.extend(self.asking.leave(key));
+        self.awake.extend(self.serving.leave(key));
         if !remote.choked {
             self.fill_slots(now);
         }
@@ -403,9 +415,7 @@ impl Torrent {
             remote.snubbed = true;
             let asked = std::mem::take(&mut remote.asked);
             remote.drop_requests(&asked);
-            if let Some(picker) = &mut self.picker {
-                asked.iter().for_each(|span| picker.give_up(*span));
-            }
+            self.give_up(&asked);
             self.tally.snubs += 1;
             self.wake_others(key);
             return Ok(round);

@@ -44,6 +44,8 @@ pub(super) struct Picker {
     copies: Vec<u16>,
     have: Bits,
     begun: Vec<Begun>,
+    /// Those that are begun.
+    started: Bits,
     /// Pieces that are fetched in all.
     wanted: u32,
     random: SplitMix64,
@@ -94,6 +96,7 @@ impl Picker {
             copies: vec![0; pieces as usize],
             have: Bits::none(pieces),
             begun: Vec::new(),
+            started: Bits::none(pieces),
             wanted: wanted.min(pieces),
             layout,
             info_hash,
@@ -105,6 +108,12 @@ impl Picker {
     /// Fetches this many pieces in all.
     pub(super) fn want(&mut self, pieces: u32) {
         self.wanted = pieces.min(self.layout.pieces());
+    }
+
+    /// Has a piece that nobody gave.
+    #[cfg(test)]
+    pub(super) fn add_for_test(&mut self, piece: u32) {
+        self.have.add(piece);
     }
 
     pub(super) fn have(&self) -> &Bits {
@@ -179,10 +188,7 @@ impl Picker {
         }
         let random_first = self.have.count() < RANDOM_FIRST;
         let (mut best, mut rarity, mut ties) = (None, u16::MAX, 0_u32);
-        for piece in 0..self.layout.pieces() {
-            if !theirs.has(piece) || self.have.has(piece) || self.begun.iter().any(|it| it.index == piece) {
-                continue;
-            }
+        for piece in theirs.without([&self.have, &self.started]) {
             let copies = if random_first { 0 } else { self.copies.get(piece as usize).copied().unwrap_or(0) };
             if best.is_none() || copies < rarity {
                 (best, rarity, ties) = (Some(piece), copies, 1);
@@ -224,6 +230,7 @@ impl Picker {
             Content::Hashed { proof: Box::new(Proof::of(&piece)), next: 0, early: BTreeMap::new() }
         };
         let blocks = vec![Slot::Free; length.div_ceil(BLOCK) as usize];
+        self.started.add(index);
         self.begun.push(Begun { index, length, blocks, content, givers: Vec::new(), alone: None });
         Some(())
     }
@@ -269,6 +276,7 @@ impl Picker {
             return Taken::Stored;
         }
         let piece = self.begun.swap_remove(at);
+        self.started.remove(piece.index);
         let proof = self.layout.piece(piece.index).map(|piece| Proof::of(&piece));
         match piece.content.check(proof) {
             Some(content) => {

@@ -1,3 +1,4 @@
+mod fluid;
 mod v2;
 
 use rand::SeedableRng;
