@@ -1,5 +1,9 @@
-"""Torrents for tests to fetch."""
+"""Torrents for tests to fetch.
+
+usage: release.py DIRECTORY VERSION   (prints the torrent's v1 info-hash)
+"""
 import os
+import sys
 
 import libtorrent as lt
 
@@ -34,3 +38,7 @@ def make(directory, version):
     with open(os.path.join(directory, "release.torrent"), "wb") as file:
         file.write(encoded)
     return encoded
+
+
+if __name__ == "__main__":
+    print(lt.torrent_info(lt.bdecode(make(*sys.argv[1:]))).info_hash())
