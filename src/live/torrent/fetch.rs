@@ -59,15 +59,15 @@ impl Torrent {
             if let Err(wait) = line.ready(now, BLOCK) {
                 return Turn::Wait { took, wait };
             }
-            let asked = &remote.asked;
+            let owes = !remote.asked.is_empty();
             let span = if remote.chokes_us {
                 let mut allowed = Bits::default();
                 remote.allowed.iter().filter(|it| remote.has.has(**it)).for_each(|it| {
                     allowed.add(*it);
                 });
-                picker.pick(key, &allowed, |span| asked.contains(&span))
+                picker.pick(key, &allowed, owes)
             } else {
-                picker.pick(key, &remote.has, |span| asked.contains(&span))
+                picker.pick(key, &remote.has, owes)
             };
             let Some(span) = span else { break };
             // It is ready.

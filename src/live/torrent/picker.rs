@@ -149,13 +149,9 @@ impl Picker {
         }
     }
 
-    /// The next block to ask this peer for, of those that it `has` and that it was not asked for already.
-    pub(super) fn pick(
-        &mut self,
-        peer: PeerKey,
-        theirs: &Bits,
-        asked: impl Fn(Span) -> bool,
-    ) -> Option<Span> {
+    /// The next block to ask this peer for, of those that it `has`. In the end game, what others were asked for is asked of those alone who
+    /// owe nothing, one block at a time (libtorrent's `request_a_block`): more would come twice, or be on its way still when all is there.
+    pub(super) fn pick(&mut self, peer: PeerKey, theirs: &Bits, owes: bool) -> Option<Span> {
         if let Some(span) = self.pick_begun(peer, theirs) {
             return Some(span);
         }
@@ -163,7 +159,7 @@ impl Picker {
             self.begin(index)?;
             return self.pick_begun(peer, theirs);
         }
-        self.pick_again(theirs, asked)
+        if owes { None } else { self.pick_again(theirs) }
     }
 
     fn pick_begun(&mut self, peer: PeerKey, theirs: &Bits) -> Option<Span> {
@@ -203,16 +199,14 @@ impl Picker {
         best
     }
 
-    fn pick_again(&mut self, theirs: &Bits, asked: impl Fn(Span) -> bool) -> Option<Span> {
+    fn pick_again(&mut self, theirs: &Bits) -> Option<Span> {
         for piece in self.begun.iter_mut().filter(|piece| theirs.has(piece.index) && piece.alone.is_none()) {
             for block in 0..piece.blocks.len() {
-                let span = piece.span(block as u32);
                 if let Slot::Asked(times) = piece.blocks[block]
                     && times < END_GAME
-                    && !asked(span)
                 {
                     piece.blocks[block] = Slot::Asked(times + 1);
-                    return Some(span);
+                    return Some(piece.span(block as u32));
                 }
             }
         }
