@@ -6,21 +6,14 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::rc::Rc;
 
-use squall::journey::{Cause, Operation, Reply, Visitor};
-use squall::live::LiveWorld;
-use squall::plan::AnnounceEvent;
-use squall::profile::{Encryption, InfoHash, Tracker, Transport};
+use squall::journey::{Cause, Operation, Reply};
+use squall::profile::InfoHash;
 use support::conformity::shown;
 use support::daemon::{Daemon, hash, libtorrent_installed, python};
-use support::{PATIENCE, local, perform, perform_as, scenario, swarm, target, visitor, world, world_of};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, UdpSocket};
+use support::swarm::{Manner, PIECE, SINGLE, announce, serve, shake_hands, take_all, visitors};
+use support::{PATIENCE, local, perform, target, world};
 
-const PIECE: u64 = 65_536;
-/// Pieces and bytes of the torrent of one file.
-const SINGLE: (u32, u64) = (4, 3 * PIECE + 5_000);
 /// Of that of many files, each of which begins with a piece.
 const MANY_FILES: (u32, u64) = (11, SINGLE.1 + 20_000 + PIECE + 5 + 4 * PIECE);
 
@@ -77,21 +70,6 @@ impl Seeder {
             assert!(bytes >= size, "{bytes}");
         }
     }
-}
-
-/// Serves one file to everybody.
-async fn serve(file: Vec<u8>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let file = Rc::new(file);
-    tokio::task::spawn_local(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", file.len());
-            assert_ne!(stream.read(&mut [0; 1024]).await.unwrap(), 0);
-            stream.write_all(&[head.as_bytes(), &file].concat()).await.unwrap();
-        }
-    });
-    address
 }
 
 #[test]
@@ -164,87 +142,47 @@ fn layers_of_more_than_one_request_come_from_libtorrent() {
     });
 }
 
-/// A visitor who fetches, and so listens.
-fn taker() -> Visitor {
-    Visitor { transfers: true, ..visitor(7) }
-}
-
-/// Fetches everything from this peer as [`taker`].
-///
-/// libtorrent 2.0.8 closes about one incoming encrypted handshake in 256: of 11,259 of a third implementation it closed 43, and in every one
-/// whose secret is known, that began with a zero. Its source was not looked at. So the first may fail; in the other direction libtorrent
-/// comes again.
-async fn fetch(world: &mut LiveWorld, peer: SocketAddr, encrypted: bool) {
-    let mut hands = perform_as(world, taker(), Operation::Handshake { peers: vec![peer] }).await;
-    if encrypted && hands.result == Err(Cause::Closed) {
-        hands = perform_as(world, taker(), Operation::Handshake { peers: vec![peer] }).await;
-    }
-    let (pieces, size) = SINGLE;
-    assert_eq!(hands.result, Ok(Reply::Handshake { pieces, size }));
-    for index in 0..pieces {
-        let piece = perform_as(world, taker(), Operation::Piece { index, until: pieces }).await;
-        assert_eq!(piece.result, Ok(Reply::Done));
-    }
-}
-
-/// Answers one connect and one announce as a UDP tracker does (BEP 15), with nobody: where the peer that announced is reached.
-async fn announced(tracker: UdpSocket) -> SocketAddr {
-    let mut request = [0; 1024];
-    for answer in [&[0; 8][..], &[0, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0]] {
-        let (length, from) = tracker.recv_from(&mut request).await.unwrap();
-        tracker.send_to(&[&request[8..16], answer].concat(), from).await.unwrap();
-        if length >= 98 {
-            return SocketAddr::new(from.ip(), u16::from_be_bytes([request[96], request[97]]));
-        }
-    }
-    panic!("nobody announced");
-}
-
-/// A visitor fetches a torrent from libtorrent, and gives it to another libtorrent, which knows nobody else. Both have these options.
-fn relay(options: &[&str]) {
-    let (utp, encrypted) = (options.contains(&"utp"), options.contains(&"encrypted"));
+/// A visitor fetches a torrent from libtorrent, and gives it to another libtorrent, which knows nobody else. Both speak in this manner.
+fn relay(manner: Manner) {
     let leech = tempfile::tempdir().unwrap();
-    let Seeder { _daemon: daemon, directory: seed, v1, peer, .. } = Seeder::with("v1", options);
+    let Seeder { _daemon: daemon, directory: seed, v1, peer, .. } = Seeder::with("v1", manner.options);
     let (info_hash, size) = (v1.unwrap(), SINGLE.1);
     local(async {
-        let tracker = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let mut target = target(peer, info_hash);
-        target.trackers = vec![Tracker::udp(tracker.local_addr().unwrap())];
-        target.transports = vec![if utp { Transport::Utp } else { Transport::Tcp }];
-        let mut scenario = scenario(PATIENCE);
-        scenario.clients.members[0].0.utp = 1.0;
-        if encrypted {
-            scenario.clients.members[0].0.encryption = Encryption::Require;
-        }
-        let kinds = (u64::from(utp), u64::from(encrypted));
-        let mut world = world_of(target, scenario);
-        fetch(&mut world, peer, encrypted).await;
-        let taken = swarm(&mut world);
-        assert_eq!((taken.dials - taken.failed_dials, taken.met, taken.from_others), (1, 1, size));
-        assert_eq!((taken.utp, taken.encrypted), kinds);
+        let (mut world, tracker) = visitors(info_hash, manner, 1e9).await;
+        shake_hands(&mut world, &[peer], manner).await;
+        take_all(&mut world).await;
+        let swarm = support::swarm(&mut world);
+        assert_eq!((swarm.dials - swarm.failed_dials, swarm.met, swarm.from_others), (1, 1, size));
+        assert_eq!((swarm.utp, swarm.encrypted), manner.kinds());
         drop(daemon);
 
-        let announce =
-            Operation::Announce { event: AnnounceEvent::Completed, left: 0, downloaded: size, numwant: None };
-        let (visitor, _) = tokio::join!(announced(tracker), perform_as(&mut world, taker(), announce));
+        let visitor = announce(&mut world, tracker).await;
         let hash: String = info_hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let mut leecher = python("leecher.py");
-        leecher.arg(leech.path()).args([hash, visitor.to_string()]).args(options);
+        leecher.arg(leech.path()).args([hash, visitor.to_string()]).args(manner.options);
         let mut leecher = Daemon::start(&mut leecher);
         let done = tokio::task::spawn_blocking(move || (leecher.line(), leecher));
         assert_eq!(done.await.unwrap().0, "done");
         let [had, has] = [&seed, &leech].map(|folder| std::fs::read(folder.path().join("content")).unwrap());
         assert!(had == has);
-        let given = swarm(&mut world);
-        assert_eq!((given.accepted, given.to_others), (1, size));
-        assert_eq!((given.utp, given.encrypted), kinds);
+        let swarm = support::swarm(&mut world);
+        assert_eq!((swarm.accepted, swarm.to_others), (1, size));
+        assert_eq!((swarm.utp, swarm.encrypted), manner.kinds());
     });
+}
+
+#[test]
+fn a_torrent_goes_from_libtorrent_to_libtorrent_over_tcp() {
+    if libtorrent_installed() {
+        relay(Manner::TCP);
+        shown("Visitors as the only source", "libtorrent");
+    }
 }
 
 #[test]
 fn a_torrent_goes_from_libtorrent_to_libtorrent_over_utp() {
     if libtorrent_installed() {
-        relay(&["utp"]);
+        relay(Manner::UTP);
         shown("Peer wire over uTP (BEP 29)", "libtorrent");
     }
 }
@@ -252,8 +190,8 @@ fn a_torrent_goes_from_libtorrent_to_libtorrent_over_utp() {
 #[test]
 fn a_torrent_goes_from_libtorrent_to_libtorrent_encrypted() {
     if libtorrent_installed() {
-        relay(&["tcp", "encrypted"]);
-        relay(&["utp", "encrypted"]);
+        relay(Manner::ENCRYPTED_TCP);
+        relay(Manner::ENCRYPTED_UTP);
         shown("Message stream encryption (MSE)", "libtorrent");
     }
 }

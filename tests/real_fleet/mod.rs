@@ -39,8 +39,9 @@ impl Drop for Fleet {
 impl Fleet {
     /// `None` where a program is missing.
     pub(crate) fn up(name: &str) -> Option<Self> {
-        let programs = ["opentracker", "nginx", "caddy", "dnsmasq", "openssl", "node"];
-        if !programs.into_iter().all(program_installed) || !libtorrent_installed() {
+        let programs = ["opentracker", "nginx", "caddy", "dnsmasq", "openssl", "node"].into_iter();
+        let mut programs = programs.chain(["transmission-daemon", "qbittorrent-nox", "aria2c"]);
+        if !programs.all(program_installed) || !libtorrent_installed() {
             return None;
         }
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();

@@ -72,7 +72,7 @@ pub(crate) fn libtorrent_installed() -> bool {
 pub(crate) fn python(script: &str) -> Command {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/third_party").join(script);
     let mut command = Command::new("/usr/bin/python3");
-    command.arg("-u").arg(path);
+    command.args(["-u", "-B"]).arg(path);
     command
 }
 

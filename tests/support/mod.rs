@@ -5,6 +5,7 @@
 pub(crate) mod conformity;
 pub(crate) mod daemon;
 pub(crate) mod seeded;
+pub(crate) mod swarm;
 pub(crate) mod tracker;
 pub(crate) mod web;
 

@@ -84,7 +84,8 @@ pub(in super::super) fn metadata_reject(out: &mut Vec<u8>, id: u8, block: u32) {
     extended(out, id, &[format!("d8:msg_typei2e5:piecei{block}ee").as_bytes()]);
 }
 
-/// Peers that we are connected to; at most as many go out as BEP 11 allows.
+/// Peers that we are connected to; at most as many go out as BEP 11 allows. Nothing is said of what they are like, but in as many bytes as
+/// there are peers: libtorrent takes no list without.
 pub(in super::super) fn pex(out: &mut Vec<u8>, id: u8, peers: &[SocketAddr]) {
     let (mut four, mut six) = (Vec::new(), Vec::new());
     for peer in peers.iter().take(MAX_ADDED) {
@@ -96,10 +97,17 @@ pub(in super::super) fn pex(out: &mut Vec<u8>, id: u8, peers: &[SocketAddr]) {
     let (four_length, six_length) = (four.len(), six.len());
     let mut payload = format!("d5:added{four_length}:").into_bytes();
     payload.extend(four);
+    flags(&mut payload, "7:added.f", four_length / 6);
     payload.extend(format!("6:added6{six_length}:").bytes());
     payload.extend(six);
+    flags(&mut payload, "8:added6.f", six_length / 18);
     payload.push(b'e');
     extended(out, id, &[&payload]);
+}
+
+fn flags(payload: &mut Vec<u8>, key: &str, peers: usize) {
+    payload.extend(format!("{key}{peers}:").bytes());
+    payload.resize(payload.len() + peers, 0);
 }
 
 fn extended(out: &mut Vec<u8>, id: u8, payload: &[&[u8]]) {
