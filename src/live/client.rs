@@ -1,5 +1,6 @@
 //! A visitor's BitTorrent client at work on one torrent: moves bytes between its connections and its [`Torrent`].
 
+mod intake;
 mod listen;
 mod stream;
 mod tallies;
@@ -32,6 +33,7 @@ use super::torrent::{Meeting, Own, PeerKey, Store, Torrent};
 use super::wire::{self, Frames, Handshake, Message};
 use super::{Clock, Guard};
 
+use intake::{Intake, Sending};
 use listen::Listener;
 use stream::Stream;
 use tallies::Tallies;
@@ -51,6 +53,8 @@ const MEETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Silence after which a keep-alive is sent, and a peer is given up (BEP 3: two minutes).
 const KEEP_ALIVE_AFTER: Duration = Duration::from_secs(100);
 const DEAD_AFTER: Duration = Duration::from_secs(120);
+/// Bytes that wait to be sent, beyond which a peer that asks for more and takes nothing is not listened to.
+const MAX_UNSENT: usize = 1 << 20;
 /// Bytes read at a time: little while only short messages come, since thousands of peers wait at a time; several blocks in a piece.
 const SMALL_READ: usize = 2 << 10;
 const LARGE_READ: usize = 4 * wire::BLOCK as usize;
@@ -186,6 +190,7 @@ impl Clients {
             bytes: Cell::new((0, 0)),
             doors: RefCell::default(),
             tasks: RefCell::default(),
+            gone: Cell::default(),
         });
         if client.persona.reachable {
             self.listener.register(&client);
@@ -203,6 +208,7 @@ pub(super) struct Seat(Rc<Client>);
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        self.0.gone.set(true);
         self.0.tasks.borrow_mut().abort_all();
         let open = self.0.torrent.borrow().connections() as u64;
         self.0.count(|swarm| swarm.ended += open);
@@ -240,6 +246,8 @@ pub(super) struct Client {
     /// Where it speaks uTP.
     doors: RefCell<Vec<Rc<Door>>>,
     tasks: RefCell<JoinSet<()>>,
+    /// Whether the visitor has left. Who was about to be let in may hold the client for a moment longer.
+    gone: Cell<bool>,
 }
 
 impl Client {
@@ -406,7 +414,7 @@ impl Client {
         let own = self.persona.handshake();
         stream.write_all(&own).await.map_err(|error| cause(&error))?;
         let (frames, theirs) = read_handshake(&mut stream).await?;
-        self.moved(wire::HANDSHAKE, wire::HANDSHAKE);
+        self.moved(wire::HANDSHAKE + frames.unread(), wire::HANDSHAKE);
         if !self.persona.info_hash.is_named_by(&theirs.info_hash) {
             return Err(Cause::Incorrect);
         }
@@ -418,6 +426,11 @@ impl Client {
 
     /// Takes over a connection that a peer opened, after its handshake was answered.
     fn adopt(self: &Rc<Self>, stream: Stream, frames: Frames, address: SocketAddr, theirs: &Handshake) {
+        if self.gone.get() {
+            self.count(|swarm| swarm.turned_away += 1);
+            return;
+        }
+        self.moved(wire::HANDSHAKE + frames.unread(), wire::HANDSHAKE);
         let meeting = self.meeting(address, true, theirs);
         let client = Rc::clone(self);
         self.spawn(async move { client.talk(stream, frames, meeting).await });
@@ -428,6 +441,7 @@ impl Client {
         let full = self.torrent.borrow().connections() >= MAX_CONNECTIONS;
         if full || self.torrent.borrow().knows(&meeting.peer_id) {
             self.count(|swarm| swarm.surplus += 1);
+            self.dial();
             self.changed.notify_waiters();
             return;
         }
@@ -455,23 +469,36 @@ impl Client {
         self: &Rc<Self>,
         key: PeerKey,
         stream: Stream,
-        mut frames: Frames,
+        frames: Frames,
         bell: &Notify,
     ) -> Result<std::convert::Infallible, Cause> {
+        let mut intake = Intake::new(self, key, &stream, frames);
         let (mut reader, mut writer) = tokio::io::split(stream);
         let mut sending = Sending::default();
+        // When something last came, and went.
         let mut heard = self.clients.clock.now();
+        let mut said = heard;
         loop {
-            self.take_in(key, &mut frames)?;
+            let frames = &mut intake.frames;
+            self.take_in(key, frames)?;
             let (wait, room) = self.plan(key, &mut sending)?;
             if room == SMALL_READ {
                 frames.rest();
             }
             self.ring();
-            let silence = self.clients.clock.now().since(heard);
-            let wait = wait.unwrap_or(KEEP_ALIVE_AFTER).min(KEEP_ALIVE_AFTER);
+            let now = self.clients.clock.now();
+            if now.since(heard) >= DEAD_AFTER {
+                return Err(Cause::Timeout);
+            }
+            if sending.rest().is_empty() && now.since(said) >= KEEP_ALIVE_AFTER {
+                sending.bytes.extend(wire::KEEP_ALIVE);
+                said = now;
+            }
+            let dead = DEAD_AFTER.saturating_sub(now.since(heard));
+            let quiet = KEEP_ALIVE_AFTER.saturating_sub(now.since(said));
+            let idle = if sending.rest().is_empty() { dead.min(quiet) } else { dead };
             tokio::select! {
-                read = reader.read_buf(frames.space(room)) => {
+                read = reader.read_buf(frames.space(room)), if sending.rest().len() < MAX_UNSENT => {
                     let read = read.map_err(|error| cause(&error))?;
                     if read == 0 {
                         return Err(Cause::Closed);
@@ -483,16 +510,10 @@ impl Client {
                     let wrote = wrote.map_err(|error| cause(&error))?;
                     self.moved(0, wrote);
                     sending.advance(wrote);
+                    said = self.clients.clock.now();
                 }
                 () = bell.notified() => {}
-                () = tokio::time::sleep(wait) => {
-                    if silence >= DEAD_AFTER {
-                        return Err(Cause::Timeout);
-                    }
-                    if wait == KEEP_ALIVE_AFTER {
-                        sending.bytes.extend(wire::KEEP_ALIVE);
-                    }
-                }
+                () = tokio::time::sleep(wait.map_or(idle, |wait| wait.min(idle))) => {}
             }
         }
     }
@@ -504,8 +525,11 @@ impl Client {
         while let Some(message) = frames.next().map_err(|_| Cause::Malformed)? {
             heard = true;
             if let Message::Peers(peers) = &message {
-                let allowed: Vec<_> =
-                    peers.iter().copied().filter(|peer| self.clients.guard.allows(*peer)).collect();
+                let allowed: Vec<_> = peers
+                    .iter()
+                    .copied()
+                    .filter(|peer| peer.port() != 0 && self.clients.guard.allows(*peer))
+                    .collect();
                 self.count(|swarm| swarm.exchanged += allowed.len() as u64);
                 self.meet(&allowed, false);
             } else {
@@ -554,27 +578,6 @@ impl Client {
     fn moved(&self, bytes_in: usize, bytes_out: usize) {
         let (before_in, before_out) = self.bytes.get();
         self.bytes.set((before_in + bytes_in as u64, before_out + bytes_out as u64));
-    }
-}
-
-/// Bytes on their way out.
-#[derive(Debug, Default)]
-struct Sending {
-    bytes: Vec<u8>,
-    at: usize,
-}
-
-impl Sending {
-    fn rest(&self) -> &[u8] {
-        self.bytes.get(self.at..).unwrap_or_default()
-    }
-
-    fn advance(&mut self, bytes: usize) {
-        self.at += bytes;
-        if self.at >= self.bytes.len() {
-            // Between blocks a connection holds no buffer: thousands are idle at a time.
-            *self = Self::default();
-        }
     }
 }
 

@@ -383,6 +383,11 @@ impl Connection {
     pub(super) fn local_ip(&self) -> io::Result<IpAddr> {
         Ok(self.0.local_addr()?.ip())
     }
+
+    /// Bytes that came and were not read yet.
+    pub(super) fn unread(&self) -> u64 {
+        rustix::io::ioctl_fionread(&self.0).unwrap_or(0)
+    }
 }
 
 impl Drop for Connection {

@@ -226,6 +226,11 @@ impl Frames {
         parse(body).map(Some)
     }
 
+    /// Bytes that came and are not yet a whole message.
+    pub(super) fn unread(&self) -> usize {
+        self.buffer.len() - self.read
+    }
+
     /// Forgets what memory it can between messages: thousands of peers wait at a time.
     pub(super) fn rest(&mut self) {
         self.buffer.drain(..self.read);

@@ -1,7 +1,9 @@
 //! What carries the bytes of a conversation.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use librqbit_utp::UtpStream;
@@ -25,6 +27,16 @@ pub(super) struct Stream {
     ciphers: Option<Box<Ciphers>>,
     /// The beginning of what is to be written, encrypted.
     sealed: Vec<u8>,
+    /// What nobody had read when it was closed.
+    unread: Rc<Cell<u64>>,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if let Carrier::Tcp(connection) = &self.carrier {
+            self.unread.set(connection.unread());
+        }
+    }
 }
 
 enum Carrier {
@@ -46,7 +58,12 @@ impl From<UtpStream> for Stream {
 
 impl Stream {
     fn new(carrier: Carrier) -> Self {
-        Self { carrier, ahead: Vec::new(), ciphers: None, sealed: Vec::new() }
+        Self { carrier, ahead: Vec::new(), ciphers: None, sealed: Vec::new(), unread: Rc::default() }
+    }
+
+    /// Bytes that wait in the socket when the stream is dropped, once it is. Over uTP they are not known.
+    pub(super) fn unread(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.unread)
     }
 
     pub(super) fn is_utp(&self) -> bool {

@@ -143,7 +143,7 @@ async fn requests_are_under_way_from_piece_to_piece() {
 
 /// Fetches every piece from such a peer, at `rate` bytes per second; returns bytes in and what patience would have meant.
 async fn leech(manner: Manner, know_layout: bool, rate: f64) -> (Result<(), Cause>, u64) {
-    let patience = if manner == Manner::Chokes { Duration::from_millis(200) } else { PATIENCE };
+    let patience = if manner == Manner::Chokes { Duration::from_secs(2) } else { PATIENCE };
     leech_from(|listener| serve(listener, manner), know_layout, rate, patience).await
 }
 
@@ -415,4 +415,64 @@ async fn a_bad_peer_does_not_stop_a_visitor_who_knows_another() {
         let done = tokio::time::timeout(PATIENCE, LocalSet::new().run_until(run)).await;
         assert!(done.is_ok(), "{manner:?}");
     }
+}
+
+/// What a peer had sent when its visitor hung up is counted, as the peer counts it.
+#[tokio::test]
+async fn what_came_too_late_is_counted() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = listener.local_addr().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let seeder = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let hash = info_of(&content(), PIECE).1;
+        stream.read_exact(&mut [0; 68]).unwrap();
+        let hello = [b"\x13BitTorrent protocol\0\0\0\0\0\0\0\0", &hash[..], &[9; 20]].concat();
+        stream.write_all(&[&hello, &b"\0\0\0\x02\x05\xe0\0\0\0\x01\x01"[..]].concat()).unwrap();
+        let (mut blocks, mut asked) = (Vec::new(), 0);
+        while asked < 7 {
+            let mut length = [0; 4];
+            stream.read_exact(&mut length).unwrap();
+            let mut body = vec![0; u32::from_be_bytes(length) as usize];
+            stream.read_exact(&mut body).unwrap();
+            if body.first() == Some(&6) {
+                asked += 1;
+                let block = block(&body[1..]);
+                blocks.extend([&(block.len() as u32).to_be_bytes(), &block[..]].concat());
+            }
+        }
+        tell.send("asked for everything").unwrap();
+        gone.recv().unwrap();
+        // Little enough for what a socket takes that nobody reads.
+        stream.write_all(&blocks[..40_000]).unwrap();
+        tell.send("given").unwrap();
+        // Until the visitor has hung up.
+        let _ = stream.read_to_end(&mut Vec::new());
+    });
+    let run = async {
+        let (info, info_hash) = info_of(&content(), PIECE);
+        let layout = Layout::from_info(&info, &info_hash.into()).unwrap();
+        let guard = Arc::new(Guard::new(&target(peer)).unwrap());
+        let clients = Clients::open(&guard, Clock::start(), &target(peer), sources()).unwrap();
+        let seat = clients.start(persona(info_hash, 1, 1e9), Some(Rc::new(layout)));
+        seat.client().torrent.borrow_mut().want(u32::MAX);
+        seat.client().meet(&[peer], true);
+        while told.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+        // Nothing of the visitor's runs while this waits.
+        go.send(()).unwrap();
+        assert_eq!(told.recv(), Ok("given"));
+        drop(seat);
+        let mut tally = Swarm::default();
+        while tally.wasted == 0 {
+            tokio::task::yield_now().await;
+            tally += &tallied(&clients);
+        }
+        assert_eq!((tally.from_others, tally.wasted, tally.ended), (40_000, 40_000, 1));
+    };
+    tokio::time::timeout(PATIENCE, LocalSet::new().run_until(run)).await.unwrap();
+    seeder.join().unwrap();
 }

@@ -24,7 +24,7 @@ impl Torrent {
         }
     }
 
-    /// Requests that will not be answered: others can be asked, and the line has not carried them.
+    /// Requests that will not be answered: others can be asked, and the line is not charged for them.
     pub(super) fn give_up<'a>(&mut self, asked: impl IntoIterator<Item = &'a Span>) {
         for span in asked {
             self.void += u64::from(span.length);
@@ -90,7 +90,7 @@ impl Torrent {
         }
         match remote.dropped.iter().position(|dropped| *dropped == span) {
             Some(at) => {
-                remote.dropped.swap_remove(at);
+                remote.dropped.remove(at);
                 Ok(())
             }
             // BEP 6: a refusal of what was never asked ends the connection.
@@ -116,7 +116,7 @@ impl Torrent {
             // else has an excuse.
             None => match remote.dropped.iter().position(|dropped| *dropped == span) {
                 Some(at) => {
-                    remote.dropped.swap_remove(at);
+                    remote.dropped.remove(at);
                     self.void = self.void.saturating_sub(u64::from(length));
                 }
                 None => return Err(Cause::Malformed),
@@ -162,6 +162,17 @@ impl Torrent {
         Ok(())
     }
 
+    /// Counts what a peer had sent of its blocks when the conversation ended.
+    pub(in super::super) fn came_too_late(&mut self, key: PeerKey, bytes: u64) {
+        let Some(remote) = self.remotes.get(&key) else { return };
+        let owed = remote.asked.iter().chain(&remote.dropped);
+        let bytes = bytes.min(owed.map(|span| u64::from(span.length)).sum());
+        let from =
+            if remote.meeting.visitor { &mut self.tally.from_visitors } else { &mut self.tally.from_others };
+        *from += bytes;
+        self.tally.wasted += bytes;
+    }
+
     /// In the end the same block is asked of several; the first to give it spares the others the work.
     pub(super) fn cancel_elsewhere(&mut self, key: PeerKey, span: Span) {
         for (other, remote) in self.remotes.iter_mut().filter(|(other, _)| **other != key) {
@@ -179,6 +190,10 @@ impl Torrent {
         self.fresh += 1;
         self.tally.pieces += 1;
         self.tally.copies += u64::from(self.picker.as_ref().map_or(0, |picker| picker.copies(piece)));
+        if self.is_complete() {
+            // Web seeds have nothing to wait for any more.
+            self.web.stir();
+        }
         let serves = self.store.can_serve(self.hash, piece);
         for key in self.keys() {
             if let Some(remote) = self.remotes.get_mut(&key)
