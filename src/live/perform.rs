@@ -260,7 +260,9 @@ impl Shared {
             line: (access.down, access.up),
             random,
         };
-        let layout = self.layouts.borrow().get(&persona.info_hash).cloned();
+        // Who knows only the hash has to ask peers for the rest, whatever others have found out.
+        let known = !connections.by_magnet.get();
+        let layout = self.layouts.borrow().get(&persona.info_hash).filter(|_| known).cloned();
         Ok(Rc::clone(seat.insert(self.clients.start(persona, layout)).client()))
     }
 

@@ -14,7 +14,7 @@ use super::turns::Turn;
 use super::{Torrent, fast};
 
 /// Bytes that wait to be written on one connection before the next block is taken from the queue.
-const MAX_WAITING: usize = 4 * (BLOCK as usize + BLOCK_HEAD);
+pub(super) const MAX_WAITING: usize = 4 * (BLOCK as usize + BLOCK_HEAD);
 /// The longest request that is served (BEP 3: everybody asks for 16 KiB, and 128 KiB is where clients of old drew the line).
 const MAX_REQUEST: u32 = 128 << 10;
 

@@ -80,7 +80,7 @@ pub(super) struct Torrent {
     /// Who may ask next, and who may give.
     asking: Turns,
     serving: Turns,
-    /// Bytes of requests that the line carried and that will not be answered.
+    /// Bytes of requests that the line was charged for and that will not be answered.
     void: u64,
     /// Connections whose peer has something to read.
     awake: Vec<PeerKey>,
@@ -248,7 +248,7 @@ impl Torrent {
             self.fill_slots(now);
         }
         // Who is left may have the metadata too; one who has not is no worse for it.
-        let _ = self.metadata_refused(key);
+        let _ = self.metadata_refused(key, now);
         self.wake_others(key);
     }
 
@@ -268,7 +268,7 @@ impl Torrent {
         remote.heard = true;
         match message {
             Message::KeepAlive | Message::Other => Ok(()),
-            Message::MetadataReject => self.metadata_refused(key),
+            Message::MetadataReject => self.metadata_refused(key, now),
             Message::Choke => {
                 remote.chokes_us = true;
                 // With the Fast extension each request is refused by name (BEP 6).
@@ -322,16 +322,16 @@ impl Torrent {
             Message::Reject(span) => self.rejected(key, span),
             Message::Block { piece, begin, data } => self.block(key, piece, begin, data, now),
             Message::Offer(offer) => {
-                self.offered(key, offer)?;
+                self.offered(key, offer, now)?;
                 Ok(())
             }
             Message::MetadataRequest(block) => {
                 self.give_metadata(key, block);
                 Ok(())
             }
-            Message::MetadataBlock { block, data } => self.metadata_block(key, block, data),
-            Message::Hashes { request, hashes } => self.hashes(key, &request, hashes),
-            Message::HashReject(_) => self.metadata_refused(key),
+            Message::MetadataBlock { block, data } => self.metadata_block(key, block, data, now),
+            Message::Hashes { request, hashes } => self.hashes(key, &request, hashes, now),
+            Message::HashReject(_) => self.metadata_refused(key, now),
             // What a visitor has of a v2 torrent's hashes it has from others, who have them too.
             Message::HashRequest(request) => {
                 wire::hash_reject(&mut remote.out, &request);
@@ -430,14 +430,16 @@ impl Torrent {
         let silent = remote.silent_at();
         if silent.is_some_and(|at| at <= now) {
             remote.snubbed = true;
-            let asked = std::mem::take(&mut remote.asked);
-            remote.drop_requests(&asked);
-            self.give_up(&asked);
             self.tally.snubs += 1;
-            self.wake_others(key);
+            self.take_back(key);
             return Ok(round);
         }
-        Ok([round, silent].into_iter().flatten().min())
+        let metadata = self.metadata_due(key);
+        if metadata.is_some_and(|at| at <= now) {
+            self.metadata_refused(key, now).map_err(|_| Cause::Timeout)?;
+            return Ok(round);
+        }
+        Ok([round, silent, metadata].into_iter().flatten().min())
     }
 
     /// Whether nothing can come of the connection: both have everything.
@@ -449,11 +451,11 @@ impl Torrent {
         remote.has.count() == layout.pieces() && picker.is_done()
     }
 
-    fn offered(&mut self, key: PeerKey, offer: Offer) -> Result<(), Cause> {
+    fn offered(&mut self, key: PeerKey, offer: Offer, now: Tick) -> Result<(), Cause> {
         let Some(remote) = self.remotes.get_mut(&key) else { return Ok(()) };
         self.tally.holepunch += u64::from(offer.holepunch);
         remote.offer = offer;
-        self.want_metadata(key)
+        self.want_metadata(key, now)
     }
 
     /// Tells a peer of the others, where it wants to know and it is time.

@@ -24,7 +24,7 @@ const QUEUE_TIME: f64 = 1.0;
 /// Growth of the rate within a second below which more requests do not help.
 const STILL_GROWING: f64 = 1.1;
 /// How long a peer that was asked may send nothing before others are asked in its stead (libtorrent's `piece_timeout`).
-const SNUBBED_AFTER: Duration = Duration::from_secs(20);
+pub(super) const SNUBBED_AFTER: Duration = Duration::from_secs(20);
 /// Void requests that are remembered: as many as can be under way.
 const MAX_DROPPED: usize = MOST_WINDOW as usize;
 /// Requests of a peer that wait to be served; further ones are refused.
@@ -68,7 +68,7 @@ pub(super) struct Remote {
     /// What it was asked for and has not answered.
     pub(super) asked: VecDeque<Span>,
     /// What it was asked for and need not answer any more.
-    pub(super) dropped: Vec<Span>,
+    pub(super) dropped: VecDeque<Span>,
     /// What it asked for.
     pub(super) queue: VecDeque<Span>,
     pub(super) out: Vec<u8>,
@@ -135,7 +135,7 @@ impl Remote {
             allowed: Vec::new(),
             may_have: Vec::new(),
             asked: VecDeque::new(),
-            dropped: Vec::new(),
+            dropped: VecDeque::new(),
             queue: VecDeque::new(),
             out: Vec::new(),
             down: Flow::default(),
@@ -169,8 +169,9 @@ impl Remote {
 
     /// Remembers requests that are void: their blocks may be on their way.
     pub(super) fn drop_requests<'a>(&mut self, asked: impl IntoIterator<Item = &'a Span>) {
-        let room = MAX_DROPPED.saturating_sub(self.dropped.len());
-        self.dropped.extend(asked.into_iter().take(room));
+        self.dropped.extend(asked);
+        // Peers without the Fast extension never say which they refuse: the oldest are over.
+        self.dropped.drain(..self.dropped.len().saturating_sub(MAX_DROPPED));
     }
 
     /// Takes note of a block that was asked for.

@@ -227,7 +227,7 @@ impl Torrent {
     /// What a web seed was asked for and has not given is free for others.
     pub(in super::super) fn take_back_web(&mut self, key: PeerKey) {
         let Some(seed) = self.web.seeds.get_mut(&key) else { return };
-        seed.begun = Vec::new();
+        self.tally.wasted += std::mem::take(&mut seed.begun).len() as u64;
         let asked = std::mem::take(&mut seed.asked);
         if let Some(picker) = &mut self.picker {
             asked.iter().for_each(|span| picker.give_up(*span));
@@ -344,7 +344,8 @@ mod tests {
             give(&mut torrent, second, run).unwrap();
         }
         assert!(torrent.is_complete());
-        assert_eq!(torrent.tally().wasted, 0, "the block that was whole is not asked for again");
+        let wasted = 20_000 - u64::from(BLOCK);
+        assert_eq!(torrent.tally().wasted, wasted, "the block that was whole is not asked for again");
     }
 
     #[test]
