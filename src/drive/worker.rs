@@ -329,6 +329,8 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
         }
         let mut journeys: Vec<(JourneyId, Journey)> = self.journeys.drain().collect();
         journeys.sort_by_key(|(id, _)| *id);
+        // Before the visitors are released: what the end of the run cuts has not ended.
+        self.tell_swarm(now);
         for (id, journey) in journeys {
             if let Some(download) = journey.cut(now) {
                 (self.observe)(Event::Download(journey.visitor().group(), download));
@@ -336,7 +338,6 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
             self.world.release(id);
             (self.observe)(Event::JourneyEnded(now, Settled::Cut));
         }
-        self.tell_swarm(now);
         (self.observe)(Event::Clock(now));
     }
 }

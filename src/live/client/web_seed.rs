@@ -59,7 +59,7 @@ pub(in super::super) struct WebSeed {
 
 /// A web seed at work.
 #[derive(Debug)]
-struct Source {
+struct Harvest {
     key: PeerKey,
     /// What wakes it.
     bell: Rc<Notify>,
@@ -123,7 +123,7 @@ impl Client {
     async fn harvest(self: &Rc<Self>, key: PeerKey, seed: WebSeed) {
         let bell = Rc::new(Notify::new());
         self.bells.borrow_mut().insert(key, Rc::clone(&bell));
-        let mut source = Source {
+        let mut harvest = Harvest {
             key,
             bell,
             seed,
@@ -133,7 +133,7 @@ impl Client {
             reach: Reach::FIRST,
             gave: Cell::new(false),
         };
-        let Err(cause) = self.draw_from(&mut source).await;
+        let Err(cause) = self.draw_from(&mut harvest).await;
         self.bells.borrow_mut().remove(&key);
         self.torrent.borrow_mut().leave_web(key);
         self.last.set(Some(cause));
@@ -143,21 +143,21 @@ impl Client {
     }
 
     /// Asks a web seed for run after run; why that ends.
-    async fn draw_from(self: &Rc<Self>, source: &mut Source) -> Result<Infallible, Cause> {
+    async fn draw_from(self: &Rc<Self>, harvest: &mut Harvest) -> Result<Infallible, Cause> {
         loop {
-            let Reach(most) = source.reach;
-            let run = self.torrent.borrow_mut().ask_web(source.key, most)?;
+            let Reach(most) = harvest.reach;
+            let run = self.torrent.borrow_mut().ask_web(harvest.key, most)?;
             let Some(run) = run else {
                 if self.torrent.borrow().is_complete() {
                     return Err(Cause::Closed);
                 }
-                source.bell.notified().await;
+                harvest.bell.notified().await;
                 continue;
             };
-            if let Err(failure) = self.fetch_run(source, run).await {
-                self.torrent.borrow_mut().take_back_web(source.key);
+            if let Err(failure) = self.fetch_run(harvest, run).await {
+                self.torrent.borrow_mut().take_back_web(harvest.key);
                 self.ring();
-                self.rest(source, failure).await?;
+                self.rest(harvest, failure).await?;
             }
         }
     }
@@ -166,8 +166,8 @@ impl Client {
     ///
     /// # Errors
     /// The cause of a failure after which nothing else is to be expected.
-    async fn rest(self: &Rc<Self>, source: &Source, (cause, pause): Failure) -> Result<(), Cause> {
-        let gave = source.gave.take();
+    async fn rest(self: &Rc<Self>, harvest: &Harvest, (cause, pause): Failure) -> Result<(), Cause> {
+        let gave = harvest.gave.take();
         let (standing, mut pause) = match (cause, pause) {
             // Nobody means to be asked again at once, and a date may be over already.
             (Cause::Throttled, Some(pause)) => (Standing::Waits, pause.max(LEAST_PAUSE)),
@@ -178,7 +178,7 @@ impl Client {
             }
             (cause, _) => return Err(cause),
         };
-        self.torrent.borrow_mut().stands(source.key, standing);
+        self.torrent.borrow_mut().stands(harvest.key, standing);
         self.last.set(Some(cause));
         self.go_on_with_web_seeds();
         self.changed.notify_waiters();
@@ -186,7 +186,7 @@ impl Client {
             tokio::time::sleep(pause).await;
             let mut torrent = self.torrent.borrow_mut();
             if torrent.web_seeds() < MAX_AT_A_TIME {
-                torrent.stands(source.key, Standing::Tried);
+                torrent.stands(harvest.key, Standing::Tried);
                 return Ok(());
             }
             // Others took its place meanwhile.
@@ -195,29 +195,37 @@ impl Client {
     }
 
     /// Fetches bytes that lie side by side, from one file or several.
-    async fn fetch_run(&self, source: &mut Source, run: Run) -> Result<(), Failure> {
+    async fn fetch_run(&self, harvest: &mut Harvest, run: Run) -> Result<(), Failure> {
         let begun = self.clients.clock.now();
         let meter = Meter::new(self.clients.clock);
-        let fetched = self.fetch_parts(source, run, &meter).await;
+        let fetched = self.fetch_parts(harvest, run, &meter).await;
         let outcome = meter.outcome(None);
         self.web_seeds.count(&outcome.web);
-        source.reach = source.reach.after(outcome.ended.since(begun));
+        if fetched.is_ok() {
+            harvest.reach = harvest.reach.after(outcome.ended.since(begun));
+        }
         fetched.map_err(|cause| (cause, outcome.not_before.map(|until| until.since(outcome.ended))))
     }
 
-    async fn fetch_parts(&self, source: &mut Source, run: Run, meter: &Meter) -> Result<(), Cause> {
-        for part in self.files(source)?.parts(run.begin, run.end) {
+    async fn fetch_parts(&self, harvest: &mut Harvest, run: Run, meter: &Meter) -> Result<(), Cause> {
+        for part in self.files(harvest)?.parts(run.begin, run.end) {
             match part {
                 Part::Zeros(zeros) => {
-                    self.take_web(source, &vec![0; usize::try_from(zeros).unwrap_or(0)])?;
+                    self.take_web(harvest, &vec![0; usize::try_from(zeros).unwrap_or(0)])?;
                 }
                 Part::Bytes { file, begin, end, of } => {
                     let wanted = Wanted { bytes: begin..end, of };
-                    let mut kept = std::mem::take(&mut source.kept);
-                    let moved = self.fetch_part(source, file, &wanted, &mut kept, meter).await?;
-                    source.kept = kept;
+                    let mut kept = std::mem::take(&mut harvest.kept);
+                    let mut fetched = self.fetch_part(harvest, file, &wanted, &mut kept, meter).await;
+                    // Where it had moved to it is no more; it may be where it was.
+                    let had_moved = fetched.is_err() && harvest.moved.remove(&file).is_some();
+                    if had_moved && matches!(fetched, Err(Cause::ClientError)) {
+                        fetched = self.fetch_part(harvest, file, &wanted, &mut kept, meter).await;
+                    }
+                    let moved = fetched?;
+                    harvest.kept = kept;
                     if let Some(moved) = moved {
-                        source.moved.insert(file, moved);
+                        harvest.moved.insert(file, moved);
                     }
                 }
             }
@@ -228,65 +236,65 @@ impl Client {
     /// Fetches a part of one file; where the file is, if it has moved.
     async fn fetch_part(
         &self,
-        source: &Source,
+        harvest: &Harvest,
         file: usize,
         wanted: &Wanted,
         kept: &mut Kept,
         meter: &Meter,
     ) -> Result<Option<Place>, Cause> {
-        let WebSeed { agent, browser, .. } = &source.seed;
+        let WebSeed { agent, browser, .. } = &harvest.seed;
         let fetcher = Fetcher { user_agent: &self.persona.client, browser: *browser, meter };
         let take = async |data: &[u8]| {
             // Whoever waits for these bytes is told with them how they came.
             self.web_seeds.count(&meter.take_web());
             self.moved(data.len(), 0);
             self.count(|swarm| swarm.from_web += data.len() as u64);
-            self.take_web(source, data)?;
-            self.carry(source, data.len()).await;
+            self.take_web(harvest, data)?;
+            self.carry(harvest, data.len()).await;
             Ok(())
         };
-        agent.fetch_part(&source.place(file)?, wanted, fetcher, kept, take).await
+        agent.fetch_part(&harvest.place(file)?, wanted, fetcher, kept, take).await
     }
 
     /// Waits until the visitor's line has carried so many bytes.
-    async fn carry(&self, source: &Source, bytes: usize) {
+    async fn carry(&self, harvest: &Harvest, bytes: usize) {
         let mut left = bytes;
         while left > 0 {
             let now = self.clients.clock.now();
             let wait = {
                 let (mut torrent, mut line) = (self.torrent.borrow_mut(), self.down.borrow_mut());
-                torrent.carry_web(source.key, &mut left, &mut line, now)
+                torrent.carry_web(harvest.key, &mut left, &mut line, now)
             };
             self.ring();
             match wait {
                 Some(wait) => tokio::time::sleep(wait).await,
-                None if left > 0 => source.bell.notified().await,
+                None if left > 0 => harvest.bell.notified().await,
                 None => {}
             }
         }
     }
 
     /// Hands bytes to the torrent.
-    fn take_web(&self, source: &Source, data: &[u8]) -> Result<(), Cause> {
-        let taken = self.torrent.borrow_mut().take_web(source.key, data);
+    fn take_web(&self, harvest: &Harvest, data: &[u8]) -> Result<(), Cause> {
+        let taken = self.torrent.borrow_mut().take_web(harvest.key, data);
         self.ring();
         self.changed.notify_waiters();
         let blocks = taken?;
-        source.gave.set(source.gave.get() || blocks > 0);
+        harvest.gave.set(harvest.gave.get() || blocks > 0);
         Ok(())
     }
 
     /// The files of the torrent, which is known once there is something to ask for.
-    fn files<'a>(&self, source: &'a mut Source) -> Result<&'a Files, Cause> {
-        if source.files.is_none() {
+    fn files<'a>(&self, harvest: &'a mut Harvest) -> Result<&'a Files, Cause> {
+        if harvest.files.is_none() {
             let torrent = self.torrent.borrow();
-            source.files = torrent.layout().and_then(|layout| Files::of(layout));
+            harvest.files = torrent.layout().and_then(|layout| Files::of(layout));
         }
-        source.files.as_ref().ok_or(Cause::Malformed)
+        harvest.files.as_ref().ok_or(Cause::Malformed)
     }
 }
 
-impl Source {
+impl Harvest {
     /// Where a file is.
     fn place(&self, file: usize) -> Result<Place, Cause> {
         if let Some(moved) = self.moved.get(&file) {

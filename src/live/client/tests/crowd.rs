@@ -6,6 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::super::super::wire::BLOCK;
 use super::*;
+use crate::unit::Tick;
 
 const VISITORS: u64 = 500;
 const SIZE: usize = 512 << 10;
@@ -19,10 +20,11 @@ const ARRIVALS: Duration = Duration::from_secs(10);
 /// Peers that a tracker names.
 const NAMED: usize = 50;
 
-/// What was fetched, at the ends of seconds.
-#[derive(Debug)]
+/// What was fetched.
+#[derive(Clone, Debug)]
 struct Seen {
-    bytes: Vec<u64>,
+    /// In all until then, about once a second.
+    bytes: Vec<(Tick, u64)>,
     /// What the seed gave.
     seed: u64,
     swarm: Swarm,
@@ -30,10 +32,13 @@ struct Seen {
 }
 
 impl Seen {
-    /// The most bytes fetched within `seconds`, per second.
-    fn rate(&self, seconds: usize) -> f64 {
-        let within = self.bytes.windows(seconds + 1).map(|of| of[seconds] - of[0]);
-        within.max().unwrap_or(0) as f64 / seconds as f64
+    /// The most bytes fetched within so many ticks, per second.
+    fn rate(&self, ticks: usize) -> f64 {
+        let within = self.bytes.windows(ticks + 1).map(|of| {
+            let ((begin, before), (end, after)) = (of[0], of[ticks]);
+            (after - before) as f64 / end.since(begin).as_secs_f64()
+        });
+        within.fold(0.0, f64::max)
     }
 }
 
@@ -100,14 +105,14 @@ async fn crowd(reachable: bool, seconds: usize) -> Seen {
             done.set(done.get() + 1);
         });
     }
-    let mut seen = Seen { bytes: vec![0], seed: 0, swarm: Swarm::default(), done: 0 };
+    let mut seen = Seen { bytes: vec![(clock.now(), 0)], seed: 0, swarm: Swarm::default(), done: 0 };
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.tick().await;
     while seen.bytes.len() <= seconds && done.get() < VISITORS as usize {
         ticks.tick().await;
-        let before = seen.bytes.last().copied().unwrap_or(0);
+        let before = seen.bytes.last().map_or(0, |(_, bytes)| *bytes);
         let tally = tallied(&clients);
-        seen.bytes.push(before + tally.from_visitors);
+        seen.bytes.push((clock.now(), before + tally.from_visitors));
         seen.swarm += &tally;
     }
     Seen { seed: seed.client().uploaded(), done: done.get(), ..seen }
@@ -129,6 +134,6 @@ async fn five_hundred_visitors_carry_each_other() {
         100.0 * given
     );
     assert!(factor > 10.0 && given < 0.1, "{factor} {given} {together:?}");
-    let beginning = together.bytes[5] as f64 / 5.0;
+    let beginning = Seen { bytes: together.bytes[..6].to_vec(), ..together.clone() }.rate(5);
     assert!(together.rate(10) > 5.0 * beginning, "{beginning} {together:?}");
 }
