@@ -7,6 +7,7 @@ A client takes these words as options: "tcp" or "utp" alone (both where neither 
 import base64
 import json
 import pathlib
+import random
 import socket
 import urllib.error
 import urllib.parse
@@ -20,18 +21,19 @@ GIVEN = set()
 
 
 def free_port():
-    """A port of loopback that is free for TCP and UDP, and that nobody here has been given yet."""
+    """A port of loopback that is free for TCP and UDP, and that nobody here has been given yet. Below those from which connections that go
+    out take theirs: none of them takes it before the daemon does."""
     while True:
+        port = random.randrange(10_000, 32_768)
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
             try:
-                udp.bind(tcp.getsockname())
+                tcp.bind(("127.0.0.1", port))
+                udp.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            port = tcp.getsockname()[1]
-            if port not in GIVEN:
-                GIVEN.add(port)
-                return port
+        if port not in GIVEN:
+            GIVEN.add(port)
+            return port
 
 
 def post(url, body, headers):

@@ -98,8 +98,13 @@ def run_dht(directory):
     while True:
         # Without it the first visitor of a swarm would find nobody. A stored peer lives for some half an hour.
         if time.monotonic() - announced > 600 or not announced:
-            announced = time.monotonic()
-            announce_to_nodes(ports, swarm)
+            first, announced = not announced, time.monotonic()
+            try:
+                announce_to_nodes(ports, swarm)
+            except (OSError, KeyError):
+                # A node that was too busy to answer hears of it the next time.
+                if first:
+                    raise
         for number, node in enumerate(nodes):
             node.post_session_stats()
             for alert in node.pop_alerts():

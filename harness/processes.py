@@ -1,5 +1,6 @@
 """The processes of a fleet: whether they answer, and what it takes to end them and no others."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -100,11 +101,13 @@ class Fleet:
     def down(self):
         for entry in self.alive():
             # Its own session, so its children too.
-            os.killpg(entry["pid"], signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(entry["pid"], signal.SIGTERM)
         end = time.monotonic() + 5
         while self.alive() and time.monotonic() < end:
             time.sleep(0.05)
         for entry in self.alive():
-            os.killpg(entry["pid"], signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(entry["pid"], signal.SIGKILL)
         self.state["processes"] = []
         self.save()
