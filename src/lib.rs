@@ -67,7 +67,7 @@
 //! * No lock and no shared counter between workers on the hot path, but for one where it is owed: operations against an authorised target
 //!   are counted over all workers, so that its ceiling holds however they are split.
 //! * No protocol code shared with the testbed (`harness/`): a codec that is wrong on both sides would pass.
-//! * Visitors open 8 connections to peers and hold 24, where real clients
+//! * Visitors open 8 connections to peers that have something of use, 16 at most, and hold 24, where real clients
 //!   hold hundreds: descriptors are the bound. Where visitors share the machine's address nobody can connect to them, since a port could not
 //!   say for whom; they give only on connections that they opened. Visitors have addresses of their own (picked by
 //!   [`plan::Arrival::source`]) on IPv4 loopback and where the target's profile names networks.

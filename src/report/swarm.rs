@@ -45,7 +45,7 @@ pub(super) const TIMES: Heads = (
 );
 /// The heads of [`Line::exchange`].
 pub(super) const EXCHANGE: Heads = (
-    &[(4, "ended"), (1, ""), (3, "bytes from"), (3, "")],
+    &[(4, "ended"), (1, ""), (2, "bytes from"), (3, "")],
     &[
         "whole",
         "part",
@@ -103,7 +103,6 @@ impl Line<'_> {
         let rest = [
             three_digits(downloads.mean_in_progress),
             moved(swarm.from_others),
-            moved(swarm.from_web),
             moved(swarm.from_visitors),
             shares.offload.map_or("-".to_owned(), percent),
             number(shares.ratio),
@@ -177,8 +176,12 @@ pub(super) fn facts(summary: &Summary) -> Vec<(&'static str, String)> {
         return facts;
     }
     let given = format!("{} to others, {} to visitors", bytes(swarm.to_others), bytes(swarm.to_visitors));
+    let web = match swarm.from_web {
+        0 => String::new(),
+        web => format!("{} from web seeds, ", bytes(web)),
+    };
     let taken = format!(
-        "{} in vain, {} wrong pieces, {} silent peers",
+        "{web}{} in vain, {} wrong pieces, {} silent peers",
         bytes(swarm.wasted),
         swarm.wrong_pieces,
         swarm.snubs
