@@ -376,7 +376,8 @@ async fn visitors_encrypt_as_their_clients_do() {
 #[tokio::test]
 async fn a_bad_peer_does_not_stop_a_visitor_who_knows_another() {
     // What shows that the bad one has done its worst.
-    let manners: [(Manner, fn(&Swarm) -> bool); 7] = [
+    type Caught = fn(&Swarm) -> bool;
+    let manners: [(Manner, Caught); 7] = [
         (Manner::Lies, |tally| tally.wrong_pieces == 1 && tally.ended_incorrect == 1),
         (Manner::Closes, |tally| tally.closed_handshakes == 1),
         (Manner::OtherTorrent, |tally| tally.wrong_handshakes == 1),
