@@ -46,19 +46,7 @@ pub(super) const TIMES: Heads = (
 /// The heads of [`Line::exchange`].
 pub(super) const EXCHANGE: Heads = (
     &[(4, "ended"), (1, ""), (2, "bytes from"), (3, "")],
-    &[
-        "whole",
-        "part",
-        "gave up",
-        "cut",
-        "in progress",
-        "peers",
-        "web seeds",
-        "visitors",
-        "offload",
-        "ratio",
-        "copies",
-    ],
+    &["whole", "part", "gave up", "cut", "in progress", "peers", "visitors", "offload", "ratio", "copies"],
 );
 
 /// The heads of [`Line::connections`].
