@@ -441,7 +441,10 @@ impl Client {
         let full = self.torrent.borrow().connections() >= MAX_CONNECTIONS;
         if full || self.torrent.borrow().knows(&meeting.peer_id) {
             self.count(|swarm| swarm.surplus += 1);
-            self.dial();
+            // One peer may have many names: who has one to ask does not try all of them.
+            if self.torrent.borrow().promising() == 0 {
+                self.dial();
+            }
             self.changed.notify_waiters();
             return;
         }
@@ -539,7 +542,11 @@ impl Client {
         if heard {
             self.changed.notify_waiters();
             // One who has nothing leaves room for another.
-            if !self.candidates.borrow().is_empty() {
+            let room = {
+                let torrent = self.torrent.borrow();
+                torrent.promising() < torrent.connections()
+            };
+            if room && !self.candidates.borrow().is_empty() {
                 self.dial();
             }
         }
