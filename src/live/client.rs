@@ -33,7 +33,7 @@ use super::torrent::{Meeting, Own, PeerKey, Store, Torrent};
 use super::wire::{self, Frames, Handshake, Message};
 use super::{Clock, Guard};
 
-use intake::{Intake, Sending};
+use intake::{Intake, Sending, read_handshake};
 use listen::Listener;
 use stream::Stream;
 use tallies::Tallies;
@@ -585,21 +585,6 @@ impl Client {
     fn moved(&self, bytes_in: usize, bytes_out: usize) {
         let (before_in, before_out) = self.bytes.get();
         self.bytes.set((before_in + bytes_in as u64, before_out + bytes_out as u64));
-    }
-}
-
-/// Reads a peer's handshake, and what came with it.
-async fn read_handshake(stream: &mut Stream) -> Result<(Frames, Handshake), Cause> {
-    let mut frames = Frames::default();
-    loop {
-        let read = stream.read_buf(frames.space(SMALL_READ)).await.map_err(|error| cause(&error))?;
-        if read == 0 {
-            return Err(Cause::Closed);
-        }
-        if let Some(theirs) = frames.handshake() {
-            let theirs = Handshake::read(theirs).map_err(|_| Cause::Malformed)?;
-            return Ok((frames, theirs));
-        }
     }
 }
 

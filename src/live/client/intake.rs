@@ -3,10 +3,14 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use tokio::io::AsyncReadExt;
+
+use super::super::guard::cause;
 use super::super::torrent::PeerKey;
-use super::super::wire::Frames;
-use super::Client;
+use super::super::wire::{Frames, Handshake};
 use super::stream::Stream;
+use super::{Client, SMALL_READ};
+use crate::journey::Cause;
 
 /// Bytes on their way in. However the conversation ends, what its peer sent by then is counted: the peer counts it too, and its operator pays
 /// for it.
@@ -52,6 +56,21 @@ impl Sending {
         if self.at >= self.bytes.len() {
             // Between blocks a connection holds no buffer: thousands are idle at a time.
             *self = Self::default();
+        }
+    }
+}
+
+/// Reads a peer's handshake, and what came with it.
+pub(super) async fn read_handshake(stream: &mut Stream) -> Result<(Frames, Handshake), Cause> {
+    let mut frames = Frames::default();
+    loop {
+        let read = stream.read_buf(frames.space(SMALL_READ)).await.map_err(|error| cause(&error))?;
+        if read == 0 {
+            return Err(Cause::Closed);
+        }
+        if let Some(theirs) = frames.handshake() {
+            let theirs = Handshake::read(theirs).map_err(|_| Cause::Malformed)?;
+            return Ok((frames, theirs));
         }
     }
 }

@@ -12,8 +12,9 @@ use tokio::task::AbortHandle;
 
 use super::super::guard::{Guard, cause};
 use super::super::wire::{Frames, Handshake};
+use super::intake::read_handshake;
 use super::stream::Stream;
-use super::{Client, Clients, MEETING_TIMEOUT, read_handshake};
+use super::{Client, Clients, MEETING_TIMEOUT};
 use crate::journey::Cause;
 use crate::profile::Encryption;
 
