@@ -221,7 +221,8 @@ impl Journey {
         if let LegState::Underway(leg) = &mut self.legs[i].state
             && let Some(due) = leg.retry_at.take_if(|at| *at <= now)
         {
-            let operation = leg.operation.clone();
+            let mut operation = leg.operation.clone();
+            operation.ask_newcomers_first(&self.facts.peers);
             self.ask(i, operation, due, rules, actions);
         }
     }

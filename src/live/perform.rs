@@ -87,7 +87,7 @@ impl Shared {
         let sources = Sources::new(&target.visitor_networks, (worker, workers)).map_err(io::Error::other)?;
         check_routed(&guard, &target, &sources)?;
         let announcer = Announcer::open(&guard, clock, &target, &sources, workers, RETRANSMIT)?;
-        let dht = Dht::open(&guard, clock, &target, &sources)?;
+        let dht = Dht::open(&guard, clock, &target, &sources, scenario.cut.speed)?;
         let agent = Rc::new(Agent::new(&target, Arc::clone(&guard), sources.clone())?);
         let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
         let stub = Stub::new(Arc::clone(&guard), clock, resolvers, sources.clone(), StubTimes::USUAL);
@@ -195,7 +195,8 @@ impl Shared {
             }
             Operation::AnnouncePeer => {
                 let own_port = self.identity(visitor, client).own_port;
-                let (port, _) = self.ports(visitor, own_port);
+                // Who listens leaves; a port of the target's answers for those who only announce.
+                let port = self.ports(visitor, own_port);
                 self.dht.announce(search(visitor, client, item, connections)?, port, meter).await?;
                 Ok(Reply::Done)
             }
