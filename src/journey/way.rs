@@ -1,7 +1,5 @@
 //! The way of one visitor: which step may begin when, what is tried again, when it is over.
 
-use smallvec::SmallVec;
-
 use crate::plan::{AnnounceEvent, Arrival, Cohort, Origin, Stage, What};
 use crate::unit::Tick;
 
@@ -84,7 +82,7 @@ enum Gate {
 pub struct Journey {
     visitor: Visitor,
     origin: Origin,
-    legs: SmallVec<[Leg; 7]>,
+    legs: Box<[Leg]>,
     facts: Facts,
     failure: Option<Cause>,
     over: bool,

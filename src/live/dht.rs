@@ -251,7 +251,7 @@ impl Dht {
             let query = Query::AnnouncePeer { info_hash: &search.info_hash, port, token: &holder.token };
             let ticket = walker.port.ticket(holder.address, &inbox)?;
             let datagram = walker.encode(&query, &ticket);
-            flights.launch(ticket, &datagram).await?;
+            flights.launch(ticket, &datagram)?;
         }
         flights.acknowledged(&inbox, |_, _| ()).await
     }
@@ -344,7 +344,7 @@ impl Walker<'_> {
         for &node in &self.network().bootstrap {
             let ticket = self.port.ticket(node, &self.inbox)?;
             let datagram = self.encode(&Query::Ping, &ticket);
-            flights.launch(ticket, &datagram).await?;
+            flights.launch(ticket, &datagram)?;
         }
         let heard = |address, answer: &Answer| self.met(Node { id: answer.id, address }, table);
         flights.acknowledged(&self.inbox, heard).await
@@ -361,19 +361,19 @@ impl Walker<'_> {
             while let Some(to) = lookup.next_query() {
                 let ticket = self.port.ticket(to, &self.inbox)?;
                 let datagram = self.encode(&self.query(goal), &ticket);
-                flights.launch(ticket, &datagram).await?;
+                flights.launch(ticket, &datagram)?;
             }
             match flights.landing(&self.inbox).await {
                 Landing::Slow(from) => lookup.slow(from),
-                Landing::Lost(from) => {
-                    last = Cause::Timeout;
+                Landing::Lost(from, cause) => {
+                    last = cause;
                     self.lost(from, table);
                     lookup.failed(from);
                 }
-                Landing::Answer(flight, datagram) => {
+                Landing::Answer(flight, at, datagram) => {
                     let from = flight.ticket.peer;
-                    let result = self.read(&datagram.data, from, lookup, goal);
-                    flights.record(&flight, datagram.at, result.as_ref().map(|_| ()).map_err(|&cause| cause));
+                    let result = self.read(&datagram, from, lookup, goal);
+                    flights.record(&flight, at, result.as_ref().map(|_| ()).map_err(|&cause| cause));
                     match result {
                         Ok(answer) => {
                             answers += 1;
