@@ -28,6 +28,7 @@ mod merkle;
 mod metainfo;
 mod meter;
 mod mse;
+mod patience;
 mod perform;
 mod proc;
 mod queue;
