@@ -43,6 +43,8 @@ pub(super) enum Verb {
     Fit(FitArgs),
     /// Judge a recording again, also one whose run was killed.
     Report(ReportArgs),
+    /// Measure what this machine can carry, as generator: ceilings, which of them are low, and what to do about it.
+    Doctor(DoctorArgs),
     /// Start the embedded testbed alone and print the target profile that `run --target` takes.
     Testbed(TestbedArgs),
     /// One layer of the testbed (started by Squall itself).
@@ -108,6 +110,10 @@ pub(super) struct RunArgs {
     /// Worker threads [default: half the cores].
     #[arg(long, value_name = "N", env = "SQUALL_WORKERS", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) workers: Option<u32>,
+    /// What `squall doctor` found on this machine [default: what it saved last, or else half a second's look, for a plan that is not
+    /// small].
+    #[arg(long, value_name = "FILE", env = "SQUALL_DOCTOR")]
+    pub(super) doctor: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -211,6 +217,19 @@ pub(super) struct ReportArgs {
     /// Run directory.
     pub(super) directory: PathBuf,
     /// How the verdict is printed.
+    #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
+    pub(super) output_format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// How long to measure, in seconds.
+    #[arg(long, value_name = "N", default_value_t = 20, env = "SQUALL_SECONDS", value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(super) seconds: u32,
+    /// Where to leave what was found, for `run` [default: $XDG_STATE_HOME/squall/doctor.json, or under ~/.local/state].
+    #[arg(long, value_name = "FILE", env = "SQUALL_DOCTOR")]
+    pub(super) save: Option<PathBuf>,
+    /// How it is printed.
     #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
     pub(super) output_format: ReportFormat,
 }

@@ -13,7 +13,8 @@ use crate::live::{self, Clock, Guard, LiveConfig, LiveWorld, Refusal};
 use crate::plan::Arrival;
 use crate::problem::SourceFile;
 use crate::profile::Target;
-use crate::record::{self, Host, Recorder, WorkerRecorder, WorldName};
+use crate::record::{self, Recorder, WorkerRecorder, WorldName};
+use crate::report;
 use crate::scenario::Via;
 
 use super::cli::RunArgs;
@@ -22,7 +23,7 @@ use super::rehearsal::{Prepared, Recorded, directory, judge, prepare, record_unt
 use super::screen::Screen;
 use super::threads::{block_on, join, spawn};
 use super::watch::{Interrupter, Interruption, Sampling};
-use super::{Colors, print};
+use super::{Colors, doctor, print};
 
 /// Time that workers get between the start signal and the first arrival.
 const HEAD_START: Duration = Duration::from_millis(200);
@@ -51,14 +52,22 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     block_on(live::authorize(&target, &guard))?.map_err(refused)?;
 
     let workers = args.workers.map_or_else(default_workers, |workers| workers as usize);
+    let (planned, demand) = prepared.survey(assets(&prepared, &target));
+    let host = doctor::host(args.doctor.as_deref(), &demand, &prepared, &target, workers)?;
+    for shortage in &host.foreseen {
+        print::note(&format!(
+            "warning: this machine may not send this plan: {}",
+            report::doctor::shortage(shortage)
+        ));
+    }
     let manifest = prepared.manifest(Recorded {
         world: WorldName::Live,
         workers,
         isolated: args.out.isolated,
-        assets: assets(&prepared, &target),
+        planned,
         target: &target.name,
         envelope: &target.envelope,
-        host: Some(host()),
+        host: Some(host),
         started_at: Some(started_at),
     });
     let mut sources = prepared.sources();
@@ -269,7 +278,7 @@ fn refused(refusal: Refusal) -> Failure {
 }
 
 /// Assets of a visit: none where the pages of the target have none.
-fn assets(prepared: &Prepared, target: &Target) -> u32 {
+pub(super) fn assets(prepared: &Prepared, target: &Target) -> u32 {
     if target.index.assets.is_empty() { 0 } else { prepared.scenario.funnel.assets }
 }
 
@@ -287,13 +296,4 @@ fn default_workers() -> usize {
 fn in_flight_limit(workers: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
     (usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(256) / workers).clamp(64, 1 << 16)
-}
-
-fn host() -> Host {
-    let system = rustix::system::uname();
-    Host {
-        cores: thread::available_parallelism().map_or(1, usize::from),
-        kernel: format!("{} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy()),
-        hostname: Some(system.nodename().to_string_lossy().into_owned()),
-    }
 }

@@ -22,9 +22,11 @@ use crate::unit::Tick;
 
 mod datagrams;
 mod quic;
+mod segments;
 mod utp;
 
 pub(super) use datagrams::{Datagrams, ManyDatagrams, Received};
+pub(super) use segments::Segments;
 pub(super) use utp::UtpSocket;
 
 /// Why a target is not loaded. The message names the address, the profile and the way out.
@@ -97,8 +99,18 @@ impl Guard {
     /// # Errors
     /// The target's authorization is incomplete or outside its window, or an address of the target is not allowed.
     pub fn new(target: &Target) -> Result<Self, Refusal> {
-        let loopback = vec![network(Ipv4Addr::LOCALHOST.into(), 8), network(Ipv6Addr::LOCALHOST.into(), 128)];
-        Self::with_free(target, loopback, jiff::Timestamp::now())
+        Self::with_free(target, loopback(), jiff::Timestamp::now())
+    }
+
+    /// A guard that lets nothing go but to loopback.
+    pub(super) fn loopback() -> Self {
+        Self {
+            target: "loopback".to_owned(),
+            free: loopback(),
+            authorised: Vec::new(),
+            withdrawn: AtomicBool::new(false),
+            ceiling: None,
+        }
     }
 
     /// As [`Guard::new`], with other networks in the place of loopback: a test has only loopback addresses to be strict about.
@@ -240,6 +252,14 @@ impl Guard {
         ManyDatagrams::new(socket(SocketAddr::new(any, 0), device)?, Arc::clone(self))
     }
 
+    /// Opens a UDP socket on a free port of this address, which sends and receives many datagrams by one call where the kernel can.
+    ///
+    /// # Errors
+    /// The system's, where it gives no socket.
+    pub(super) fn segments(self: &Arc<Self>, local: IpAddr) -> io::Result<Segments> {
+        Segments::new(socket(SocketAddr::new(local, 0), None)?, Arc::clone(self))
+    }
+
     /// Opens a QUIC endpoint with a UDP socket of its own on a free port of this address.
     ///
     /// # Errors
@@ -341,6 +361,10 @@ pub(super) fn check_authorization(
         });
     }
     Ok(())
+}
+
+fn loopback() -> Vec<IpNet> {
+    vec![network(Ipv4Addr::LOCALHOST.into(), 8), network(Ipv6Addr::LOCALHOST.into(), 128)]
 }
 
 fn network(address: IpAddr, prefix: u8) -> IpNet {
