@@ -55,10 +55,9 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     let (planned, demand) = prepared.survey(assets(&prepared, &target));
     let host = doctor::host(args.doctor.as_deref(), &demand, &prepared, &target, workers)?;
     for shortage in &host.foreseen {
-        print::note(&format!(
-            "warning: this machine may not send this plan: {}",
-            report::doctor::shortage(shortage)
-        ));
+        let sure = if shortage.certain { "is" } else { "may be" };
+        let what = report::doctor::shortage(shortage);
+        print::note(&format!("warning: this machine {sure} too small for the plan: {what}"));
     }
     let manifest = prepared.manifest(Recorded {
         world: WorldName::Live,

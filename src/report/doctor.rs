@@ -93,7 +93,7 @@ fn figures(ceiling: Ceiling, limits: &Limits, rates: &Rates) -> (&'static str, S
             ("ports", known(ports))
         }
         Ceiling::Cores => {
-            let quota = limits.quota_cores.map(|quota| format!(", a quota of {}", three_digits(quota)));
+            let quota = limits.quota_cores.map(|it| format!(", a quota of {}", cores(it)));
             ("cores", format!("{}{}", limits.cores, quota.unwrap_or_default()))
         }
         Ceiling::Memory => {
@@ -113,12 +113,20 @@ fn figures(ceiling: Ceiling, limits: &Limits, rates: &Rates) -> (&'static str, S
         }
         Ceiling::Load => {
             let load = limits.load.map(|load| {
-                let usable = three_digits(limits.usable_cores());
-                format!("{} in the last minute, of {usable} cores", three_digits(load))
+                format!(
+                    "{} in the last minute, of {} cores",
+                    three_digits(load),
+                    cores(limits.usable_cores())
+                )
             });
             ("load average", known(load))
         }
     }
+}
+
+/// `2`, `1.50`.
+fn cores(cores: f64) -> String {
+    if cores.fract() == 0.0 { format!("{cores:.0}") } else { three_digits(cores) }
 }
 
 fn spread(measured: Rate) -> String {
@@ -187,14 +195,14 @@ pub fn shortage(shortage: &Shortage) -> String {
         Bound::Workers => format!(
             "the busiest second {} {} cores of its workers, of {}: raise --workers, lower --scale",
             sure("takes at least", "may take"),
-            three_digits(needed),
-            three_digits(available)
+            cores(needed),
+            cores(available)
         ),
         Bound::Cores => format!(
             "CPU: {} cores {}, of {}: ask for more cores, or lower --workers",
-            three_digits(needed),
+            cores(needed),
             sure("were used", "for as many workers"),
-            three_digits(available)
+            cores(available)
         ),
         Bound::Descriptors => format!(
             "descriptors: {} {needed:.0}, the limit is {available:.0}: raise `ulimit -n`, lower --scale",
