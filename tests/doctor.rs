@@ -104,26 +104,31 @@ fn a_run_warns_of_descriptors_before_it_lacks_them() {
 #[test]
 fn a_run_holds_its_plan_against_what_the_doctor_found() {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("doctor.json");
+    let file = dir.path().join("squall/doctor.json");
     let (_, mut found) = doctor(&file);
-    let with = |out: &str| {
-        rehearsal(&dir.path().join(out), squall().args(SHORT).args(["--scale", "0.2", "--doctor"]).arg(&file))
-    };
-    let (output, manifest) = with("good");
+    // Where it is saved if nobody says otherwise.
+    let mut usual = squall();
+    usual.args(SHORT).args(["--scale", "0.2"]).env("XDG_STATE_HOME", dir.path());
+    let (output, manifest) = rehearsal(&dir.path().join("usual"), &mut usual);
     assert!(!stderr(&output).contains("busiest second"), "{}", stderr(&output));
     assert_eq!(manifest["host"]["rates"], found["rates"]);
 
     found["rates"]["tcp_connections"]["per_second"] = json!(1.0);
     fs::write(&file, found.to_string()).unwrap();
-    let (output, manifest) = with("slow");
+    let mut named = squall();
+    named.args(SHORT).args(["--scale", "0.2", "--doctor"]).arg(&file);
+    let (output, manifest) = rehearsal(&dir.path().join("named"), &mut named);
     let message = stderr(&output);
-    assert!(message.contains("the busiest second takes at least"), "{message}");
+    assert!(
+        message.contains("warning: this machine is too small for the plan: the busiest second"),
+        "{message}"
+    );
     assert_eq!(manifest["host"]["foreseen"][0]["of"], "workers", "{}", manifest["host"]["foreseen"]);
 
     // Of another machine: said before anything is started.
     found["machine"]["hostname"] = json!("elsewhere");
     fs::write(&file, found.to_string()).unwrap();
     let output = squall().args(SHORT).arg("--doctor").arg(&file).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("another machine"), "{}", stderr(&output));
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""));
+    assert!(stderr(&output).starts_with("error: ") && stderr(&output).contains("another machine"));
 }

@@ -43,7 +43,10 @@ pub(super) enum Verb {
     Fit(FitArgs),
     /// Judge a recording again, also one whose run was killed.
     Report(ReportArgs),
-    /// Measure what this machine can carry, as generator: ceilings, which of them are low, and what to do about it.
+    /// Measure what this machine can carry as a generator, which of its ceilings are low, and what to do about it.
+    ///
+    /// What is found is saved for later runs, which warn of plans beyond it. Exit code 5 where a ceiling is so low that hardly any run
+    /// here will be valid, else 0.
     Doctor(DoctorArgs),
     /// Start the embedded testbed alone and print the target profile that `run --target` takes.
     Testbed(TestbedArgs),

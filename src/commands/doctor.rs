@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -67,62 +68,76 @@ fn usual_place() -> Option<PathBuf> {
     Some(state.join("squall/doctor.json"))
 }
 
-/// What was found on this machine before: in the file that was named, or in the usual place.
-///
-/// # Errors
-/// [`Exit::Input`] where the file that was named cannot be read, or speaks of another machine; in the usual place that is as if nothing had
-/// been found.
-fn found(named: Option<&Path>, limits: &Limits) -> Result<Option<Rates>, Failure> {
-    let Some(path) = named.map(Path::to_owned).or_else(usual_place) else { return Ok(None) };
+/// This machine as a run finds it.
+pub(super) struct Known {
+    limits: Limits,
+    /// What the doctor found, if that still holds.
+    rates: Option<Rates>,
+}
+
+impl Known {
+    /// Reads the limits, and what the doctor found: in the file that was named, or in the usual place.
+    ///
+    /// # Errors
+    /// [`Exit::Input`] where the file that was named cannot be read, or speaks of another machine; in the usual place that is as if
+    /// nothing had been found.
+    pub(super) fn new(named: Option<&Path>) -> Result<Self, Failure> {
+        let limits = Limits::read();
+        let path = named.map(Path::to_owned).or_else(usual_place);
+        let rates = match (path.map(|path| found(&path, &limits)), named) {
+            (Some(Ok(rates)), _) => Some(rates),
+            (Some(Err(failure)), Some(_)) => return Err(failure),
+            (Some(Err(_)), None) | (None, _) => None,
+        };
+        Ok(Self { limits, rates })
+    }
+
+    /// What the recording says of the machine: its limits, what it carries, and what the plan lacks.
+    ///
+    /// # Errors
+    /// The machine cannot be measured.
+    pub(super) fn host(
+        self,
+        demand: &Demand,
+        prepared: &Prepared,
+        target: &Target,
+        workers: usize,
+    ) -> Result<Host, Failure> {
+        let Self { limits, rates } = self;
+        let on_loopback = |address: SocketAddr| address.ip().is_loopback() && address.is_ipv4();
+        let means = Means {
+            limits: &limits,
+            rates: None,
+            workers,
+            own_addresses: !target.visitor_networks.is_empty() || target.addresses().all(on_loopback),
+            udp_trackers: target.trackers.iter().all(|tracker| tracker.kind == TrackerKind::Udp),
+            assets: assets(prepared, target),
+        };
+        let rates = match rates {
+            None if !demand.is_small(&means) => Some(look(LOOK)?),
+            known => known,
+        };
+        let foreseen = shortages(demand, &Means { rates: rates.as_ref(), ..means });
+        let Machine { hostname, kernel, .. } = Machine::this();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Host { cores, kernel, hostname: Some(hostname), limits: Some(limits), rates, foreseen })
+    }
+}
+
+fn found(path: &Path, limits: &Limits) -> Result<Rates, Failure> {
     let wrong = |what: &dyn std::fmt::Display| {
         let hint = "let `squall doctor` look at this machine again";
         Failure::new(Exit::Input, format!("error: {}: {what}\n  hint: {hint}", path.display()))
     };
-    let checkup = fs::read_to_string(&path)
-        .map_err(|error| wrong(&error))
-        .and_then(|text| serde_json::from_str::<Checkup>(&text).map_err(|error| wrong(&error)))
-        .and_then(|checkup| match () {
-            () if checkup.schema != DOCTOR_SCHEMA => Err(wrong(&format!("not of the form {DOCTOR_SCHEMA}"))),
-            () if !checkup.holds_for(&Machine::this(), limits) => Err(wrong(
-                &"found on another machine, or before this one was started again or got other cores",
-            )),
-            () => Ok(checkup.rates),
-        });
-    match (checkup, named) {
-        (Ok(rates), _) => Ok(Some(rates)),
-        (Err(failure), Some(_)) => Err(failure),
-        (Err(_), None) => Ok(None),
+    let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    let checkup: Checkup = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+    if checkup.schema != DOCTOR_SCHEMA {
+        return Err(wrong(&format!("its form is {}, not {DOCTOR_SCHEMA}", checkup.schema)));
     }
-}
-
-/// This machine as the run begins: what it allows, what it carries, and what the plan lacks.
-///
-/// # Errors
-/// As [`found`], or the machine cannot be measured.
-pub(super) fn host(
-    named: Option<&Path>,
-    demand: &Demand,
-    prepared: &Prepared,
-    target: &Target,
-    workers: usize,
-) -> Result<Host, Failure> {
-    let limits = Limits::read();
-    let on_loopback = |address: std::net::SocketAddr| address.ip().is_loopback() && address.is_ipv4();
-    let means = Means {
-        limits: &limits,
-        rates: None,
-        workers,
-        own_addresses: !target.visitor_networks.is_empty() || target.addresses().all(on_loopback),
-        udp_trackers: target.trackers.iter().all(|tracker| tracker.kind == TrackerKind::Udp),
-        assets: assets(prepared, target),
-    };
-    let rates = match found(named, &limits)? {
-        Some(rates) => Some(rates),
-        None if demand.is_small(&means) => None,
-        None => Some(look(LOOK)?),
-    };
-    let foreseen = shortages(demand, &Means { rates: rates.as_ref(), ..means });
-    let Machine { hostname, kernel, .. } = Machine::this();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Ok(Host { cores, kernel, hostname: Some(hostname), limits: Some(limits), rates, foreseen })
+    if !checkup.holds_for(&Machine::this(), limits) {
+        return Err(wrong(
+            &"found on another machine, or before this one was started again or got other cores",
+        ));
+    }
+    Ok(checkup.rates)
 }

@@ -18,12 +18,13 @@ use crate::report;
 use crate::scenario::Via;
 
 use super::cli::RunArgs;
+use super::doctor::Known;
 use super::exit::{Exit, Failure};
 use super::rehearsal::{Prepared, Recorded, directory, judge, prepare, record_until_end, recorder};
 use super::screen::Screen;
 use super::threads::{block_on, join, spawn};
 use super::watch::{Interrupter, Interruption, Sampling};
-use super::{Colors, doctor, print};
+use super::{Colors, print};
 
 /// Time that workers get between the start signal and the first arrival.
 const HEAD_START: Duration = Duration::from_millis(200);
@@ -38,6 +39,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     let started_at = jiff::Timestamp::now();
     let mark = started_at.strftime("%Y%m%dT%H%M%SZ").to_string();
     let dir = directory(&args.out, &prepared.scenario.name, &mark)?;
+    let machine = Known::new(args.doctor.as_deref())?;
     screen.note(&prepared.size());
     let fleet = Fleet::of(args, &prepared, &screen, colors)?;
     let target = Arc::new(fleet.target.clone());
@@ -53,7 +55,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
 
     let workers = args.workers.map_or_else(default_workers, |workers| workers as usize);
     let (planned, demand) = prepared.survey(assets(&prepared, &target));
-    let host = doctor::host(args.doctor.as_deref(), &demand, &prepared, &target, workers)?;
+    let host = machine.host(&demand, &prepared, &target, workers)?;
     for shortage in &host.foreseen {
         let sure = if shortage.certain { "is" } else { "may be" };
         let what = report::doctor::shortage(shortage);
