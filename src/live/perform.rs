@@ -2,7 +2,7 @@
 
 mod web_seeds;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -55,16 +55,26 @@ pub(super) struct Shared {
     layouts: RefCell<HashMap<InfoHash, Rc<Layout>>>,
 }
 
-/// What one journey keeps open from operation to operation.
+/// What one journey keeps open from operation to operation. Nearly all of a million visitors are idle and have little of it.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     page: RefCell<Kept>,
     seat: RefCell<Option<Seat>>,
-    reader: RefCell<Option<Reader>>,
-    tracker: Contact,
-    node: OwnNode,
+    reader: RefCell<Option<Box<Reader>>>,
+    tracker: OnceCell<Box<Contact>>,
+    node: OnceCell<Box<OwnNode>>,
     /// Whether the visitor came by a magnet link, and has never seen the `.torrent`.
     by_magnet: Cell<bool>,
+}
+
+impl Connections {
+    fn tracker(&self) -> &Contact {
+        self.tracker.get_or_init(Box::default)
+    }
+
+    fn node(&self) -> &OwnNode {
+        self.node.get_or_init(Box::default)
+    }
 }
 
 /// What a visitor calls itself, drawn from its seed.
@@ -87,7 +97,7 @@ impl Shared {
         let sources = Sources::new(&target.visitor_networks, (worker, workers)).map_err(io::Error::other)?;
         check_routed(&guard, &target, &sources)?;
         let announcer = Announcer::open(&guard, clock, &target, &sources, workers, RETRANSMIT)?;
-        let dht = Dht::open(&guard, clock, &target, &sources)?;
+        let dht = Dht::open(&guard, clock, &target, &sources, scenario.cut.speed)?;
         let agent = Rc::new(Agent::new(&target, Arc::clone(&guard), sources.clone())?);
         let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
         let stub = Stub::new(Arc::clone(&guard), clock, resolvers, sources.clone(), StubTimes::USUAL);
@@ -159,7 +169,7 @@ impl Shared {
                 let (asking, cid, line) = self.gateway(visitor, item, client)?;
                 let reader = Reader::open(asking, cid, line, meter).await?;
                 let (pieces, size) = (reader.root().pieces(), reader.root().size());
-                connections.reader.replace(Some(reader));
+                connections.reader.replace(Some(Box::new(reader)));
                 Ok(Reply::Handshake { pieces, size })
             }
             Operation::Block { index } => {
@@ -181,7 +191,7 @@ impl Shared {
                 let announce =
                     Announce { info_hash, peer_id, downloaded, left, uploaded, event, key, numwant, port };
                 let asker = Asker { seed: visitor.seed, source: visitor.source, own_port, shared, client };
-                let peers = self.announcer.announce(asker, &announce, &connections.tracker, meter).await?;
+                let peers = self.announcer.announce(asker, &announce, connections.tracker(), meter).await?;
                 self.admit(peers, connections, meter)
             }
             Operation::Lookup { announce } => {
@@ -195,7 +205,8 @@ impl Shared {
             }
             Operation::AnnouncePeer => {
                 let own_port = self.identity(visitor, client).own_port;
-                let (port, _) = self.ports(visitor, own_port);
+                // Who listens leaves; a port of the target's answers for those who only announce.
+                let port = self.ports(visitor, own_port);
                 self.dht.announce(search(visitor, client, item, connections)?, port, meter).await?;
                 Ok(Reply::Done)
             }
@@ -448,7 +459,7 @@ fn search<'a>(
         source: visitor.source,
         reachable: visitor.reachable,
         habits: &client.lookup,
-        node: &connections.node,
+        node: connections.node(),
         info_hash,
     })
 }

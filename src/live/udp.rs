@@ -1,13 +1,18 @@
-//! Requests and answers over one UDP socket: an answer finds its request by transaction id, and by both addresses.
+//! Requests and answers over one UDP socket: an answer finds its request by transaction id, and by both addresses. What is sent in one
+//! turn of the worker leaves at its end, in batches.
+
+pub(super) mod outbox;
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::journey::{Cause, Oddity};
@@ -17,6 +22,8 @@ use super::guard::{ManyDatagrams, Received};
 use super::queue::Queue;
 use super::source::Sources;
 use super::{Clock, Guard};
+
+use outbox::Outbox;
 
 /// Requests that may be under way on one socket.
 const MAX_PENDING: usize = 1 << 20;
@@ -30,8 +37,8 @@ pub(super) struct Answer {
     pub(super) transaction: u32,
     /// When it was taken from the socket.
     pub(super) at: Tick,
-    /// The datagram.
-    pub(super) data: Vec<u8>,
+    /// The datagram; or why the request could not be sent.
+    pub(super) data: Result<Vec<u8>, Cause>,
 }
 
 /// Where the answers to someone's requests arrive.
@@ -58,18 +65,18 @@ pub(super) trait Serve: fmt::Debug {
 }
 
 /// A worker's socket towards one server, or the nodes of one address family. Every visitor sends from its own address. Dropping it ends
-/// its reader.
+/// its reader and its writer.
 #[derive(Debug)]
 pub(super) struct Pool {
     line: Rc<Line>,
     sources: Sources,
     towards: IpAddr,
-    reader: AbortHandle,
+    tasks: [AbortHandle; 2],
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.reader.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -92,11 +99,15 @@ impl Pool {
             pending: RefCell::default(),
             over: RefCell::default(),
             strays: RefCell::default(),
+            outbox: RefCell::default(),
+            waiting: Notify::new(),
             server: OnceCell::new(),
             serial: Cell::new(sources.worker.wrapping_mul(0x9E37_79B9)),
         });
-        let reader = tokio::task::spawn_local(Rc::clone(&line).read(clock, identify)).abort_handle();
-        Ok(Self { line, sources: sources.clone(), towards: towards.ip(), reader })
+        let reader = tokio::task::spawn_local(Rc::clone(&line).read(clock, identify));
+        let writer = tokio::task::spawn_local(Rc::clone(&line).write(clock));
+        let tasks = [reader.abort_handle(), writer.abort_handle()];
+        Ok(Self { line, sources: sources.clone(), towards: towards.ip(), tasks })
     }
 
     /// The port number of its socket.
@@ -134,10 +145,14 @@ struct Line {
     /// The unspecified address, where the system chooses those that it sends from: they are not told apart.
     any: Option<IpAddr>,
     socket: ManyDatagrams,
-    pending: RefCell<HashMap<u32, (Request, Inbox)>>,
+    // Ids are this program's own: nobody can choose them so that they collide.
+    pending: RefCell<FxHashMap<u32, (Request, Inbox)>>,
     over: RefCell<Over>,
     /// Datagrams that nobody waited for, by what they were.
     strays: RefCell<Vec<(Oddity, u32)>>,
+    outbox: RefCell<Outbox>,
+    /// Tells the writer that there is something.
+    waiting: Notify,
     /// Who answers queries, where anybody does.
     server: OnceCell<Rc<dyn Serve>>,
     serial: Cell<u32>,
@@ -164,7 +179,7 @@ impl Request {
 #[derive(Debug, Default)]
 struct Over {
     order: VecDeque<u32>,
-    requests: HashMap<u32, Request>,
+    requests: FxHashMap<u32, Request>,
 }
 
 impl Over {
@@ -212,9 +227,56 @@ impl Line {
         }
     }
 
+    /// Sends what the tasks that ran before have put into the outbox.
+    async fn write(self: Rc<Self>, clock: Clock) {
+        loop {
+            self.waiting.notified().await;
+            loop {
+                let Some(batch) = self.outbox.borrow_mut().take() else { break };
+                if let Err(cause) = self.socket.send(&batch).await {
+                    self.fail(&batch.transactions, cause, clock.now());
+                }
+                self.outbox.borrow_mut().sent(batch);
+            }
+        }
+    }
+
+    /// Tells those whose requests could not be sent.
+    fn fail(&self, transactions: &[Option<u32>], cause: Cause, at: Tick) {
+        let mut pending = self.pending.borrow_mut();
+        for &transaction in transactions.iter().flatten() {
+            if let Some((request, inbox)) = pending.get_mut(&transaction) {
+                request.open = request.open.saturating_sub(1);
+                inbox.push(Answer { transaction, at, data: Err(cause) });
+            }
+        }
+    }
+
+    /// Has a datagram sent with the others of this turn.
+    fn post(
+        &self,
+        datagram: &[u8],
+        from: IpAddr,
+        to: SocketAddr,
+        transaction: Option<u32>,
+    ) -> Result<(), Cause> {
+        if !self.socket.allows(to) {
+            return Err(Cause::Foreign);
+        }
+        // The unspecified address stands for the system's choice.
+        let from = (!from.is_unspecified()).then_some(from);
+        self.outbox.borrow_mut().put(datagram, from, to, transaction);
+        self.waiting.notify_one();
+        Ok(())
+    }
+
     fn deliver(&self, data: &[u8], from: SocketAddr, local: IpAddr, clock: Clock, identify: Identify) {
         match self.server.get().map_or(Served::NoQuery, |server| server.serve(data, from, local)) {
-            Served::Answer(answer) => return self.socket.offer(&answer, specific(local), from),
+            Served::Answer(answer) => {
+                // Who may not be contacted is not answered.
+                let _ = self.post(&answer, local, from, None);
+                return;
+            }
             Served::Silence => return,
             Served::NoQuery => {}
         }
@@ -222,7 +284,7 @@ impl Line {
         match self.pending.borrow_mut().get_mut(&transaction) {
             Some((request, inbox)) if request.is_between(from, local) && request.open > 0 => {
                 request.open -= 1;
-                inbox.push(Answer { transaction, at: clock.now(), data: data.to_vec() });
+                inbox.push(Answer { transaction, at: clock.now(), data: Ok(data.to_vec()) });
             }
             Some((request, _)) if request.is_between(from, local) => self.stray(Oddity::Duplicate),
             Some((request, _)) if request.local == local => self.stray(Oddity::OtherSource),
@@ -255,19 +317,6 @@ impl Port {
         drop(pending);
         Ok(Ticket { transaction, peer, port: self.clone() })
     }
-
-    /// Sends a datagram from its address.
-    ///
-    /// # Errors
-    /// As [`ManyDatagrams::send`].
-    pub(super) async fn send(&self, datagram: &[u8], peer: SocketAddr) -> Result<(), Cause> {
-        self.line.socket.send(datagram, specific(self.local), peer).await
-    }
-}
-
-/// The address, unless it stands for the system's choice.
-fn specific(local: IpAddr) -> Option<IpAddr> {
-    (!local.is_unspecified()).then_some(local)
 }
 
 /// A request that waits for its answer. Dropping it makes later answers unknown.
@@ -290,13 +339,14 @@ impl Drop for Ticket {
 }
 
 impl Ticket {
-    /// Sends a request that carries the ticket's id.
+    /// Has a request sent that carries the ticket's id; where the system refuses to, that is its answer.
     ///
     /// # Errors
-    /// As [`ManyDatagrams::send`].
-    pub(super) async fn send(&self, datagram: &[u8]) -> Result<(), Cause> {
-        self.port.send(datagram, self.peer).await?;
-        if let Some((request, _)) = self.port.line.pending.borrow_mut().get_mut(&self.transaction) {
+    /// [`Cause::Foreign`] where the address is not allowed.
+    pub(super) fn send(&self, datagram: &[u8]) -> Result<(), Cause> {
+        let line = &self.port.line;
+        line.post(datagram, self.port.local, self.peer, Some(self.transaction))?;
+        if let Some((request, _)) = line.pending.borrow_mut().get_mut(&self.transaction) {
             request.open += 1;
         }
         Ok(())
@@ -330,7 +380,7 @@ mod tests {
             let port = pool.port(7);
             let inbox = Inbox::default();
             let ticket = port.ticket(address, &inbox).unwrap();
-            ticket.send(&ticket.transaction.to_be_bytes()).await.unwrap();
+            ticket.send(&ticket.transaction.to_be_bytes()).unwrap();
             let mut buffer = [0; 16];
             let (length, from) = server.recv_from(&mut buffer).await.unwrap();
             assert_eq!(first_four(&buffer[..length]), Some(ticket.transaction));
@@ -340,7 +390,7 @@ mod tests {
             buffer[4] = 99;
             server.send_to(&buffer[..5], from).await.unwrap();
             let answer = inbox.pop().await;
-            assert_eq!((answer.transaction, answer.data[4]), (ticket.transaction, 99));
+            assert_eq!((answer.transaction, answer.data.unwrap()[4]), (ticket.transaction, 99));
             assert_eq!(pool.strays(), [(Oddity::OtherSource, 1), (Oddity::Broken, 1), (Oddity::Unasked, 1)]);
             drop(ticket);
             assert!(port.line.pending.borrow().is_empty());
@@ -360,7 +410,7 @@ mod tests {
             let mut asked = Vec::new();
             for visitor in 0..100 {
                 let ticket = pool.port(visitor).ticket(address, &inbox).unwrap();
-                ticket.send(&ticket.transaction.to_be_bytes()).await.unwrap();
+                ticket.send(&ticket.transaction.to_be_bytes()).unwrap();
                 let (_, from) = server.recv_from(&mut buffer).await.unwrap();
                 assert_eq!(from.ip(), sources().local(address.ip(), visitor));
                 asked.push((ticket, from));
@@ -390,14 +440,14 @@ mod tests {
             let (inbox, mut buffer) = (Inbox::default(), [0; 16]);
             let given_up = port.ticket(address, &inbox).unwrap();
             let late = given_up.transaction.to_be_bytes();
-            given_up.send(&late).await.unwrap();
+            given_up.send(&late).unwrap();
             let (_, from) = server.recv_from(&mut buffer).await.unwrap();
             drop(given_up);
             let ticket = port.ticket(address, &inbox).unwrap();
             let id = ticket.transaction.to_be_bytes();
             // Sent twice: two answers are no more than it asked for.
-            ticket.send(&id).await.unwrap();
-            ticket.send(&id).await.unwrap();
+            ticket.send(&id).unwrap();
+            ticket.send(&id).unwrap();
             for answer in [late, late, id, id, id] {
                 server.send_to(&answer, from).await.unwrap();
             }

@@ -1,10 +1,11 @@
 //! The live world of one worker.
 
-use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use tokio::task::AbortHandle;
 
@@ -37,6 +38,9 @@ pub struct LiveConfig {
     pub workers: u32,
 }
 
+/// The shortest sleep of a worker.
+const PACE: Duration = Duration::from_micros(50);
+
 /// The live world of one worker: real sockets, the real clock.
 ///
 /// Each operation is a task on the worker's own thread; outcomes come through a queue of that thread. Dropping the world ends all of
@@ -46,7 +50,7 @@ pub struct LiveWorld {
     shared: Rc<Shared>,
     alarm: Alarm,
     outcomes: Rc<Queue<(OpId, Outcome)>>,
-    journeys: HashMap<JourneyId, Journey>,
+    journeys: FxHashMap<JourneyId, Journey>,
 }
 
 /// What a journey holds in the world until it is released.
@@ -70,7 +74,7 @@ impl LiveWorld {
     pub fn new(config: LiveConfig) -> io::Result<Self> {
         let clock = config.clock;
         let shared = Rc::new(Shared::open(config)?);
-        Ok(Self { shared, alarm: clock.alarm()?, outcomes: Rc::default(), journeys: HashMap::new() })
+        Ok(Self { shared, alarm: clock.alarm()?, outcomes: Rc::default(), journeys: FxHashMap::default() })
     }
 
     /// The next outcome of a journey that is not released.
@@ -119,16 +123,19 @@ impl World for LiveWorld {
         self.shared.swarm()
     }
 
+    /// Sleeps at least [`PACE`]: what becomes due meanwhile is late by no more than that, and shares one waking with the others.
     /// Outcomes first, so that they are taken even where the worker is late; a worker that is late gives its sockets a turn in between.
     async fn wait(&mut self, until: Tick) -> Option<(OpId, Outcome)> {
         loop {
             if let Some(settled) = self.settle() {
                 return Some(settled);
             }
-            if self.now() >= until {
+            let now = self.now();
+            if now >= until {
                 tokio::task::yield_now().await;
                 return self.settle();
             }
+            let until = until.max(now + PACE);
             let outcomes = Rc::clone(&self.outcomes);
             tokio::select! {
                 biased;

@@ -120,9 +120,10 @@ async fn exchange(
     meter: &Meter,
 ) -> Result<Option<Vec<u8>>, Cause> {
     meter.start();
-    ticket.send(request).await?;
+    ticket.send(request)?;
     meter.sent(request.len());
     let Ok(answer) = tokio::time::timeout(patience, inbox.pop()).await else { return Ok(None) };
-    meter.received(answer.data.len());
-    Ok(Some(answer.data))
+    let data = answer.data?;
+    meter.received(data.len());
+    Ok(Some(data))
 }
