@@ -196,7 +196,7 @@ fn what_the_machine_lacked_stands_beside_the_faults_and_nowhere_else() {
         available: 300.0,
         certain: false,
     });
-    let with = |operations: &[Seen], descriptors| {
+    let with = |operations: &[Seen], descriptors, theirs| {
         let mut recording = recording(operations, 20);
         let mut limits = ceilings::tests::limits();
         limits.descriptors.soft = Some(300);
@@ -208,21 +208,26 @@ fn what_the_machine_lacked_stands_beside_the_faults_and_nowhere_else() {
             rates: None,
             foreseen: foreseen.to_vec(),
         });
-        let sample = |second| Resources {
-            second,
-            layer: None,
-            pid: 1,
-            cpu_seconds: second as f64 * 0.1,
-            rss_bytes: 1,
-            descriptors,
+        let sample = |layer, pid, cores: f64| {
+            move |second| Resources {
+                second,
+                layer,
+                pid,
+                cpu_seconds: second as f64 * cores,
+                rss_bytes: 1,
+                descriptors,
+            }
         };
-        recording.resources = (0..20).map(sample).collect();
+        recording.resources = (0..20).map(sample(None, 1, 0.5)).collect();
+        recording.resources.extend((0..20).map(sample(Some(Layer::Index), 2, theirs)));
         analyse(&recording).generator
     };
-    assert_eq!(with(&shed, 100).shortages, foreseen, "as far as is known");
-    let seen = Shortage { of: Bound::Descriptors, needed: 290.0, available: 300.0, certain: true };
-    assert_eq!(with(&shed, 290).shortages, [seen, foreseen[0]]);
-    let valid = with(&pages(20, 90, |_| (0, 5, Settled::Ok)), 290);
+    assert_eq!(with(&shed, 100, 1.0).shortages, foreseen, "as far as is known");
+    let seen = |of, needed, available| Shortage { of, needed, available, certain: true };
+    let descriptors = seen(Bound::Descriptors, 290.0, 300.0);
+    assert_eq!(with(&shed, 290, 1.0).shortages, [descriptors, foreseen[0]]);
+    assert_eq!(with(&shed, 290, 3.25).shortages, [descriptors, seen(Bound::Cores, 3.75, 4.0), foreseen[0]]);
+    let valid = with(&pages(20, 90, |_| (0, 5, Settled::Ok)), 290, 3.25);
     assert!(valid.faults.is_empty() && valid.shortages.is_empty(), "a forecast that did not come true");
 }
 

@@ -80,18 +80,13 @@ pub(super) fn generator(recording: &Recording, resources: &[ResourceSummary]) ->
 fn shortages(recording: &Recording, resources: &[ResourceSummary]) -> Vec<Shortage> {
     let Some(host) = &recording.manifest.host else { return Vec::new() };
     let own = resources.iter().find(|used| used.layer.is_none());
+    let descriptors = own.map(|own| own.peak_descriptors as f64);
+    // With what of the target runs here: it is the generator's cores that it takes.
+    let cores = own.map(|_| resources.iter().filter_map(|used| used.peak_cpu_cores).sum());
     let limits = host.limits.as_ref();
-    let used = [
-        (Bound::Descriptors, own.map(|own| own.peak_descriptors as f64), {
-            limits.and_then(|limits| limits.descriptors.soft).map(|soft| soft as f64)
-        }),
-        (
-            Bound::Cores,
-            // The generator's part: who else was there shows as a quota or as a lag.
-            own.and_then(|own| own.peak_cpu_cores),
-            limits.map(|limits| limits.usable_cores()),
-        ),
-    ];
+    let soft = limits.and_then(|limits| limits.descriptors.soft).map(|soft| soft as f64);
+    let usable = limits.map(|limits| limits.usable_cores());
+    let used = [(Bound::Descriptors, descriptors, soft), (Bound::Cores, cores, usable)];
     let mut found: Vec<Shortage> = used
         .into_iter()
         .filter_map(|(of, used, available)| {

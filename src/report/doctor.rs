@@ -199,10 +199,11 @@ pub fn shortage(shortage: &Shortage) -> String {
             cores(available)
         ),
         Bound::Cores => format!(
-            "CPU: {} cores {}, of {}: ask for more cores, or lower --workers",
+            "CPU: {} cores {}, of {}: ask for more cores, or {}",
             cores(needed),
-            sure("were used", "for as many workers"),
-            cores(available)
+            sure("were used, the target's processes here among them", "for as many workers"),
+            cores(available),
+            sure("lower --scale", "lower --workers")
         ),
         Bound::Descriptors => format!(
             "descriptors: {} {needed:.0}, the limit is {available:.0}: raise `ulimit -n`, lower --scale",
