@@ -22,11 +22,9 @@ use crate::unit::Tick;
 
 mod datagrams;
 mod quic;
-mod segments;
 mod utp;
 
 pub(super) use datagrams::{Datagrams, ManyDatagrams, Received};
-pub(super) use segments::Segments;
 pub(super) use utp::UtpSocket;
 
 /// Why a target is not loaded. The message names the address, the profile and the way out.
@@ -250,14 +248,6 @@ impl Guard {
         // Nobody outside reaches a socket that belongs to the loopback device.
         let device = remote.is_loopback().then_some(&b"lo"[..]);
         ManyDatagrams::new(socket(SocketAddr::new(any, 0), device)?, Arc::clone(self))
-    }
-
-    /// Opens a UDP socket on a free port of this address, which sends and receives many datagrams by one call where the kernel can.
-    ///
-    /// # Errors
-    /// The system's, where it gives no socket.
-    pub(super) fn segments(self: &Arc<Self>, local: IpAddr) -> io::Result<Segments> {
-        Segments::new(socket(SocketAddr::new(local, 0), None)?, Arc::clone(self))
     }
 
     /// Opens a QUIC endpoint with a UDP socket of its own on a free port of this address.

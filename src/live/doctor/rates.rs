@@ -14,7 +14,8 @@ use tokio::time::timeout;
 
 use crate::journey::Cause;
 
-use super::super::guard::{Connection, Segments};
+use super::super::guard::{Connection, ManyDatagrams};
+use super::super::udp::outbox::{Batch, Outbox};
 use super::super::{Clock, Guard};
 
 /// What the machine does.
@@ -85,7 +86,7 @@ pub struct Segmented {
 
 /// Spans that a rate is measured over.
 const SPANS: u32 = 10;
-/// Datagrams under way at a time: they fit the smallest receive buffer that systems have by default.
+/// Datagrams under way at a time, a multiple of what one call takes: they fit the smallest receive buffer that systems have by default.
 const WINDOW: usize = 64;
 /// An announce.
 const DATAGRAM: [u8; 98] = [0; 98];
@@ -176,20 +177,19 @@ async fn rate(
     Ok(Rate { per_second: at(rates.len() / 2), least_per_second: at(0) })
 }
 
-/// Datagrams between two sockets, so many to a call.
+/// Datagrams between two of the sockets that visitors share, so many to a call.
 async fn datagrams(guard: &Arc<Guard>, clock: Clock, span: Duration, segments: usize) -> io::Result<Rate> {
-    let ends = [guard.segments(LOCALHOST)?, guard.segments(LOCALHOST)?];
-    let call = DATAGRAM.repeat(segments);
+    let ends = [guard.bind_any(LOCALHOST)?, guard.bind_any(LOCALHOST)?];
+    let [there, back] = [batch(segments, &ends[1])?, batch(segments, &ends[0])?];
     let calls = WINDOW / segments;
-    let mut buffer = vec![0; Segments::ROOM];
-    let mut there_and_back = async || {
-        for (from, to) in [(&ends[0], &ends[1]), (&ends[1], &ends[0])] {
+    let there_and_back = async || {
+        for (from, batch, to) in [(&ends[0], &there, &ends[1]), (&ends[1], &back, &ends[0])] {
             for _ in 0..calls {
-                from.send(&call, DATAGRAM.len(), to.address()?).await?;
+                from.send(batch).await.map_err(failed)?;
             }
             let mut came = 0;
             while came < calls * segments {
-                came += to.receive(&mut buffer).await?;
+                to.receive(|_| came += 1).await?;
             }
         }
         Ok(calls * segments)
@@ -198,13 +198,26 @@ async fn datagrams(guard: &Arc<Guard>, clock: Clock, span: Duration, segments: u
     rate(clock, span, async || timeout(PATIENCE, there_and_back()).await.unwrap_or(Ok(0))).await
 }
 
+/// So many datagrams that leave together.
+fn batch(datagrams: usize, to: &ManyDatagrams) -> io::Result<Batch> {
+    let mut outbox = Outbox::default();
+    for _ in 0..datagrams {
+        outbox.put(&DATAGRAM, Some(LOCALHOST), SocketAddr::new(LOCALHOST, to.number()), None);
+    }
+    outbox.take().ok_or_else(|| failed(Cause::Local))
+}
+
 async fn segmented(guard: &Arc<Guard>, clock: Clock, span: Duration) -> io::Result<Option<Segmented>> {
-    let segments = guard.segments(LOCALHOST)?.most().min(WINDOW);
+    let segments = guard.bind_any(LOCALHOST)?.at_once().min(WINDOW);
     if segments < 2 {
         return Ok(None);
     }
     let rate = datagrams(guard, clock, span, segments).await?;
     Ok(Some(Segmented { segments: segments as u64, rate }))
+}
+
+fn failed(cause: Cause) -> io::Error {
+    io::Error::other(format!("on loopback: {}", cause.name()))
 }
 
 /// A listener on loopback and its address.
@@ -220,11 +233,10 @@ async fn connection(
     listener: &TcpListener,
     address: SocketAddr,
 ) -> io::Result<(Connection, Connection)> {
-    let local = |cause: Cause| io::Error::other(format!("connecting on loopback: {}", cause.name()));
     let (own, accepted) = tokio::join!(guard.connect(address, None), listener.accept());
     let (stream, from) = accepted?;
-    let there = guard.accepted(stream, from).ok_or_else(|| local(Cause::Foreign))?;
-    Ok((own.map_err(local)?, there))
+    let there = guard.accepted(stream, from).ok_or_else(|| failed(Cause::Foreign))?;
+    Ok((own.map_err(failed)?, there))
 }
 
 async fn requests(guard: &Arc<Guard>, clock: Clock, span: Duration) -> io::Result<Rate> {
