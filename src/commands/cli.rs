@@ -255,7 +255,7 @@ pub(super) enum ReportFormat {
     /// For people.
     #[default]
     Text,
-    /// `summary.json`.
+    /// `summary.json`; of a doctor, what it saves.
     Json,
 }
 

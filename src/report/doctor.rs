@@ -1,7 +1,7 @@
 //! This machine's ceilings on a terminal, one a line, and what a plan lacks here.
 
 use crate::analysis::{Ceiling, Checkup, Grade};
-use crate::live::doctor::{Limits, Rate, Rates};
+use crate::live::doctor::{Descriptors, Limits, Rate, Rates};
 use crate::record::{Bound, Shortage};
 
 use super::quantity::{bytes, percent, rate, seconds, three_digits};
@@ -150,7 +150,7 @@ fn hint(ceiling: Ceiling, limits: &Limits) -> String {
             "a debug build, a firewall with connection tracking, or other work on the same cores?".to_owned()
         }
         Ceiling::UdpSegments => "Linux 4.18 has it; every datagram costs a system call until then".to_owned(),
-        Ceiling::Descriptors => more_descriptors(limits.descriptors.hard),
+        Ceiling::Descriptors => more_descriptors(limits.descriptors),
         Ceiling::Ports => {
             "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\", or give visitors addresses of their own \
                            (`visitors.addresses` of the target's profile; they have them on IPv4 loopback)"
@@ -177,11 +177,12 @@ fn hint(ceiling: Ceiling, limits: &Limits) -> String {
     }
 }
 
-fn more_descriptors(hard: Option<u64>) -> String {
-    match hard {
-        Some(hard) => {
-            format!("ulimit -n {hard}, and more by `nofile` in /etc/security/limits.conf or LimitNOFILE=")
-        }
+fn more_descriptors(limit: Descriptors) -> String {
+    let beyond =
+        "`nofile` in /etc/security/limits.conf, LimitNOFILE= of a systemd unit, or --ulimit of a container";
+    match limit.hard {
+        Some(hard) if Some(hard) == limit.soft => format!("raise the hard limit: {beyond}"),
+        Some(hard) => format!("ulimit -n {hard}; beyond that {beyond}"),
         None => "ulimit -n 1048576".to_owned(),
     }
 }
@@ -240,6 +241,14 @@ mod tests {
         assert!(low.starts_with("\u{1b}[33m!"), "{low}");
         checkup.findings[0].grade = Grade::Bad;
         assert!(text(&checkup, false).starts_with("✗ not fit"));
+    }
+
+    #[test]
+    fn nobody_is_told_to_raise_a_limit_to_where_it_is() {
+        let hint = |soft, hard| more_descriptors(Descriptors { soft, hard });
+        assert!(hint(Some(1_024), Some(4_096)).starts_with("ulimit -n 4096; beyond"));
+        assert!(hint(Some(300), Some(300)).starts_with("raise the hard limit"));
+        assert_eq!(hint(Some(300), None), "ulimit -n 1048576");
     }
 
     #[test]
