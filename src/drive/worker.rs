@@ -231,16 +231,17 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
         let mut end = None;
         for _ in 0..TURN {
             let Some((id, outcome)) = self.world.wait(until).await else { break };
-            until = self.world.now();
-            let end = *end.get_or_insert(until + SLICE);
-            self.settle(id, &outcome);
-            if self.world.now() >= end {
+            // A clock is not read for nothing: with the first outcome a turn begins, and the others are there already.
+            let now = self.world.now();
+            self.settle(id, &outcome, now);
+            until = now;
+            if now >= *end.get_or_insert(now + SLICE) {
                 break;
             }
         }
     }
 
-    fn settle(&mut self, id: OpId, outcome: &Outcome) {
+    fn settle(&mut self, id: OpId, outcome: &Outcome, now: Tick) {
         let Some(ticket) = self.under_way.remove(&id) else { return };
         let settled = match &outcome.result {
             Ok(_) => Settled::Ok,
@@ -250,12 +251,13 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
         for part in &outcome.parts {
             (self.observe)(Event::Part(ticket.observe_part(part)));
         }
-        if let Ok(Reply::Peers(peers)) = &outcome.result
+        // Only who transfers in isolation asks for them.
+        if self.rules.isolated
+            && let Ok(Reply::Peers(peers)) = &outcome.result
             && !peers.is_empty()
         {
             self.known.insert(ticket.visitor.content, peers.clone());
         }
-        let now = self.world.now();
         if let Some(journey) = self.journeys.get_mut(&id.journey) {
             journey.resume(id.stage, outcome, now, self.rules, &mut self.actions);
             self.act(id.journey, now);

@@ -120,7 +120,7 @@ impl Shared {
         connections: &Connections,
         meter: &Meter,
     ) -> Result<Reply, Cause> {
-        if !self.guard.admits(self.clock.now()) {
+        if !self.guard.admits(|| self.clock.now()) {
             return Err(Cause::Local);
         }
         let client = self.client(visitor).ok_or(Cause::Local)?;
@@ -180,20 +180,8 @@ impl Shared {
                 connections.reader.replace(Some(reader));
                 Ok(Reply::Done)
             }
-            Operation::Announce { event, left, downloaded, numwant } => {
-                let Identity { peer_id, key, own_port, .. } = self.identity(visitor, client);
-                let (port, shared) = self.ports(visitor, own_port);
-                let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
-                let (info_hash, numwant) = (torrent(item)?.info_hash.on_the_wire(), numwant.unwrap_or(usual));
-                let player =
-                    visitor.transfers.then(|| self.player(visitor, item, client, connections)).transpose()?;
-                let uploaded = player.as_ref().map_or(0, |player| player.uploaded());
-                let announce =
-                    Announce { info_hash, peer_id, downloaded, left, uploaded, event, key, numwant, port };
-                let asker = Asker { seed: visitor.seed, source: visitor.source, own_port, shared, client };
-                let peers = self.announcer.announce(asker, &announce, connections.tracker(), meter).await?;
-                self.admit(peers, connections, meter)
-            }
+            // By itself: see [`Shared::announce`].
+            Operation::Announce { .. } => Err(Cause::Local),
             Operation::Lookup { announce } => {
                 let search = search(visitor, client, item, connections)?;
                 let peers = self.dht.search(search, announce, meter).await?;
@@ -240,6 +228,36 @@ impl Shared {
                 Ok(Reply::Done)
             }
         }
+    }
+
+    /// As [`Shared::perform`], for announces alone: of one kind of operation a worker has most under way, and a future is as large as the
+    /// largest thing that it may do.
+    pub(super) async fn announce(
+        &self,
+        visitor: &Visitor,
+        operation: Operation,
+        connections: &Connections,
+        meter: &Meter,
+    ) -> Result<Reply, Cause> {
+        let Operation::Announce { event, left, downloaded, numwant } = operation else {
+            return Err(Cause::Local);
+        };
+        if !self.guard.admits(|| self.clock.now()) {
+            return Err(Cause::Local);
+        }
+        let client = self.client(visitor).ok_or(Cause::Local)?;
+        let item = self.item(visitor).ok_or(Cause::Local)?;
+        let Identity { peer_id, key, own_port, .. } = self.identity(visitor, client);
+        let (port, shared) = self.ports(visitor, own_port);
+        let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
+        let (info_hash, numwant) = (torrent(item)?.info_hash.on_the_wire(), numwant.unwrap_or(usual));
+        let player =
+            visitor.transfers.then(|| self.player(visitor, item, client, connections)).transpose()?;
+        let uploaded = player.as_ref().map_or(0, |player| player.uploaded());
+        let announce = Announce { info_hash, peer_id, downloaded, left, uploaded, event, key, numwant, port };
+        let asker = Asker { seed: visitor.seed, source: visitor.source, own_port, shared, client };
+        let peers = self.announcer.announce(asker, &announce, connections.tracker(), meter).await?;
+        self.admit(peers, connections, meter)
     }
 
     /// The visitor's BitTorrent client, which lives as long as its journey.

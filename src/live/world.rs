@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use tokio::task::AbortHandle;
 
 use crate::drive::{JourneyId, OpId, World};
-use crate::journey::{Group, Operation, Outcome, Swarm, Visitor};
+use crate::journey::{Cause, Group, Operation, Outcome, Reply, Swarm, Visitor};
 use crate::profile::Target;
 use crate::scenario::Scenario;
 use crate::unit::Tick;
@@ -77,6 +77,32 @@ impl LiveWorld {
         Ok(Self { shared, alarm: clock.alarm()?, outcomes: Rc::default(), journeys: FxHashMap::default() })
     }
 
+    /// Starts an operation: a task that does the `work` for as long as the visitor has patience.
+    fn start<W>(&mut self, id: OpId, visitor: Visitor, operation: Operation, work: W)
+    where
+        W: for<'a> AsyncFnOnce(
+                &'a Shared,
+                &'a Visitor,
+                Operation,
+                &'a Connections,
+                &'a Meter,
+            ) -> Result<Reply, Cause>
+            + 'static,
+    {
+        let journey = self.journeys.entry(id.journey).or_default();
+        let shared = Rc::clone(&self.shared);
+        let connections = Rc::clone(&journey.connections);
+        let outcomes = Rc::clone(&self.outcomes);
+        let task = tokio::task::spawn_local(async move {
+            let meter = Meter::new(shared.clock);
+            let patience = operation.patience(&shared.scenario.funnel);
+            let work = work(&shared, &visitor, operation, &connections, &meter);
+            let result = tokio::time::timeout(patience, work).await.ok();
+            outcomes.push((id, meter.outcome(result)));
+        });
+        journey.tasks.push((id, task.abort_handle()));
+    }
+
     /// The next outcome of a journey that is not released.
     fn settle(&mut self) -> Option<(OpId, Outcome)> {
         while let Some(settled) = self.outcomes.try_pop() {
@@ -100,19 +126,10 @@ impl World for LiveWorld {
     }
 
     fn perform(&mut self, id: OpId, visitor: &Visitor, operation: Operation) {
-        let journey = self.journeys.entry(id.journey).or_default();
-        let shared = Rc::clone(&self.shared);
-        let connections = Rc::clone(&journey.connections);
-        let outcomes = Rc::clone(&self.outcomes);
-        let visitor = *visitor;
-        let task = tokio::task::spawn_local(async move {
-            let meter = Meter::new(shared.clock);
-            let patience = operation.patience(&shared.scenario.funnel);
-            let work = shared.perform(&visitor, operation, &connections, &meter);
-            let result = tokio::time::timeout(patience, work).await.ok();
-            outcomes.push((id, meter.outcome(result)));
-        });
-        journey.tasks.push((id, task.abort_handle()));
+        match operation {
+            Operation::Announce { .. } => self.start(id, *visitor, operation, Shared::announce),
+            _ => self.start(id, *visitor, operation, Shared::perform),
+        }
     }
 
     fn release(&mut self, journey: JourneyId) {

@@ -261,11 +261,8 @@ impl Client {
     /// Waits until one more request is within the ceiling of an authorization: a range is an operation to the server that gives it.
     async fn admitted(&self) {
         let Clients { guard, clock, .. } = &*self.clients;
-        loop {
+        while !guard.admits(|| clock.now()) {
             let now = clock.now();
-            if guard.admits(now) {
-                return;
-            }
             let next = Tick((now.second() + 1) * 1_000_000_000);
             tokio::time::sleep(next.since(now)).await;
         }

@@ -127,13 +127,18 @@ impl ManyDatagrams {
         self.socket.local_addr().map_or(0, |address| address.port())
     }
 
-    /// Waits until something came in, and takes in what is there, [`BATCHES`] at most. Errors that the kernel reports for earlier
+    /// Waits until something came in, says so with `begin`, and takes in what is there, [`BATCHES`] at most. Errors that the kernel reports for earlier
     /// datagrams are cleared by being reported.
     ///
     /// # Errors
     /// The runtime's, where it has ended.
-    pub(in super::super) async fn receive(&self, mut each: impl FnMut(Received<'_>)) -> io::Result<()> {
+    pub(in super::super) async fn receive(
+        &self,
+        begin: impl FnOnce(),
+        mut each: impl FnMut(Received<'_>),
+    ) -> io::Result<()> {
         self.socket.readable().await?;
+        begin();
         let mut buffer = self.buffer.borrow_mut();
         let mut meta = [RecvMeta::default(); BATCH_SIZE];
         for _ in 0..BATCHES {

@@ -85,10 +85,10 @@ fn the_ceiling_holds_in_every_second_and_loopback_has_none() {
     let mut target = target(at("192.0.2.1:80"));
     target.authorization = Some(Authorization { ceiling: 2.9, ..authorization("192.0.2.0/24") });
     let guard = Guard::new(&target).unwrap();
-    let admitted = |millis: u64| guard.admits(Tick::from_millis(millis));
+    let admitted = |millis: u64| guard.admits(|| Tick::from_millis(millis));
     let seen: Vec<bool> = [0, 1, 999, 1000, 1500, 1600, 5000].into_iter().map(admitted).collect();
     assert_eq!(seen, [true, true, false, true, true, false, true]);
-    assert!((0..100).all(|_| self::guard().admits(Tick::ZERO)));
+    assert!((0..100).all(|_| self::guard().admits(|| Tick::ZERO)));
 }
 
 #[tokio::test]
