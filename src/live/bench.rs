@@ -12,7 +12,7 @@ use super::wire::BLOCK;
 
 /// The datagrams of visitor `number`: its announce to a UDP tracker, and its query for peers to a node of the DHT.
 #[must_use]
-pub fn encode(number: u32) -> [Vec<u8>; 2] {
+pub fn encode(number: u32) -> impl Sized {
     let mut hash = [7; 20];
     if let Some(first) = hash.first_chunk_mut() {
         *first = number.to_be_bytes();
@@ -28,10 +28,10 @@ pub fn encode(number: u32) -> [Vec<u8>; 2] {
         numwant: 200,
         port: 6_881,
     };
-    [
+    (
         udp::announce_request(0x0102_0304_0506_0708, number, &announce, ""),
         Query::GetPeers { info_hash: &hash, want: Want::Same }.encode(number, &hash, true),
-    ]
+    )
 }
 
 /// A piece that came, and what its torrent says of it.

@@ -189,7 +189,7 @@ async fn datagrams(guard: &Arc<Guard>, clock: Clock, span: Duration, segments: u
             }
             let mut came = 0;
             while came < calls * segments {
-                to.receive(|_| came += 1).await?;
+                to.receive(|| {}, |_| came += 1).await?;
             }
         }
         Ok(calls * segments)
