@@ -1,5 +1,6 @@
 //! From an operation to the protocol that performs it.
 
+mod lookups;
 mod pages;
 mod web_seeds;
 
@@ -22,7 +23,7 @@ use crate::scenario::Scenario;
 
 use super::announce::{Announcer, Asker, Contact, RETRANSMIT};
 use super::client::{self, Clients, Persona, Seat};
-use super::dht::{Dht, OwnNode, Search};
+use super::dht::{Dht, OwnNode};
 use super::dns::{Stub, StubTimes, Wanted};
 use super::gateway::{Asking, Reader};
 use super::http::{Agent, Browser, Kept, Request};
@@ -132,22 +133,22 @@ impl Shared {
                 let name = server.name().ok_or(Cause::Local)?;
                 let wanted =
                     Wanted { seed: visitor.seed, source: visitor.source, name, address: server.address };
-                let ttl = self.stub.resolve(wanted, meter).await?;
+                let ttl = Box::pin(self.stub.resolve(wanted, meter)).await?;
                 Ok(Reply::Resolved { ttl })
             }
             Operation::Page | Operation::Asset(_) | Operation::Side(_) => {
                 Box::pin(self.browse(visitor, operation, connections, meter)).await
             }
-            Operation::Torrent => self.torrent(visitor, item, client, connections, meter).await,
+            Operation::Torrent => Box::pin(self.torrent(visitor, item, client, connections, meter)).await,
             Operation::Root => {
                 let (asking, cid, line) = self.gateway(visitor, item, client)?;
-                let reader = Reader::open(asking, cid, line, meter).await?;
+                let reader = Box::pin(Reader::open(asking, cid, line, meter)).await?;
                 let (pieces, size) = (reader.root().pieces(), reader.root().size());
                 Ok(Reply::Metadata { pieces, size, web_seeds: false })
             }
             Operation::Open => {
                 let (asking, cid, line) = self.gateway(visitor, item, client)?;
-                let reader = Reader::open(asking, cid, line, meter).await?;
+                let reader = Box::pin(Reader::open(asking, cid, line, meter)).await?;
                 let (pieces, size) = (reader.root().pieces(), reader.root().size());
                 connections.reader.replace(Some(Box::new(reader)));
                 Ok(Reply::Handshake { pieces, size })
@@ -156,32 +157,15 @@ impl Shared {
                 let (asking, ..) = self.gateway(visitor, item, client)?;
                 // Where this is given up half-way its connection goes with it.
                 let mut reader = connections.reader.take().ok_or(Cause::Closed)?;
-                reader.piece(asking, index, meter).await?;
+                Box::pin(reader.piece(asking, index, meter)).await?;
                 connections.reader.replace(Some(reader));
                 Ok(Reply::Done)
             }
             Operation::Announce { .. } => {
                 Box::pin(self.announce(visitor, operation, connections, meter)).await
             }
-            Operation::Lookup { announce } => {
-                let search = search(visitor, client, item, connections)?;
-                let peers = self.dht.search(search, announce, meter).await?;
-                // A lookup that finds no peer has failed, unless it was made to announce: the first peer of a swarm finds nobody.
-                if peers.is_empty() && !announce {
-                    return Err(Cause::NoPeers);
-                }
-                self.admit(peers, connections, meter)
-            }
-            Operation::AnnouncePeer => {
-                let own_port = self.identity(visitor, client).own_port;
-                // Who listens leaves; a port of the target's answers for those who only announce.
-                let port = self.ports(visitor, own_port);
-                self.dht.announce(search(visitor, client, item, connections)?, port, meter).await?;
-                Ok(Reply::Done)
-            }
-            Operation::Crawl => {
-                self.dht.crawl(search(visitor, client, item, connections)?, meter).await?;
-                Ok(Reply::Done)
+            Operation::Lookup { .. } | Operation::AnnouncePeer | Operation::Crawl => {
+                Box::pin(self.query(visitor, operation, connections, meter)).await
             }
             Operation::PeerMetadata { peers } => {
                 connections.by_magnet.set(true);
@@ -415,23 +399,6 @@ fn check_routed(guard: &Arc<Guard>, target: &Target, sources: &Sources) -> io::R
         })?;
     }
     Ok(())
-}
-
-fn search<'a>(
-    visitor: &Visitor,
-    client: &'a Client,
-    item: &ContentItem,
-    connections: &'a Connections,
-) -> Result<Search<'a>, Cause> {
-    let info_hash = torrent(item)?.info_hash.on_the_wire();
-    Ok(Search {
-        seed: visitor.seed,
-        source: visitor.source,
-        reachable: visitor.reachable,
-        habits: &client.lookup,
-        node: connections.node(),
-        info_hash,
-    })
 }
 
 fn get<'a>(path: &'a str, client: &'a Client) -> Request<'a> {

@@ -149,6 +149,9 @@ impl World for LiveWorld {
             Operation::Page | Operation::Asset(_) | Operation::Side(_) => {
                 self.start(id, *visitor, operation, Shared::browse)
             }
+            Operation::Lookup { .. } | Operation::AnnouncePeer | Operation::Crawl => {
+                self.start(id, *visitor, operation, Shared::query)
+            }
             _ => self.start(id, *visitor, operation, Shared::perform),
         }
     }

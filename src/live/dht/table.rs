@@ -122,6 +122,10 @@ impl Acquaintances {
             }
             let (rank, bucket) = (rank(seed, &id), shared_bits(&own, &id));
             let first = &mut first[(bucket as usize).min(BUCKETS - 1)];
+            // As nearly all of them.
+            if first.len() == K && first.last().is_some_and(|(last, _)| *last < rank) {
+                continue;
+            }
             let key = |(rank, entry): &(u64, Entry)| (*rank, entry.node.address);
             let one = (rank, Entry { bucket, node: Node { id, address }, seen });
             let at = first.partition_point(|other| key(other) < key(&one));
@@ -157,6 +161,11 @@ fn rank(seed: u64, id: &Id) -> u64 {
 }
 
 fn shared_bits(a: &Id, b: &Id) -> u32 {
+    let head = |id: &Id| id.first_chunk().copied().map_or(0, u64::from_be_bytes);
+    let shared = (head(a) ^ head(b)).leading_zeros();
+    if shared < u64::BITS {
+        return shared;
+    }
     let apart = distance(a, b);
     let whole = apart.iter().take_while(|byte| **byte == 0).count();
     8 * whole as u32 + apart.get(whole).map_or(0, |byte| byte.leading_zeros())
