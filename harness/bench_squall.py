@@ -1,0 +1,117 @@
+"""Squall's side of a row: `squall run SCENARIO --target PROFILE --workers 1`, recording on, and what its summary says."""
+
+import hashlib
+import json
+import shlex
+import shutil
+
+from bench_measure import Measure, Unmeasured, note, run
+from bench_peers import ROOT
+from installed import TARGET
+
+WORK = TARGET / "bench"
+SCENARIOS = ROOT / "benches" / "scenarios"
+# Operations a second that the scenarios state: `--scale` does the rest.
+STATED = 1000
+# Where nobody listens: layers that a row does not load.
+NOBODY = "127.0.0.1:9"
+ITEMS = 64
+# Share of the generator's core that a rate found by `Squall.fitting_rate` uses.
+BUSY = 0.85
+# Of what was planned, what may be lost at a rate that fits.
+LOSS = 0.001
+
+
+def profile(index=NOBODY, http=("1.1",), tls=None, tracker=NOBODY, nodes=(NOBODY,), asset="/asset", source=None, content=None, more=""):
+    """A target profile of what a row loads."""
+    versions = ", ".join(f'"{version}"' for version in http)
+    secure = f'host = "localhost"\ntls = {{ ca = "{tls}" }}\n' if tls else ""
+    lines = [
+        '# Written by `harness/bench`.\nsquall = 1\nkind = "target"\nname = "bench"\n',
+        f'[index]\naddress = "{index}"\n{secure}http = [{versions}]\npage = "/page"\nassets = ["{asset}"]\n',
+        f'[metadata]\naddress = "{index}"\n',
+        f'[[tracker]]\naddress = "{tracker}"\n',
+        "[dht]\nbootstrap = [" + ", ".join(f'"{node}"' for node in nodes) + "]\nk = 8\n",
+        f'[visitors]\naddresses = ["{source}"]\n' if source else "",
+        more,
+    ]
+    names = [f"item-{number}" for number in range(ITEMS)]
+    for name, info_hash in content or [(name, hashlib.sha1(name.encode()).hexdigest()) for name in names]:
+        lines.append(f'[[content]]\nname = "{name}"\ninfo_hash = "{info_hash}"\ntorrent = "/torrents/{name}.torrent"\n')
+    return "\n".join(lines)
+
+
+class Squall:
+    """The program that is measured."""
+
+    def __init__(self, program):
+        self.program = program.resolve()
+        self.rates_file = WORK / "rates.json"
+
+    def summary(self, name, scenario, target, rate, seconds, verb="run", flags=(), **watching):
+        """Runs a scenario; how the process ended, its summary, and the command."""
+        out = WORK / "runs" / name
+        shutil.rmtree(out, ignore_errors=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        where = []
+        if target is not None:
+            path = WORK / "targets" / f"{name}.toml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(target)
+            where = ["--target", path, "--workers", "1"]
+        command = [self.program, verb, SCENARIOS / f"{scenario}.toml", *where, "--window", f"0s..{seconds}s"]
+        command += ["--scale", f"{rate / STATED:.6g}", *flags, "--quiet", "--out", out]
+        ended = run(command, seconds, **watching)
+        file = out / "summary.json"
+        if not file.exists():
+            raise Unmeasured(f"squall ended with {ended.code}: {ended.said.strip()[-300:]}")
+        shown = [part.name if part in (self.program, SCENARIOS / f"{scenario}.toml") else part for part in command[:-2]]
+        return ended, json.loads(file.read_text()), shlex.join(str(part).replace(f"{ROOT}/", "") for part in shown)
+
+    def measure(self, name, scenario, target, rate, seconds, kinds, **rest):
+        """Runs a scenario at a rate of operations; `kinds` says how many answers one good operation of a kind is."""
+        ended, summary, command = self.summary(name, scenario, target, rate, seconds, **rest)
+        flows = {kind["kind"]: kind["flow"] for kind in summary["kinds"]}
+        good = sum(answers * flows[kind]["counts"]["ok"] for kind, answers in kinds.items() if kind in flows)
+        # Operations of the plan, not the exchanges inside them.
+        planned = [flow for flow in flows.values() if flow["counts"]["planned"]]
+        asked, ok, shed = (sum(flow["counts"][of] for flow in planned) for of in ["planned", "ok", "shed"])
+        failed = sum(sum(flow["counts"]["failed"].values()) for flow in planned)
+        due, service = (planned[0][of] if planned else {} for of in ["due", "service"])
+        web = summary["web"]
+        more = {
+            "planned": asked,
+            "shed": shed,
+            "failed": failed,
+            "lag_p99": summary["generator"]["lag_p99_seconds"],
+            "service_p99": service.get("p99_seconds"),
+            "oddities": summary["oddities"],
+            "http": [web["http1"], web["http2"], web["http3"]],
+            "faults": [fault["is"] for fault in summary["generator"]["faults"]],
+        }
+        lost = 1 - ok / asked if asked else None
+        return Measure(ended.cpu, good, seconds, ended.rss, lost, due.get("p99_seconds"), command, more)
+
+    def fitting_rate(self, name, once, first):
+        """The rate of operations at which Squall keeps its core nearly busy and loses nothing; `once(rate, seconds)` measures. Found
+        anew for each program and kept beside the measurements."""
+        mark = f"{self.program} {self.program.stat().st_mtime_ns}"
+        known = json.loads(self.rates_file.read_text()) if self.rates_file.exists() else {}
+        if known.get(name, {}).get("program") == mark:
+            return known[name]["rate"]
+        rate, best = first, first / 4
+        for _ in range(8):
+            measure = once(rate, 2)
+            busy = measure.cpu / 2
+            fits = measure.lost <= LOSS and (measure.more["lag_p99"] or 0) < 0.1
+            note(f"  {name}: {rate:.0f}/s uses {busy:.2f} of a core, {measure.lost:.2%} lost")
+            if fits:
+                best = max(best, rate)
+            if fits and busy >= 0.9 * BUSY:
+                break
+            rate = min(rate * 4, rate * BUSY / max(busy, 0.01)) if fits else min(0.75 * rate, rate * BUSY / max(busy, 0.01))
+            if best < rate < 1.05 * best:
+                break
+        known[name] = {"program": mark, "rate": best}
+        self.rates_file.write_text(json.dumps(known, indent=1))
+        return best
