@@ -117,7 +117,7 @@ def summary_line(record):
     start = f"| `{record['name']}` | {record['peer_name']} | {record['server_name']} |"
     if reason := record.get("unmeasured"):
         return f"{start} – | – | – | {record['goal']} | not measured: {reason} |"
-    if record["kind"] == "single":
+    if record["kind"] == "figure":
         return f"{start} {record['value']} | {record.get('peer_value', '–')} | – | {record['goal']} | {record['verdict']} |"
     unit = record["unit"]
     ours, theirs = (digits(1e6 * middle(record, side, cost)) for side in ["squall", "peer"])
@@ -134,7 +134,7 @@ def section(record):
         lines += [record["remark"], ""]
     if reason := record.get("unmeasured"):
         lines += [f"Not measured: {reason}.", ""]
-    elif record["kind"] == "single":
+    elif record["kind"] == "figure":
         lines += table(*record["table"]) + [f"    {command}" for command in record["commands"]] + [""]
     else:
         lines += pair_table(record)
@@ -153,7 +153,8 @@ def table(head, rows):
 
 def pair_table(record):
     unit = record["unit"]
-    head = ["", f"{unit}s/s", f"µs CPU {a(unit)}", f"{unit}s a CPU-second", "lost", "p99", "memory"]
+    several = {"query": "queries", "MB": "MB"}.get(unit, f"{unit}s")
+    head = ["", f"{several}/s", f"µs CPU {a(unit)}", f"{several} a CPU-second", "lost", "p99", "memory"]
     rows = []
     for side, name in [("squall", "Squall"), ("peer", record["peer_name"])]:
         one = middle(record, side, cost)

@@ -1,17 +1,27 @@
 """The rows of benches/RESULTS.md: who is compared with whom, on what, and what is owed."""
 
 import dataclasses
-import json
-import re
-import shlex
 from collections.abc import Callable
 
-from bench_measure import Measure, Server, Unmeasured, note, run
-from bench_peers import program
-from bench_squall import STATED, profile
+from bench_measure import note
+from bench_figures import FIGURES
+from bench_generators import (
+    ASSETS,
+    CONNECTIONS,
+    announces,
+    aquatic_load_test,
+    downloads,
+    leecher,
+    lookups,
+    oha,
+    plain,
+    visits,
+    wrk,
+)
+from bench_servers import Swarm, aquatic_udp, authority, caddy_h3, nginx_h2, own
 
-CONNECTIONS = 64
-ASSETS = 100
+# Length of a run, where nothing else is said.
+SECONDS = 8
 
 
 @dataclasses.dataclass
@@ -34,11 +44,15 @@ class Pair:
     first: float
     # What a reader has to know.
     remark: str = ""
+    # The rows whose fitting rate it shares, and the part of that rate that it drives.
+    like: str = ""
+    part: float = 1.0
     # Whether it is measured only when it is named.
     named_only: bool = False
 
     def measure(self, squall, pairs, seconds):
         """All pairs, as they are kept under target/bench/results."""
+        seconds = seconds or SECONDS
 
         def ours(rate, seconds):
             with self.server() as server:
@@ -48,11 +62,11 @@ class Pair:
 
         def theirs():
             with self.server() as server:
-                measure = self.peer(server, seconds)
+                measure = self.peer(server, seconds, rate)
             measure.more["server"] = server.counted
             return measure
 
-        rate = squall.fitting_rate(self.name, ours, self.first)
+        rate = self.part * squall.fitting_rate(self.like or self.name, ours, self.first)
         done = []
         for number in range(pairs):
             order = "AB" if number % 2 == 0 else "BA"
@@ -61,121 +75,9 @@ class Pair:
                 both[side] = theirs() if side == "B" else ours(rate, seconds)
                 it = both[side]
                 who = self.peer_name if side == "B" else "squall"
-                note(f"  {self.name} {number + 1}/{pairs}: {who} {it.rate:.0f} {self.unit}s/s, {it.cost * 1e6:.2f} µs each")
+                note(f"  {self.name} {number + 1}/{pairs}: {who} {it.rate:.0f} {self.unit} a second, {it.cost * 1e6:.2f} µs CPU each")
             done.append({"order": order, "squall": dataclasses.asdict(both["A"]), "peer": dataclasses.asdict(both["B"])})
         return {"pairs": done, "rate": rate, "seconds": seconds}
-
-
-def said(ended, pattern, default=None):
-    found = re.search(pattern, ended.said)
-    if not found and default is None:
-        raise Unmeasured(f"the peer ended with {ended.code}: {ended.said.strip()[-300:]}")
-    return float(found.group(1)) if found else default
-
-
-def shown(command):
-    """A command as a reader would type it."""
-    program_, *rest = map(str, command)
-    return shlex.join([program_.rsplit("/", 1)[-1], *rest])
-
-
-# ------------------------------------------------------------------------------------------------------------------------- servers
-
-
-def own_server(name, *arguments):
-    return lambda: Server([program(name), *arguments])
-
-
-# --------------------------------------------------------------------------------------------------------------------------- peers
-
-
-def plain(what):
-    def peer(server, seconds):
-        command = [program("plain"), what, server.port, seconds]
-        ended = run(command, seconds)
-        answers, sent = said(ended, r'"answers": (\d+)'), said(ended, r'"sent": (\d+)')
-        # What was under way at the end is not lost.
-        lost = max(0.0, sent - answers - 256) / sent
-        return Measure(ended.cpu, answers, seconds, ended.rss, lost, None, shown(command))
-
-    return peer
-
-
-def aquatic_load_test(server, seconds):
-    """Its own summary comes every 5 seconds, so it runs for a multiple of that."""
-    seconds = max(5, -(-seconds // 5) * 5)
-    tool = program("aquatic_udp_load_test")
-    config = tool.parent / "aquatic_udp_load_test.toml"
-    config.write_text(f'server_address = "127.0.0.1:{server.port}"\nduration = {seconds}\nextra_statistics = false\n')
-    ended = run([tool, "-c", config], seconds)
-    answers = said(ended, r"Average responses per second: ([\d.]+)") * seconds
-    asked = sum(float(rate) for rate in re.findall(r"Requests out: ([\d.]+)", ended.said)) * 5
-    # Without the two million peers that it makes up before it begins.
-    cpu = ended.cpu_of_last(seconds)
-    return Measure(cpu, answers, seconds, ended.rss, 1 - answers / asked if asked else None, None, shown([tool, "-c", config.name]))
-
-
-def wrk(*flags, path="/page"):
-    def peer(server, seconds):
-        command = [program("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", *flags, f"http://127.0.0.1:{server.port}{path}"]
-        ended = run(command, seconds)
-        requests = said(ended, r"(\d+) requests in")
-        bad = said(ended, r"Non-2xx or 3xx responses: (\d+)", 0)
-        errors = sum(int(number) for number in re.findall(r"(?:connect|read|write|timeout) (\d+)", ended.said))
-        value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", ended.said).groups()
-        p99 = float(value) * {"us": 1e-6, "ms": 1e-3, "s": 1}[unit]
-        return Measure(ended.cpu, requests - bad, seconds, ended.rss, (bad + errors) / max(requests, 1), p99, shown(command))
-
-    return peer
-
-
-def oha(*flags, path="/page", scheme="http"):
-    def peer(server, seconds, *more, **watching):
-        url = f"{scheme}://127.0.0.1:{server.port}{path}"
-        command = [program("oha"), "--no-tui", "--output-format", "json", "-z", f"{seconds}s", *flags, *more, url]
-        ended = run(command, seconds, **watching)
-        try:
-            found = json.loads(ended.said[ended.said.index("{") :])
-        except ValueError:
-            raise Unmeasured(f"oha ended with {ended.code}: {ended.said.strip()[-300:]}") from None
-        good = found["statusCodeDistribution"].get("200", 0)
-        # What is under way when the time is over is no error.
-        errors = sum(count for why, count in found["errorDistribution"].items() if "deadline" not in why)
-        return Measure(
-            ended.cpu, good, seconds, ended.rss, errors / max(good + errors, 1), found["latencyPercentiles"]["p99"], shown(command)
-        )
-
-    return peer
-
-
-# -------------------------------------------------------------------------------------------------------------------------- Squall
-
-
-def announces(source=None):
-    """Each announce is of a visitor who connects first: two answers."""
-
-    def ours(squall, name, server, rate, seconds, **more):
-        target = profile(tracker=f"127.0.0.1:{server.port}", source=source)
-        return squall.measure(name, "announces", target, rate, seconds, {"announce": 2}, **more)
-
-    return ours
-
-
-def lookups(squall, name, server, rate, seconds):
-    nodes = [f"127.1.{number}.{number}:{server.port}" for number in (1, 90, 200)]
-    return squall.measure(name, "lookups", profile(nodes=nodes), rate, seconds, {"query": 1})
-
-
-def visits(http=("1.1",), tls=None, kept=False):
-    """Pages alone, each on a connection of its own; or with a hundred assets on the same."""
-    kinds = {"page": 1, "asset": 1} if kept else {"page": 1}
-
-    def ours(squall, name, server, rate, seconds, **more):
-        target = profile(index=f"127.0.0.1:{server.port}", http=http, tls=tls and tls())
-        each = 1 + ASSETS if kept else 1
-        return squall.measure(name, "kept" if kept else "visits", target, rate / each, seconds, kinds, **more)
-
-    return ours
 
 
 # ---------------------------------------------------------------------------------------------------------------------------- rows
@@ -192,6 +94,20 @@ NEW = (
 
 ROWS = [
     Pair(
+        name="udp-aquatic",
+        title="UDP announces to a real tracker",
+        unit="answer",
+        peer_name=AQUATIC,
+        server_name="aquatic_udp",
+        goal="≥ 1.5× answers per CPU-second, < 0.1 % lost",
+        bound=1 / 1.5,
+        server=aquatic_udp,
+        peer=aquatic_load_test,
+        squall=announces(),
+        first=20_000,
+        remark=f"{AQUATIC} asks from 4 sockets at one address, and what it did before it began is not counted; all of Squall's CPU is.",
+    ),
+    Pair(
         name="udp-reflector",
         title="UDP announces, each visitor at an address of its own",
         unit="answer",
@@ -199,7 +115,7 @@ ROWS = [
         server_name="reflector",
         goal="≥ 1.5× answers per CPU-second, < 0.1 % lost",
         bound=1 / 1.5,
-        server=own_server("tracker"),
+        server=own("tracker"),
         peer=aquatic_load_test,
         squall=announces(),
         first=20_000,
@@ -213,7 +129,7 @@ ROWS = [
         server_name="reflector",
         goal="≥ 1.5× answers per CPU-second, < 0.1 % lost",
         bound=1 / 1.5,
-        server=own_server("tracker"),
+        server=own("tracker"),
         peer=aquatic_load_test,
         squall=announces("127.16.0.1/32"),
         first=20_000,
@@ -227,11 +143,12 @@ ROWS = [
         server_name="reflector",
         goal="none",
         bound=0,
-        server=own_server("tracker"),
+        server=own("tracker"),
         peer=plain("tracker"),
         squall=announces(),
         first=20_000,
         remark="What two system calls an answer cost by themselves.",
+        like="udp-reflector",
     ),
     Pair(
         name="dht-reflector",
@@ -241,7 +158,7 @@ ROWS = [
         server_name="reflector of 65,536 nodes",
         goal="≥ its rate per CPU-second; ≥ 250k/s recorded",
         bound=1.0,
-        server=own_server("nodes"),
+        server=own("nodes"),
         peer=plain("dht"),
         squall=lookups,
         first=500,
@@ -255,11 +172,12 @@ ROWS = [
         server_name="reflector, 2 KB",
         goal="≤ 1.15× CPU a request",
         bound=1.15,
-        server=own_server("http"),
+        server=own("http"),
         peer=wrk(),
         squall=visits(kept=True),
         first=20_000,
         remark=KEPT,
+        like="http1-keepalive",
     ),
     Pair(
         name="http1-keepalive-oha",
@@ -269,11 +187,12 @@ ROWS = [
         server_name="reflector, 2 KB",
         goal="≤ 0.9× CPU a request",
         bound=0.9,
-        server=own_server("http"),
+        server=own("http"),
         peer=oha("-c", str(CONNECTIONS)),
         squall=visits(kept=True),
         first=20_000,
         remark=KEPT,
+        like="http1-keepalive",
     ),
     Pair(
         name="http1-new-connection-wrk",
@@ -283,11 +202,12 @@ ROWS = [
         server_name="reflector, 2 KB",
         goal="≥ wrk",
         bound=1.0,
-        server=own_server("http"),
+        server=own("http"),
         peer=wrk("-H", "Connection: close"),
         squall=visits(),
         first=4_000,
         remark=NEW,
+        like="http1-new-connection",
     ),
     Pair(
         name="http1-new-connection-oha",
@@ -297,10 +217,70 @@ ROWS = [
         server_name="reflector, 2 KB",
         goal="≥ oha",
         bound=1.0,
-        server=own_server("http"),
+        server=own("http"),
         peer=oha("-c", str(CONNECTIONS), "--disable-keepalive"),
         squall=visits(),
         first=4_000,
         remark=NEW,
+        like="http1-new-connection",
     ),
+    Pair(
+        name="http2-oha",
+        title="HTTP/2 without TLS, connections that are kept",
+        unit="request",
+        peer_name="oha",
+        server_name="nginx, 2 KB",
+        goal="≤ 0.9× CPU a request",
+        bound=0.9,
+        server=nginx_h2,
+        peer=oha("-c", str(CONNECTIONS), "--http2"),
+        squall=visits(http=("2",), kept=True),
+        first=5_000,
+        remark=KEPT + " One request at a time on a connection, on both sides.",
+    ),
+    Pair(
+        name="http3-oha",
+        title="HTTP/3, connections that are kept",
+        unit="request",
+        peer_name="oha",
+        server_name="caddy, 2 KB",
+        goal="≤ 0.9× CPU a request",
+        bound=0.9,
+        server=caddy_h3,
+        peer=oha("-c", str(CONNECTIONS), "--http-version", "3", "--insecure", scheme="https"),
+        squall=visits(http=("3",), tls=authority, kept=True),
+        first=1_000,
+        remark=KEPT + " caddy is the limit of both. oha does not check the certificate; Squall does.",
+    ),
+    Pair(
+        name="open-loop-oha",
+        title="Open loop at half of Squall's maximum",
+        unit="request",
+        peer_name="oha -q --latency-correction",
+        server_name="reflector, 2 KB",
+        goal="all achieved within 0.1 %, send lag p99 < 1 ms, ≤ 0.7× CPU a request",
+        bound=0.7,
+        server=own("http"),
+        peer=oha("-c", str(CONNECTIONS), open_loop=True),
+        squall=visits(kept=True),
+        first=20_000,
+        remark=KEPT.replace("closed loop", "open loop at the same rate"),
+        like="http1-keepalive",
+        part=0.5,
+    ),
+    Pair(
+        name="pieces-libtorrent",
+        title="Pieces over TCP, each checked by SHA-1",
+        unit="MB",
+        peer_name="libtorrent leecher",
+        server_name="libtorrent seeder",
+        goal="≥ 2× MB per CPU-second",
+        bound=0.5,
+        server=Swarm,
+        peer=leecher,
+        squall=downloads,
+        first=100,
+        remark="Items of 64 MiB, from a seeder at eight addresses. libtorrent writes to a directory in memory, Squall keeps the first 256 MiB.",
+    ),
+    *FIGURES,
 ]

@@ -18,8 +18,10 @@ NOBODY = "127.0.0.1:9"
 ITEMS = 64
 # Share of the generator's core that a rate found by `Squall.fitting_rate` uses.
 BUSY = 0.85
-# Of what was planned, what may be lost at a rate that fits.
-LOSS = 0.001
+# Of what was planned, what may be lost at a rate that fits, and the send lag that it may have at the 99th percentile.
+LOSS, LATE = 0.001, 0.1
+# Seconds that a rate is tried for.
+TRIED = 2
 
 
 def profile(index=NOBODY, http=("1.1",), tls=None, tracker=NOBODY, nodes=(NOBODY,), asset="/asset", source=None, content=None, more=""):
@@ -37,7 +39,7 @@ def profile(index=NOBODY, http=("1.1",), tls=None, tracker=NOBODY, nodes=(NOBODY
     ]
     names = [f"item-{number}" for number in range(ITEMS)]
     for name, info_hash in content or [(name, hashlib.sha1(name.encode()).hexdigest()) for name in names]:
-        lines.append(f'[[content]]\nname = "{name}"\ninfo_hash = "{info_hash}"\ntorrent = "/torrents/{name}.torrent"\n')
+        lines.append(f'[[content]]\nname = "{name}"\ninfo_hash = "{info_hash}"\ntorrent = "/{name}.torrent"\n')
     return "\n".join(lines)
 
 
@@ -99,19 +101,20 @@ class Squall:
         known = json.loads(self.rates_file.read_text()) if self.rates_file.exists() else {}
         if known.get(name, {}).get("program") == mark:
             return known[name]["rate"]
-        rate, best = first, first / 4
-        for _ in range(8):
-            measure = once(rate, 2)
-            busy = measure.cpu / 2
-            fits = measure.lost <= LOSS and (measure.more["lag_p99"] or 0) < 0.1
-            note(f"  {name}: {rate:.0f}/s uses {busy:.2f} of a core, {measure.lost:.2%} lost")
+        rate, best, too_much = first, first / 4, float("inf")
+        for _ in range(10):
+            measure = once(rate, TRIED)
+            busy = measure.cpu / TRIED
+            fits = measure.lost <= LOSS and busy < 1 and (measure.more["lag_p99"] or 0) < LATE
+            note(f"  {name}: {rate:.0f}/s uses {busy:.2f} of a core, {measure.lost:.2%} lost, send lag {measure.more['lag_p99']:.4f} s")
             if fits:
                 best = max(best, rate)
-            if fits and busy >= 0.9 * BUSY:
+            else:
+                too_much = min(too_much, rate)
+            if fits and busy >= 0.9 * BUSY or too_much < 1.1 * best:
                 break
-            rate = min(rate * 4, rate * BUSY / max(busy, 0.01)) if fits else min(0.75 * rate, rate * BUSY / max(busy, 0.01))
-            if best < rate < 1.05 * best:
-                break
+            guess = min(4 * rate, rate * BUSY / max(busy, 0.01))
+            rate = guess if best < guess < too_much else (best + too_much) / 2 if too_much < float("inf") else guess
         known[name] = {"program": mark, "rate": best}
         self.rates_file.write_text(json.dumps(known, indent=1))
         return best

@@ -32,7 +32,7 @@ static struct mmsghdr taken[TAKEN], sent[SENT];
 static int segments[SENT], segment_size[SENT], sends;
 static uint8_t in[TAKEN][DATAGRAM], out[ROOM + ANSWER];
 static size_t used;
-static uint16_t own_port;
+static uint16_t own_port, peer_port = 6881;
 static volatile sig_atomic_t ended;
 
 static void end(int signal) { (void)signal, ended = 1; }
@@ -96,6 +96,7 @@ int main(int count, char **arguments) {
     int udp = socket(AF_INET, SOCK_DGRAM, 0), on = 1, room = 64 << 20;
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = htons(count > 1 ? atoi(arguments[1]) : 0)};
     socklen_t length = sizeof any;
+    if (count > 2) peer_port = atoi(arguments[2]);
     // More than the system's limit where it lets us: a server that was stopped finds what has come meanwhile.
     if (setsockopt(udp, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room)) setsockopt(udp, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     setsockopt(udp, IPPROTO_IP, IP_PKTINFO, &on, sizeof on);

@@ -1,4 +1,5 @@
-// A UDP tracker (BEP 15) that answers and does nothing else: `tracker [PORT]`.
+// A UDP tracker (BEP 15) that answers and does nothing else: `tracker [PORT [PEER]]`, where PEER is the port of all peers that it
+// names, at 127.0.0.2 to 127.0.0.9.
 #include "datagrams.h"
 
 static uint64_t connects, announces, scrapes, others;
@@ -32,7 +33,7 @@ static size_t answer(const uint8_t *in, size_t length, uint32_t here, uint8_t *o
         int32_t wanted = (int32_t)get32(in + 92), peers = wanted < 0 || wanted > PEERS ? PEERS : wanted;
         for (int peer = 0; peer < peers; peer++) {
             out = put32(out, 0x7f000002 + peer);
-            *out++ = 6881 >> 8, *out++ = 6881 & 0xff;
+            *out++ = peer_port >> 8, *out++ = peer_port & 0xff;
         }
     } else if (action == 2 && length >= 36 && length <= 16 + 74 * 20) {
         scrapes++;
