@@ -13,7 +13,7 @@ from bench_squall import profile
 CONNECTIONS = 64
 ASSETS = 100
 # Of the item that is downloaded, as bench_swarm.py cuts it.
-PIECES = 256
+PIECES = 1024
 
 
 def said(ended, pattern, default=None):

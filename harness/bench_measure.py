@@ -147,18 +147,21 @@ class Server:
         if self.ready is None:
             # One of `bench-peers`: says where it listens, and what it counted once it is to end.
             self.port = int(self.child.stdout.readline().split()[1])
-        else:
+            return self
+        try:
             self.wait()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def wait(self):
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end and self.child.poll() is None:
             with contextlib.suppress(OSError):
-                if self.ready(self.port):
+                if self.ready():
                     return
             time.sleep(0.05)
-        self.__exit__()
         raise Unmeasured(f"{self.command[0]} does not get ready")
 
     def stop_for(self, seconds):

@@ -17,7 +17,7 @@ from processes import answers_udp
 UDP_CONNECT = bytes.fromhex("0000041727101980" "00000000" "01020304")
 PAGE = 2048
 # What downloads are of, as benches/scenarios/pieces.toml has it.
-ITEM = 64 << 20
+ITEM = 256 << 20
 
 
 def own(name, *arguments):
