@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 
-from bench_generators import ASSETS, CONNECTIONS, announces, oha, visits
+from bench_generators import ASSETS, CONNECTIONS, announces, oha, swarm_profile, visits
 from bench_measure import Server, Unmeasured, note, run
 from bench_page import digits, duration, memory, share, thousands
 from bench_peers import ROOT, program
+from bench_servers import Swarm
 from bench_squall import SCENARIOS, STATED, profile
 from installed import TARGET
 
@@ -137,6 +138,31 @@ def connected(squall, seconds):
     }
 
 
+# Visitors a second who begin a download over a slow line, few and many, and for how long.
+BEGINNING, FETCHING = (5, 50), 8
+
+
+def peers_connected(squall, seconds):
+    """Resident memory of connections to peers, each with what is asked for and has come on it so far."""
+    seen = []
+    for rate in BEGINNING:
+        with Swarm() as server:
+            ended, summary, command = squall.summary("downloading", "downloading", swarm_profile(server), rate, FETCHING)
+        whole = max(resident for at, _, resident in ended.glances if at - ended.began <= FETCHING)
+        seen.append((summary["resources"][0]["peak_descriptors"], whole, summary["in_progress"]["peak"]))
+    (few, little, _), (many, much, _) = seen
+    if many <= few:
+        raise Unmeasured("no more connections with more visitors")
+    each = (much - little) / (many - few)
+    rows = [[thousands(at_a_time), thousands(open_), memory(kib)] for open_, kib, at_a_time in seen]
+    return {
+        "value": f"{digits(each)} KiB",
+        "verdict": "",
+        "table": [["visitors who download", "descriptors", "memory"], rows],
+        "commands": [command],
+    }
+
+
 ALIVE = [10_000, 100_000, 1_000_000]
 # Run seconds in which the visitors of benches/scenarios/alive.toml come that are alive at a time, and the length of its run.
 READING, WHOLE = 40, 120
@@ -206,6 +232,9 @@ def growth(squall, seconds):
     seconds = seconds or 8
     rows, commands, costs = [], [], {}
     kinds = [("announces", "udp-reflector", "tracker", announces()), ("kept HTTP/1.1", "http1-keepalive", "http", visits(kept=True))]
+    with Server([program("tracker")]) as server:
+        idle = announces()(squall, "growth", server, 1, seconds)
+    rows.append(["nothing to do", "×0", "1", f"{idle.cpu:.2f} s in all", memory(idle.rss), "–", "–", share(idle.lost)])
     for name, like, server_name, generator in kinds:
 
         def once(rate, length):
@@ -272,6 +301,16 @@ FIGURES = [
         goal="≤ 8 KiB",
         of=connected,
         remark=f"Resident memory with {CONNECTED:,} visitors that wait for an answer beyond that with {FEW}; the kernel's is not in it.",
+    ),
+    Figure(
+        name="memory-peer-connection",
+        title="Memory of a connection to a peer",
+        peer_name="–",
+        server_name="libtorrent seeder",
+        goal="stated",
+        of=peers_connected,
+        remark="Visitors on lines of 2 Mbit/s with eight connections each: resident memory by descriptors, pieces that are on their way "
+        "included.",
     ),
     Figure(
         name="journeys-alive",

@@ -134,11 +134,14 @@ def visits(http=("1.1",), tls=None, kept=False):
 
 def downloads(squall, name, server, rate, seconds):
     """Visitors who download one item each, all pieces checked; `rate` and what is good are in MB."""
+    item = (server.directory / "item").stat().st_size / 1e6
+    return squall.measure(name, "pieces", swarm_profile(server), rate / item, seconds, {"piece": item / PIECES})
+
+
+def swarm_profile(server):
     content = [("item", info_hash(server.directory / "item.torrent"))]
     more = f"[swarm]\nstand_in_port = {server.port}\n"
-    target = profile(index=f"127.0.0.1:{server.web}", tracker=f"127.0.0.1:{server.tracker}", content=content, more=more)
-    item = (server.directory / "item").stat().st_size / 1e6
-    return squall.measure(name, "pieces", target, rate / item, seconds, {"piece": item / PIECES})
+    return profile(index=f"127.0.0.1:{server.web}", tracker=f"127.0.0.1:{server.tracker}", content=content, more=more)
 
 
 def info_hash(torrent):
