@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import shutil
 import statistics
 import threading
 import time
@@ -11,9 +10,9 @@ from collections.abc import Callable
 from bench_generators import ASSETS, CONNECTIONS, announces, oha, swarm_profile, visits
 from bench_measure import Server, Unmeasured, note, run
 from bench_page import digits, duration, memory, share, thousands
-from bench_peers import ROOT, program
+from bench_peers import program
 from bench_servers import Swarm
-from bench_squall import SCENARIOS, STATED, profile
+from bench_squall import SCENARIOS, lost_of, profile
 from installed import TARGET
 
 MIB = 1024
@@ -164,34 +163,33 @@ def peers_connected(squall, seconds):
 
 
 ALIVE = [10_000, 100_000, 1_000_000]
-# Run seconds in which the visitors of benches/scenarios/alive.toml come that are alive at a time, and the length of its run.
-READING, WHOLE = 40, 120
+# Run seconds in which the visitors of benches/scenarios/alive.toml come that are alive at a time, and its length in scenario seconds.
+READING, WHOLE = 40, 3 * 3600
 
 
 def alive(squall, seconds):
     """Journeys alive at a time, in `simulate`: plan, journeys, worker and recorder are those of a run, and nothing else is."""
-    rows, found, command = [], {}, ""
+    rows, least = [], None
+    flags = ["--model", SCENARIOS / "endless.model.toml"]
     for visitors in [100, *ALIVE]:
-        scenario = SCENARIOS / "alive.toml"
-        flags = ["--model", SCENARIOS / "endless.model.toml"]
-        out = TARGET / "bench" / "runs" / "alive"
-        shutil.rmtree(out, ignore_errors=True)
-        scale = visitors / READING / STATED
-        command = [squall.program, "simulate", scenario, *flags, "--scale", f"{scale:g}", "--quiet", "--out", out]
-        ended = run(command, 600)
-        summary = json.loads((out / "summary.json").read_text())
-        events = sum(kind["flow"]["counts"]["ok"] for kind in summary["kinds"])
-        found[visitors] = ended
-        each = (ended.rss - found[100].rss) * 1024 / visitors
-        row = [thousands(visitors), memory(ended.rss), f"{each:.0f} B" if visitors > 100 else "–", f"{ended.cpu:.2f} s", thousands(events)]
-        rows.append([*row, f"{digits(1e9 * ended.cpu / events)} ns" if events > 1e5 else "–"])
+        ended, summary, command = squall.summary("alive", "alive", None, visitors / READING, WHOLE, verb="simulate", flags=flags)
+        least = least or ended.rss
+        operations = sum(kind["flow"]["counts"]["ok"] for kind in summary["kinds"])
+        each = (ended.rss - least) * 1024 / visitors
+        figures = [
+            memory(ended.rss),
+            f"{each:.0f} B",
+            f"{ended.cpu:.2f} s",
+            thousands(operations),
+            f"{digits(1e9 * ended.cpu / operations)} ns",
+        ]
+        rows.append([thousands(visitors), *figures])
         note(f"  {visitors} alive: {ended.rss / MIB:.1f} MiB, {ended.cpu:.2f} s")
-    most = found[ALIVE[-1]].rss
     return {
-        "value": memory(most),
-        "verdict": mark(most <= 1024 * MIB),
+        "value": memory(ended.rss),
+        "verdict": mark(ended.rss <= 1024 * MIB),
         "table": [["alive at a time", "memory at most", "each", "CPU", "operations", "CPU an operation"], rows],
-        "commands": [" ".join(str(part).replace(f"{ROOT}/", "") for part in command[1:-2])],
+        "commands": [command],
     }
 
 
@@ -215,7 +213,7 @@ def ten_minutes(squall, seconds):
     swing = (max(sizes) - min(sizes)) / 2 / statistics.mean(sizes)
     step = max(1, len(settled) // 10)
     rows = [[f"{at:.0f} s", memory(kib)] for at, kib in settled[::step]]
-    lost = 1 - summary["kinds"][0]["flow"]["counts"]["ok"] / max(1, summary["kinds"][0]["flow"]["counts"]["planned"])
+    lost = lost_of(summary)
     return {
         "value": f"±{100 * swing:.2f} % about {memory(statistics.mean(sizes))}, {share(lost)} lost",
         "verdict": mark(swing <= 0.02 and lost <= 0.001),
@@ -259,7 +257,7 @@ def growth(squall, seconds):
     }
 
 
-# --------------------------------------------------------------------------------------------------------------------------- pieces
+# ------------------------------------------------------------------------------------------------------------------------- criterion
 
 
 def criterion(*path):

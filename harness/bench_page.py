@@ -158,15 +158,17 @@ def pair_table(record):
     rows = []
     for side, name in [("squall", "Squall"), ("peer", record["peer_name"])]:
         one = middle(record, side, cost)
-        rows.append([
-            name,
-            thousands(middle(record, side, lambda it: it["good"] / it["seconds"])),
-            digits(1e6 * one),
-            thousands(1 / one if one else None),
-            share(middle(record, side, lambda it: it["lost"])),
-            duration(middle(record, side, lambda it: it["p99"])),
-            memory(middle(record, side, lambda it: it["rss"])),
-        ])
+        rows.append(
+            [
+                name,
+                thousands(middle(record, side, lambda it: it["good"] / it["seconds"])),
+                digits(1e6 * one),
+                thousands(1 / one if one else None),
+                share(middle(record, side, lambda it: it["lost"])),
+                duration(middle(record, side, lambda it: it["p99"])),
+                memory(middle(record, side, lambda it: it["rss"])),
+            ]
+        )
     last = record["pairs"][-1]
     more = last["squall"]["more"]
     lines = table(head, rows)
@@ -175,8 +177,15 @@ def pair_table(record):
     odd = ", ".join(f"{name} {times}" for name, times in more["oddities"].items()) or "none"
     lines.append(f"Squall: send lag p99 {lag}; oddities of answers: {odd}; faults of the generator: {', '.join(more['faults']) or 'none'}.")
     if counted := more.get("server"):
-        lines.append("The server counted, in the last run of each: Squall " + counts(counted) + "; " + record["peer_name"] + " "
-                     + counts(last["peer"]["more"].get("server", {})) + ".")
+        lines.append(
+            "The server counted, in the last run of each: Squall "
+            + counts(counted)
+            + "; "
+            + record["peer_name"]
+            + " "
+            + counts(last["peer"]["more"].get("server", {}))
+            + "."
+        )
     return [*lines, "", f"    {last['squall']['command']}", f"    {last['peer']['command']}", ""]
 
 

@@ -100,6 +100,7 @@ def build_squall():
 
 def versions():
     """What was compared, by name."""
+
     def said(*command):
         try:
             done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=10)

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable
 
-from bench_measure import note
 import bench_page
 from bench_figures import FIGURES
 from bench_generators import (
@@ -19,6 +18,7 @@ from bench_generators import (
     visits,
     wrk,
 )
+from bench_measure import note
 from bench_servers import Swarm, aquatic_udp, authority, caddy_h3, nginx_h2, own
 
 # Length of a run, where nothing else is said.

@@ -7,14 +7,13 @@ import subprocess
 import sys
 import urllib.request
 
-
 from bench_measure import Server
 from bench_peers import HERE, program
 from bench_squall import WORK
 from clients import free_port
 from processes import answers_udp
 
-UDP_CONNECT = bytes.fromhex("0000041727101980" "00000000" "01020304")
+UDP_CONNECT = bytes.fromhex("00000417271019800000000001020304")
 PAGE = 2048
 # What downloads are of, as benches/scenarios/pieces.toml has it.
 ITEM = 256 << 20
@@ -96,6 +95,7 @@ def listens(port):
 
 def certificates(directory):
     """An authority, and a certificate of a host, for two days."""
+
     def made(*command):
         subprocess.run([program("openssl"), *command], cwd=directory, check=True, capture_output=True)
 
@@ -128,4 +128,3 @@ class Swarm(contextlib.ExitStack):
         page = f"http://127.0.0.1:{self.web}/item.torrent"
         self.enter_context(Server([*web, self.web], lambda: urllib.request.urlopen(page, timeout=1).read(), self.web))
         return self
-

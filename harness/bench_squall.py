@@ -43,12 +43,24 @@ def profile(index=NOBODY, http=("1.1",), tls=None, tracker=NOBODY, nodes=(NOBODY
     return "\n".join(lines)
 
 
+def of_the_plan(summary):
+    """The kinds of operations of the plan, not the exchanges inside them."""
+    return [kind["flow"] for kind in summary["kinds"] if kind["flow"]["counts"]["planned"]]
+
+
+def lost_of(summary):
+    """Of the operations of the plan, the share that did not end well; None where it has none."""
+    asked, ok = (sum(flow["counts"][of] for flow in of_the_plan(summary)) for of in ["planned", "ok"])
+    return 1 - ok / asked if asked else None
+
+
 class Squall:
     """The program that is measured."""
 
     def __init__(self, program):
         self.program = program.resolve()
         self.rates_file = WORK / "rates.json"
+        self.rates = {}
 
     def summary(self, name, scenario, target, rate, seconds, verb="run", flags=(), **watching):
         """Runs a scenario; how the process ended, its summary, and the command."""
@@ -67,17 +79,16 @@ class Squall:
         file = out / "summary.json"
         if not file.exists():
             raise Unmeasured(f"squall ended with {ended.code}: {ended.said.strip()[-300:]}")
-        shown = [part.name if part in (self.program, SCENARIOS / f"{scenario}.toml") else part for part in command[:-2]]
-        return ended, json.loads(file.read_text()), shlex.join(str(part).replace(f"{ROOT}/", "") for part in shown)
+        shown = shlex.join(["squall", *(str(part).replace(f"{ROOT}/", "") for part in command[1:-2])])
+        return ended, json.loads(file.read_text()), shown
 
     def measure(self, name, scenario, target, rate, seconds, kinds, **rest):
         """Runs a scenario at a rate of operations; `kinds` says how many answers one good operation of a kind is."""
         ended, summary, command = self.summary(name, scenario, target, rate, seconds, **rest)
         flows = {kind["kind"]: kind["flow"] for kind in summary["kinds"]}
         good = sum(answers * flows[kind]["counts"]["ok"] for kind, answers in kinds.items() if kind in flows)
-        # Operations of the plan, not the exchanges inside them.
-        planned = [flow for flow in flows.values() if flow["counts"]["planned"]]
-        asked, ok, shed = (sum(flow["counts"][of] for flow in planned) for of in ["planned", "ok", "shed"])
+        planned = of_the_plan(summary)
+        asked, shed = (sum(flow["counts"][of] for flow in planned) for of in ["planned", "shed"])
         failed = sum(sum(flow["counts"]["failed"].values()) for flow in planned)
         due, service = (planned[0][of] if planned else {} for of in ["due", "service"])
         web = summary["web"]
@@ -91,26 +102,23 @@ class Squall:
             "http": [web["http1"], web["http2"], web["http3"]],
             "faults": [fault["is"] for fault in summary["generator"]["faults"]],
         }
-        lost = 1 - ok / asked if asked else None
         # What was under way at the end of the plan still ends, for a moment where the server keeps up.
         took = summary["recorded_seconds"]
         took = took if took > seconds + 1 else seconds
-        return Measure(ended.cpu, good, took, ended.rss, lost, due.get("p99_seconds"), command, more)
+        return Measure(ended.cpu, good, took, ended.rss, lost_of(summary), due.get("p99_seconds"), command, more)
 
     def fitting_rate(self, name, once, first):
         """The rate of operations at which Squall keeps its core nearly busy and loses nothing; `once(rate, seconds)` measures. Found
-        anew for each program and kept beside the measurements."""
-        mark = f"{self.program} {self.program.stat().st_mtime_ns}"
+        once in a bench; what the last one found is where it begins."""
+        if name in self.rates:
+            return self.rates[name]
         known = json.loads(self.rates_file.read_text()) if self.rates_file.exists() else {}
-        if known.get(name, {}).get("program") == mark:
-            return known[name]["rate"]
-        rate, best, too_much = first, first / 4, float("inf")
+        rate, best, too_much = known.get(name, first), 0.0, float("inf")
         for _ in range(10):
             measure = once(rate, TRIED)
-            busy = measure.cpu / TRIED
-            keeps_up = measure.seconds == TRIED and (measure.more["lag_p99"] or 0) < LATE
-            fits = measure.lost <= LOSS and busy < 1 and keeps_up
-            note(f"  {name}: {rate:.0f}/s uses {busy:.2f} of a core, {measure.lost:.2%} lost, send lag {measure.more['lag_p99']:.4f} s")
+            busy, lag = measure.cpu / TRIED, measure.more["lag_p99"] or 0.0
+            note(f"  {name}: {rate:.0f}/s uses {busy:.2f} of a core, {measure.lost or 0:.2%} lost, send lag {lag:.4f} s")
+            fits = measure.seconds == TRIED and (measure.lost or 0) <= LOSS and lag < LATE and busy < 1
             if fits:
                 best = max(best, rate)
             else:
@@ -118,7 +126,8 @@ class Squall:
             if fits and busy >= 0.9 * BUSY or too_much < 1.1 * best:
                 break
             guess = min(4 * rate, rate * BUSY / max(busy, 0.01))
-            rate = guess if best < guess < too_much else (best + too_much) / 2 if too_much < float("inf") else guess
-        known[name] = {"program": mark, "rate": best}
-        self.rates_file.write_text(json.dumps(known, indent=1))
-        return best
+            between = (best + too_much) / 2 if best else too_much / 2
+            rate = guess if best < guess < 0.95 * too_much else between
+        self.rates[name] = best or too_much / 2
+        self.rates_file.write_text(json.dumps(known | self.rates, indent=1))
+        return self.rates[name]
