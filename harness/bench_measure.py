@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -117,10 +118,15 @@ def run(command, seconds, meanwhile=None, every=GLANCE):
         beside.append(threading.Thread(target=meanwhile, args=[child.pid]))
     for thread in beside:
         thread.start()
-    said = child.stdout.read().decode(errors="replace")
-    _, code, used = os.wait4(child.pid, 0)
-    ended = time.monotonic()
-    over.set()
+    try:
+        said = child.stdout.read().decode(errors="replace")
+        _, code, used = os.wait4(child.pid, 0)
+    except BaseException:
+        child.kill()
+        raise
+    finally:
+        ended = time.monotonic()
+        over.set()
     for thread in beside:
         thread.join()
     child.returncode = os.waitstatus_to_exitcode(code)
@@ -146,7 +152,11 @@ class Server:
         )
         if self.ready is None:
             # One of `bench-peers`: says where it listens, and what it counted once it is to end.
-            self.port = int(self.child.stdout.readline().split()[1])
+            said = self.child.stdout.readline().split()
+            if said[:1] != [b"ready"]:
+                self.__exit__()
+                raise Unmeasured(f"{shlex.join(self.command)} does not start")
+            self.port = int(said[1])
             return self
         try:
             self.wait()

@@ -64,11 +64,17 @@ def verdict(record):
     """Whether the goal is reached. An answer that is lost costs nothing, so that who loses many has not reached it."""
     if not record["bound"]:
         return ""
+    lost, rate, lag = (middle(record, "squall", of) for of in [lambda it: it["lost"], rate_of, lambda it: it["more"]["lag_p99"]])
+    unmet = [f"{share(lost)} lost"] if lost > LOSS else []
+    unmet += [f"{thousands(rate)}/s"] if rate < record["least_rate"] else []
+    unmet += [f"send lag {duration(lag)}"] if record["most_lag"] and (lag or 0) > record["most_lag"] else []
     low, high = interval(ratios(record))
-    lost = middle(record, "squall", lambda it: it["lost"])
-    if lost > LOSS:
-        return f"✗: {share(lost)} lost"
-    return "✓" if high <= record["bound"] else "✗" if low > record["bound"] else "?"
+    mark = "✓" if high <= record["bound"] else "✗" if low > record["bound"] else "?"
+    return f"✗: {', '.join(unmet)}" if unmet else mark
+
+
+def rate_of(side):
+    return side["good"] / side["seconds"]
 
 
 # --------------------------------------------------------------------------------------------------------------------------- words
@@ -161,7 +167,7 @@ def pair_table(record):
         rows.append(
             [
                 name,
-                thousands(middle(record, side, lambda it: it["good"] / it["seconds"])),
+                thousands(middle(record, side, rate_of)),
                 digits(1e6 * one),
                 thousands(1 / one if one else None),
                 share(middle(record, side, lambda it: it["lost"])),

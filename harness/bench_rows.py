@@ -43,6 +43,9 @@ class Pair:
     squall: Callable
     # Operations a second that Squall is tried with at first, or that it is driven with.
     first: float
+    # What else is owed: answers a second at least, and send lag at most, 99th percentile in seconds.
+    least_rate: float = 0.0
+    most_lag: float = 0.0
     # What a reader has to know.
     remark: str = ""
     # The rows whose fitting rate it shares, and the part of that rate that it drives.
@@ -166,6 +169,7 @@ ROWS = [
         squall=lookups,
         first=500,
         remark="The loop sends the same query with another hash to random nodes; Squall's visitors look up, and announce to the 8 nearest.",
+        least_rate=250_000,
     ),
     Pair(
         name="http1-keepalive-wrk",
@@ -270,6 +274,7 @@ ROWS = [
         remark=KEPT.replace("closed loop", "open loop at the same rate"),
         like="http1-keepalive",
         part=0.5,
+        most_lag=0.001,
     ),
     Pair(
         name="pieces-libtorrent",
@@ -284,7 +289,8 @@ ROWS = [
         squall=downloads,
         first=200,
         fixed=True,
-        remark="Items of 256 MiB, from a seeder at eight addresses. libtorrent writes to a directory in memory, Squall keeps what its visitors may give to others, 256 MiB at most.",
+        remark="Items of 256 MiB, from a seeder at eight addresses. libtorrent writes to a directory in memory; Squall keeps what its "
+        "visitors may give to others, 256 MiB at most.",
     ),
     *FIGURES,
 ]

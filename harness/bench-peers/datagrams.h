@@ -32,7 +32,9 @@ static struct mmsghdr taken[TAKEN], sent[SENT];
 static int segments[SENT], segment_size[SENT], sends;
 static uint8_t in[TAKEN][DATAGRAM], out[ROOM + ANSWER];
 static size_t used;
-static uint16_t own_port, peer_port = 6881;
+static uint16_t own_port;
+// The second argument, for who names peers.
+static uint16_t peer_port = 6881;
 static volatile sig_atomic_t ended;
 
 static void end(int signal) { (void)signal, ended = 1; }

@@ -64,6 +64,6 @@ static size_t answer(const uint8_t *in, size_t length, uint32_t here, uint8_t *o
 }
 
 static void report(void) {
-    printf("{\"pings\": %lu, \"find_nodes\": %lu, \"get_peers\": %lu, \"announce_peers\": %lu, \"others\": %lu}\n", pings, find_nodes, get_peers,
-           announce_peers, others);
+    printf("{\"pings\": %lu, \"find_nodes\": %lu, \"get_peers\": %lu, ", pings, find_nodes, get_peers);
+    printf("\"announce_peers\": %lu, \"others\": %lu}\n", announce_peers, others);
 }
