@@ -1,4 +1,4 @@
-"""What the fleet is made of: Debian packages, packages of npm, aquatic's trackers from crates.io."""
+"""What the fleet is made of: Debian packages, packages of npm, aquatic's trackers from crates.io, and a seeder of librqbit."""
 
 import os
 import pathlib
@@ -20,6 +20,7 @@ def install():
     install_debian()
     install_npm()
     install_aquatic()
+    build_librqbit()
 
 
 def npm_package(name):
@@ -50,6 +51,17 @@ def install_aquatic():
     command += ["--no-default-features", "--features", "prometheus", *AQUATIC_TRACKERS]
     subprocess.run(command, stdout=sys.stderr, check=True, env={**os.environ, "CARGO_TARGET_DIR": str(root / "build")})
     shutil.rmtree(root / "build")
+
+
+def librqbit():
+    return TARGET / "debug" / "squall-librqbit"
+
+
+def build_librqbit():
+    """librqbit as a seeder: a library, so the program around it is here. With the whole workspace, as the tests build it: other features
+    of its dependencies would be built anew."""
+    command = ["cargo", "build", "--quiet", "--workspace", "--bin", "squall-librqbit"]
+    subprocess.run(command, cwd=HERE.parent, stdout=sys.stderr, check=True, env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)})
 
 
 def install_debian():

@@ -22,7 +22,7 @@ from processes import fail
 
 DHT_NODES = 12
 # Who has all of the content; each is a peer at an address of its own, from 127.0.0.1 on.
-SEEDERS = ["libtorrent", "transmission", "qbittorrent"]
+SEEDERS = ["libtorrent", "transmission", "qbittorrent", "librqbit"]
 
 
 def address_of(seeder):

@@ -34,7 +34,8 @@
 //! *Scenario time* is a `Duration` since the scenario's start. *Run time* is a [`unit::Tick`] since the run began; [`scenario::Cut`] maps
 //! one to the other. *Wall time* exists only in [`live`] and in `commands`, where a recording gets its date. Under compression the rates
 //! per second of run time at scenario time t stay what they are in real time; lags between stages shrink with the scenario's clock,
-//! what happens inside a stage does not: how long a DHT node is good, a token taken or a name kept is run time, as the target counts it. Re-announces come from the modelled population ([`plan::Origin::Population`]), not from the
+//! what happens inside a stage does not: how long a DHT node is good, a token taken or a name kept is run time, as the
+//! target counts it. Only what visitors' own nodes keep of visitors who have left goes by the scenario's clock. Re-announces come from the modelled population ([`plan::Origin::Population`]), not from the
 //! visitors that the run happens to drive.
 //!
 //! # When an operation is due
@@ -57,6 +58,7 @@
 //! * A log that is replayed ([`plan::replay`]) is driven line for line: arrival k is its k-th announce in order of time, whichever shard
 //!   drives it, and what is left out is counted by line and reason.
 //! * A journey has at most one operation under way per stage.
+//! * Ranges that are asked of web seeds are under the ceiling of an authorization as operations are.
 //! * The memory of a run does not grow with its length while it is driven. Judging it afterwards holds all its seconds, about 40 KB each.
 //! * A worker holds what trackers answer against what it knows of its own visitors; it calls wrong only what no correct tracker could
 //!   answer, whatever the other workers did meanwhile.

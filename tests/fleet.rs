@@ -78,8 +78,12 @@ impl Findings {
 }
 
 /// Clients that have everything, by their names in the counters.
-const SEEDERS: [(&str, &str); 3] =
-    [("libtorrent", "uploaded"), ("transmission", "uploaded"), ("qbittorrent", "uploaded")];
+const SEEDERS: [(&str, &str); 4] = [
+    ("libtorrent", "uploaded"),
+    ("transmission", "uploaded"),
+    ("qbittorrent", "uploaded"),
+    ("librqbit", "uploaded"),
+];
 
 /// The sum of a counter over some daemons.
 fn counted(counters: &Value, daemons: &[(&str, &str)]) -> u64 {

@@ -14,7 +14,7 @@ use squall::drive::{JourneyId, OpId, World};
 use squall::journey::{Cause, Kind, Operation, Reply};
 use squall::plan::{AnnounceEvent, Stage};
 use squall::unit::Tick;
-use support::{PATIENCE, local, peers, perform, target, visitor, world};
+use support::{PATIENCE, local, peers, perform, target, visitor, with_ceiling, world};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -128,18 +128,7 @@ fn patience_bounds_an_operation_and_a_release_silences_it() {
 #[test]
 fn nothing_is_sent_beyond_the_ceiling_of_an_authorization() {
     local(async {
-        // An authorised metadata server that is never asked: it makes the ceiling count for the tracker on loopback too.
-        let mut mine = target(tracker(b"").await, [0; 20]);
-        mine.metadata.address = "192.0.2.1:80".parse().unwrap();
-        mine.authorization = Some(squall::profile::Authorization {
-            networks: vec!["192.0.2.0/24".parse().unwrap()],
-            ceiling: 3.0,
-            from: jiff::Timestamp::UNIX_EPOCH,
-            until: jiff::Timestamp::MAX,
-            contact: "ops@fleet.test".to_owned(),
-            token: "agreed".to_owned(),
-        });
-        let mut world = world(mine, PATIENCE);
+        let mut world = world(with_ceiling(target(tracker(b"").await, [0; 20]), 3.0), PATIENCE);
         let mut sent = 0;
         for n in 0..20 {
             let outcome = perform(&mut world, n, ANNOUNCE).await;

@@ -18,8 +18,7 @@ use ipnet::IpNet;
 use program::{stderr, stdout, unshared};
 use squall::journey::{Operation, Reply};
 use squall::plan::AnnounceEvent;
-use squall::profile::Authorization;
-use support::{PATIENCE, local, peers, perform, target, world};
+use support::{PATIENCE, authorization, local, peers, perform, target, world};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -75,14 +74,8 @@ async fn come_from_pool(server: IpAddr, pool: IpNet) {
     mine.trackers[0].address = tracker;
     mine.dht.clear();
     mine.visitor_networks = vec![pool];
-    mine.authorization = Some(Authorization {
-        networks: vec![IpNet::new(server, if server.is_ipv4() { 32 } else { 128 }).unwrap()],
-        ceiling: 1e6,
-        from: jiff::Timestamp::UNIX_EPOCH,
-        until: jiff::Timestamp::MAX,
-        contact: "ops@fleet.test".to_owned(),
-        token: "agreed".to_owned(),
-    });
+    let server_alone = IpNet::new(server, if server.is_ipv4() { 32 } else { 128 }).unwrap();
+    mine.authorization = Some(authorization(server_alone, 1e6));
     let mut world = world(mine, PATIENCE);
     for n in 0..VISITORS {
         assert_eq!(perform(&mut world, n, Operation::Page).await.result, Ok(Reply::Done), "{server}");

@@ -13,9 +13,10 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use squall::drive::World;
 use squall::journey::{Cause, Operation, Reply};
 use support::seeded::{Fetched, PIECE, Seeded, fetch};
-use support::{PATIENCE, local, perform, scenario, world, world_of};
+use support::{PATIENCE, local, perform, scenario, with_ceiling, world, world_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -82,22 +83,41 @@ fn part(file: &[u8], asked: &Asked) -> Sent {
     http("206 Partial Content", &fields, &file[range])
 }
 
-/// Serves the `.torrent`, which names `/release.bin` of this very server, and for all else what `answer` makes of the number of the
-/// request and what was asked; then fetches it all.
+/// Serves the `.torrent`, which names these web seeds (`HERE` is the server itself), and for all else what `answer` makes of the number of
+/// the request, what was asked, and the content.
+async fn offer(
+    seeded: &Rc<Seeded>,
+    urls: &[&str],
+    answer: impl Fn(usize, &Asked, &[u8]) -> Sent + 'static,
+) -> (SocketAddr, Log) {
+    let (torrent, content) = (Rc::new(RefCell::new(Vec::new())), Rc::clone(seeded));
+    let served = Rc::clone(&torrent);
+    let (address, log) = serve(move |n, asked| match asked.path.as_str() {
+        "/release.torrent" => http("200 OK", "", &served.borrow()),
+        _ => answer(n, asked, &content.content),
+    })
+    .await;
+    let urls: Vec<String> = urls.iter().map(|url| url.replace("HERE", &address.to_string())).collect();
+    *torrent.borrow_mut() = seeded.torrent(&urls.iter().map(String::as_str).collect::<Vec<_>>());
+    (address, log)
+}
+
+/// The web seed that [`offer`]'s server is.
+const HERE: &[&str] = &["http://HERE/"];
+
+/// A server that does as it should.
+fn honest(_: usize, asked: &Asked, content: &[u8]) -> Sent {
+    part(content, asked)
+}
+
+/// Offers `/release.bin` and fetches it all.
 async fn against(
     size: usize,
     patience: Duration,
     answer: fn(usize, &Asked, &[u8]) -> Sent,
 ) -> (Fetched, Log) {
     let seeded = Rc::new(Seeded::single(size));
-    let (own, content) = (Rc::new(RefCell::new(Vec::new())), Rc::clone(&seeded));
-    let torrent = Rc::clone(&own);
-    let (address, log) = serve(move |n, asked| match asked.path.as_str() {
-        "/release.torrent" => http("200 OK", "", &torrent.borrow()),
-        _ => answer(n, asked, &content.content),
-    })
-    .await;
-    *own.borrow_mut() = seeded.torrent(&[&format!("http://{address}/")]);
+    let (address, log) = offer(&seeded, HERE, answer).await;
     let mut world = world(seeded.target(address), patience);
     let fetched = fetch(&mut world, 1, Vec::new(), &seeded).await;
     log.borrow_mut().retain(|asked| asked.range.is_some());
@@ -109,7 +129,7 @@ const SIZE: usize = 50 * PIECE - 1_000;
 #[test]
 fn pieces_come_in_runs_on_one_connection() {
     local(async {
-        let (fetched, log) = against(SIZE, PATIENCE, |_, asked, file| part(file, asked)).await;
+        let (fetched, log) = against(SIZE, PATIENCE, honest).await;
         assert_eq!((fetched.result, fetched.swarm.from_web), (Ok(()), SIZE as u64));
         assert_eq!((fetched.swarm.pieces, fetched.swarm.wasted, fetched.swarm.offload()), (50, 0, Some(0.0)));
         let log = log.borrow();
@@ -131,9 +151,9 @@ fn files_of_a_folder_are_each_asked_for_by_their_path() {
     local(async {
         let files = [("a b", 40_000), ("in/c", 50_000), ("in/empty", 0), ("d", 7)];
         let seeded = Rc::new(Seeded::folder(&files));
-        let (own, content) = (Rc::new(RefCell::new(Vec::new())), Rc::clone(&seeded));
-        let torrent = Rc::clone(&own);
-        let (address, log) = serve(move |_, asked| {
+        // Without a slash at its end, among others that lead nowhere, and under the name that the profile has for it.
+        let urls = ["ftp://fleet.test/", "http://HERE/pub", "http://[broken"];
+        let (address, log) = offer(&seeded, &urls, |_, asked, content| {
             let at = |path: &str| match path {
                 "/pub/release/a%20b" => Some(0..40_000),
                 "/pub/release/in/c" => Some(40_000..90_000),
@@ -141,15 +161,11 @@ fn files_of_a_folder_are_each_asked_for_by_their_path() {
                 _ => None,
             };
             match at(&asked.path) {
-                Some(range) => part(&content.content[range], asked),
-                None if asked.path == "/release.torrent" => http("200 OK", "", &torrent.borrow()),
+                Some(range) => part(&content[range], asked),
                 None => http("404 Not Found", "", b""),
             }
         })
         .await;
-        // Without a slash at its end, among others that lead nowhere, and under the name that the profile has for it.
-        let urls = ["ftp://fleet.test/", &format!("http://{address}/pub"), "http://[broken"];
-        *own.borrow_mut() = seeded.torrent(&urls);
         let mut world = world(seeded.target(address), PATIENCE);
         let fetched = fetch(&mut world, 1, Vec::new(), &seeded).await;
         assert_eq!((fetched.result, fetched.swarm.from_web), (Ok(()), 90_007));
@@ -214,16 +230,12 @@ fn wrong_bytes_are_caught_and_the_rest_comes_from_others() {
         assert_eq!(log.borrow().len(), 2);
 
         let seeded = Rc::new(Seeded::single(SIZE));
-        let (own, content) = (Rc::new(RefCell::new(Vec::new())), Rc::clone(&seeded));
-        let torrent = Rc::clone(&own);
-        let (address, log) = serve(move |_, asked| match asked.path.as_str() {
-            "/release.torrent" => http("200 OK", "", &torrent.borrow()),
-            "/good/release.bin" => part(&content.content, asked),
-            _ => part(&vec![0; SIZE], asked),
+        let urls = ["http://HERE/bad/", "http://HERE/good/"];
+        let (address, log) = offer(&seeded, &urls, |_, asked, content| match asked.path.as_str() {
+            "/good/release.bin" => part(content, asked),
+            _ => part(&[0; SIZE], asked),
         })
         .await;
-        let [bad, good] = ["bad", "good"].map(|name| format!("http://{address}/{name}/"));
-        *own.borrow_mut() = seeded.torrent(&[&bad, &good]);
         let mut world = world(seeded.target(address), PATIENCE);
         let fetched = fetch(&mut world, 1, Vec::new(), &seeded).await;
         assert_eq!(fetched.result, Ok(()));
@@ -325,12 +337,7 @@ fn servers_of_others_are_counted_and_never_contacted() {
 fn a_profile_names_web_seeds_too() {
     local(async {
         let seeded = Rc::new(Seeded::single(SIZE));
-        let (torrent, content) = (seeded.torrent(&[]), Rc::clone(&seeded));
-        let (address, _) = serve(move |_, asked| match asked.path.as_str() {
-            "/release.torrent" => http("200 OK", "", &torrent),
-            _ => part(&content.content, asked),
-        })
-        .await;
+        let (address, _) = offer(&seeded, &[], honest).await;
         let mut target = seeded.target(address);
         // By the name that the profile has for the server.
         let url = "http://fleet.test/x".parse().unwrap();
@@ -341,19 +348,39 @@ fn a_profile_names_web_seeds_too() {
     });
 }
 
+/// Each range is an operation to the server, beside those of the visitor: the `.torrent` and the handshake.
+#[test]
+fn requests_keep_to_the_ceiling_of_an_authorization() {
+    local(async {
+        let files: Vec<(String, usize)> = (0..9).map(|n| (format!("file {n}"), 5_000)).collect();
+        let seeded =
+            Rc::new(Seeded::folder(&files.iter().map(|(name, size)| (&name[..], *size)).collect::<Vec<_>>()));
+        let (address, log) = offer(&seeded, HERE, |_, asked, content| {
+            let at = asked.path.trim_start_matches("/release/file%20").parse::<usize>().unwrap() * 5_000;
+            part(&content[at..at + 5_000], asked)
+        })
+        .await;
+        let mut world = world(with_ceiling(seeded.target(address), 3.0), PATIENCE);
+        assert!(perform(&mut world, 1, Operation::Torrent).await.result.is_ok());
+        assert!(perform(&mut world, 1, Operation::Handshake { peers: Vec::new() }).await.result.is_ok());
+        let mut fetched = 0;
+        while fetched < seeded.size() {
+            let soon = world.now() + Duration::from_millis(20);
+            assert_eq!(world.wait(soon).await, None);
+            fetched += support::swarm(&mut world).from_web;
+            let sent = 1 + log.borrow().len() as u64;
+            assert!(sent <= 3 * (world.now().second() + 1), "{sent}");
+        }
+        assert!(world.now().second() >= 3);
+    });
+}
+
 #[test]
 fn the_line_bounds_the_rate() {
     local(async {
         let size = 10 * PIECE;
         let seeded = Rc::new(Seeded::single(size));
-        let (own, content) = (Rc::new(RefCell::new(Vec::new())), Rc::clone(&seeded));
-        let torrent = Rc::clone(&own);
-        let (address, _) = serve(move |_, asked| match asked.path.as_str() {
-            "/release.torrent" => http("200 OK", "", &torrent.borrow()),
-            _ => part(&content.content, asked),
-        })
-        .await;
-        *own.borrow_mut() = seeded.torrent(&[&format!("http://{address}/")]);
+        let (address, _) = offer(&seeded, HERE, honest).await;
         let mut scenario = scenario(PATIENCE);
         scenario.access.members[0].0.down = 400_000.0;
         let mut world = world_of(seeded.target(address), scenario);
@@ -405,14 +432,7 @@ fn a_slow_peer_and_a_web_seed_give_together() {
     local(async {
         let seeded = Rc::new(Seeded::single(SIZE));
         let peer = slow_peer(Rc::clone(&seeded)).await;
-        let (own, content) = (Rc::new(RefCell::new(Vec::new())), Rc::clone(&seeded));
-        let torrent = Rc::clone(&own);
-        let (address, log) = serve(move |_, asked| match asked.path.as_str() {
-            "/release.torrent" => http("200 OK", "", &torrent.borrow()),
-            _ => part(&content.content, asked),
-        })
-        .await;
-        *own.borrow_mut() = seeded.torrent(&[&format!("http://{address}/")]);
+        let (address, log) = offer(&seeded, HERE, honest).await;
         // A line that the web seed alone would take a second for.
         let mut scenario = scenario(PATIENCE);
         scenario.access.members[0].0.down = 1_600_000.0;

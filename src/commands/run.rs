@@ -48,7 +48,8 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     servers_are_there(&prepared, &target)?;
     content_is_there(&prepared, &target)?;
     let guard = Arc::new(Guard::new(&target).map_err(refused)?);
-    block_on(live::authorize(&target, &guard))?.map_err(refused)?;
+    let asked = (Arc::clone(&target), Arc::clone(&guard));
+    block_on(async move { live::authorize(&asked.0, &asked.1).await })?.map_err(refused)?;
 
     let workers = args.workers.map_or_else(default_workers, |workers| workers as usize);
     let manifest = prepared.manifest(Recorded {
@@ -221,7 +222,7 @@ fn drive_live(
         };
         let (rules, limits, stop) = (rules.clone(), limits.clone(), stop.clone());
         threads.push(spawn(&format!("worker-{i}"), move || {
-            let worked = work(shard, config, &rules, &limits, &stop, observer);
+            let worked = work(shard, config, rules, limits, stop.clone(), observer);
             if worked.is_err() {
                 // The others would drive a part of the plan for nothing.
                 stop.raise(StopLevel::Now);
@@ -247,21 +248,20 @@ fn drive_live(
 
 /// One worker: its own runtime, its own world, its own recorder.
 fn work(
-    shard: impl Iterator<Item = Arrival>,
+    shard: impl Iterator<Item = Arrival> + 'static,
     config: LiveConfig,
-    rules: &Rules,
-    limits: &Limits,
-    stop: &Stop,
+    rules: Rules,
+    limits: Limits,
+    stop: Stop,
     mut observer: WorkerRecorder,
 ) -> Result<(), Failure> {
-    block_on(async {
+    block_on(async move {
         let mut world =
             LiveWorld::new(config).map_err(|error| Failure::trouble("starting a worker", error))?;
-        drive(shard, &mut world, rules, limits, stop, &mut |event| observer.observe(event)).await;
+        drive(shard, &mut world, &rules, &limits, &stop, &mut |event| observer.observe(event)).await;
+        observer.finish();
         Ok(())
-    })??;
-    observer.finish();
-    Ok(())
+    })?
 }
 
 fn refused(refusal: Refusal) -> Failure {

@@ -2,20 +2,22 @@
 
 use std::thread;
 
+use tokio::runtime::{Builder, LocalOptions};
+
 use super::exit::{Exit, Failure};
 
-/// A runtime for one thread.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::trouble("starting a runtime", error))
-}
-
 /// Runs a future that spawns local tasks, on a runtime of its own.
-pub(super) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = runtime()?;
-    Ok(tokio::task::LocalSet::new().block_on(&runtime, future))
+pub(super) fn block_on<T: 'static>(future: impl Future<Output = T> + 'static) -> Result<T, Failure> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .map_err(|error| Failure::trouble("starting a runtime", error))?;
+    // As a task among the others: whoever wakes the future that a runtime waits for pays a system call for it.
+    let task = runtime.spawn_local(future);
+    runtime.block_on(task).map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => Failure::trouble("running a task", error),
+    })
 }
 
 /// A named thread.

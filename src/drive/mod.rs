@@ -3,6 +3,7 @@
 //! Open loop: an arrival is due when the plan says so, whatever the target does. What cannot be started in time is shed, and counted.
 //! The same loop runs on one OS thread per worker in the live world, and in virtual time in the model world.
 
+mod agenda;
 mod stop;
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,14 @@
 //! One worker.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
+
+use rustc_hash::FxHashMap;
 
 use crate::journey::{Action, Journey, Kind, Outcome, Peer, Reply, Rules, Visitor, Web, intended};
 use crate::plan::Arrival;
 use crate::unit::Tick;
 
+use super::agenda::Agenda;
 use super::{Event, JourneyId, Observation, OpId, Settled, Shed, Stop, StopLevel, World};
 
 /// What a worker may do at most.
@@ -62,12 +63,13 @@ pub async fn drive<W: World>(
         rules,
         limits,
         observe,
-        journeys: HashMap::new(),
-        under_way: HashMap::new(),
-        agenda: BinaryHeap::new(),
-        known: HashMap::new(),
+        journeys: FxHashMap::default(),
+        under_way: FxHashMap::default(),
+        agenda: Agenda::new(),
+        known: FxHashMap::default(),
         next_id: 0,
         actions: Vec::new(),
+        acting: Vec::new(),
         budget: Budget { ceiling: limits.ceiling, second: 0, spent: 0.0 },
         draining: false,
     };
@@ -79,14 +81,18 @@ struct Worker<'a, W: World, O: FnMut(Event)> {
     rules: &'a Rules,
     limits: &'a Limits,
     observe: &'a mut O,
-    journeys: HashMap<JourneyId, Journey>,
-    under_way: HashMap<OpId, Ticket>,
+    // Ids are this program's own: nobody can choose them so that they collide.
+    journeys: FxHashMap<JourneyId, Journey>,
+    under_way: FxHashMap<OpId, Ticket>,
     /// When to advance which journey.
-    agenda: BinaryHeap<Reverse<(Tick, JourneyId)>>,
+    agenda: Agenda<JourneyId>,
     /// The latest peers of each content: see [`Journey::new`].
-    known: HashMap<u16, Vec<Peer>>,
+    known: FxHashMap<u16, Vec<Peer>>,
     next_id: u64,
+    /// What the journey that was last advanced wants.
     actions: Vec<Action>,
+    /// What is being done of that.
+    acting: Vec<Action>,
     budget: Budget,
     draining: bool,
 }
@@ -154,7 +160,7 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
                 break;
             }
             let second = Tick((now.second() + 1) * 1_000_000_000);
-            let wake = self.agenda.peek().map(|Reverse((at, _))| *at).filter(|_| !self.draining);
+            let wake = self.agenda.first().map(|(at, _)| at).filter(|_| !self.draining);
             let until =
                 [next, wake, Some(second), Some(end)].into_iter().flatten().min().unwrap_or(second).max(now);
             self.take_outcomes(until).await;
@@ -210,10 +216,8 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
     /// Advances the journeys whose time has come.
     fn wake(&mut self, now: Tick) {
         while !self.draining
-            && let Some(Reverse((at, id))) = self.agenda.peek().copied()
-            && at <= now
+            && let Some(id) = self.agenda.take_due(now)
         {
-            self.agenda.pop();
             if let Some(journey) = self.journeys.get_mut(&id) {
                 journey.advance(now, self.rules, &mut self.actions);
                 self.act(id, now);
@@ -227,16 +231,17 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
         let mut end = None;
         for _ in 0..TURN {
             let Some((id, outcome)) = self.world.wait(until).await else { break };
-            until = self.world.now();
-            let end = *end.get_or_insert(until + SLICE);
-            self.settle(id, &outcome);
-            if self.world.now() >= end {
+            // A clock is not read for nothing: with the first outcome a turn begins, and the others are there already.
+            let now = self.world.now();
+            self.settle(id, &outcome, now);
+            until = now;
+            if now >= *end.get_or_insert(now + SLICE) {
                 break;
             }
         }
     }
 
-    fn settle(&mut self, id: OpId, outcome: &Outcome) {
+    fn settle(&mut self, id: OpId, outcome: &Outcome, now: Tick) {
         let Some(ticket) = self.under_way.remove(&id) else { return };
         let settled = match &outcome.result {
             Ok(_) => Settled::Ok,
@@ -246,12 +251,13 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
         for part in &outcome.parts {
             (self.observe)(Event::Part(ticket.observe_part(part)));
         }
-        if let Ok(Reply::Peers(peers)) = &outcome.result
+        // Only who transfers in isolation asks for them.
+        if self.rules.isolated
+            && let Ok(Reply::Peers(peers)) = &outcome.result
             && !peers.is_empty()
         {
             self.known.insert(ticket.visitor.content, peers.clone());
         }
-        let now = self.world.now();
         if let Some(journey) = self.journeys.get_mut(&id.journey) {
             journey.resume(id.stage, outcome, now, self.rules, &mut self.actions);
             self.act(id.journey, now);
@@ -260,49 +266,53 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
 
     /// Does what a journey wants. Shedding makes it want something else, so this goes on until it wants nothing.
     fn act(&mut self, id: JourneyId, now: Tick) {
-        let mut actions = std::mem::take(&mut self.actions);
-        let mut next = 0;
-        while next < actions.len() {
-            match actions[next].clone() {
-                Action::Do { .. } if self.draining => {}
-                Action::Do { stage, operation, due, attempt } => {
-                    let kind = operation.kind();
-                    (self.observe)(Event::Planned(kind, due, attempt));
-                    match (self.why_not(due, now), self.journeys.get_mut(&id)) {
-                        (Some(why), journey) => {
-                            (self.observe)(Event::Shed(kind, due, why));
-                            if let Some(journey) = journey {
-                                journey.shed(stage, now, self.rules, &mut actions);
-                            }
+        while !self.actions.is_empty() {
+            std::mem::swap(&mut self.actions, &mut self.acting);
+            let mut acting = std::mem::take(&mut self.acting);
+            for action in acting.drain(..) {
+                self.take(action, id, now);
+            }
+            self.acting = acting;
+        }
+    }
+
+    fn take(&mut self, action: Action, id: JourneyId, now: Tick) {
+        match action {
+            Action::Do { .. } if self.draining => {}
+            Action::Do { stage, operation, due, attempt } => {
+                let kind = operation.kind();
+                (self.observe)(Event::Planned(kind, due, attempt));
+                match (self.why_not(due, now), self.journeys.get_mut(&id)) {
+                    (Some(why), journey) => {
+                        (self.observe)(Event::Shed(kind, due, why));
+                        if let Some(journey) = journey {
+                            journey.shed(stage, now, self.rules, &mut self.actions);
                         }
-                        (None, Some(journey)) => {
-                            (self.observe)(Event::Released(kind, due, now));
-                            let visitor = *journey.visitor();
-                            let op = OpId { journey: id, stage };
-                            self.under_way.insert(op, Ticket { kind, due, released: now, attempt, visitor });
-                            self.world.perform(op, &visitor, operation);
-                        }
-                        // A journey acts only while it is there.
-                        (None, None) => {}
                     }
-                }
-                Action::Note(download) => {
-                    if let Some(journey) = self.journeys.get(&id) {
-                        (self.observe)(Event::Download(journey.visitor().group(), download));
+                    (None, Some(journey)) => {
+                        (self.observe)(Event::Released(kind, due, now));
+                        let visitor = *journey.visitor();
+                        let op = OpId { journey: id, stage };
+                        self.under_way.insert(op, Ticket { kind, due, released: now, attempt, visitor });
+                        self.world.perform(op, &visitor, operation);
                     }
-                }
-                Action::Wake(at) => self.agenda.push(Reverse((at, id))),
-                Action::End(result) => {
-                    self.journeys.remove(&id);
-                    self.world.release(id);
-                    let settled = result.map_or_else(Settled::Failed, |()| Settled::Ok);
-                    (self.observe)(Event::JourneyEnded(now, settled));
+                    // A journey acts only while it is there.
+                    (None, None) => {}
                 }
             }
-            next += 1;
+            Action::Note(download) => {
+                if let Some(journey) = self.journeys.get(&id) {
+                    (self.observe)(Event::Download(journey.visitor().group(), download));
+                }
+            }
+            Action::Wake(at) => self.agenda.push(at, id),
+            Action::End(result) => {
+                self.journeys.remove(&id);
+                self.world.release(id);
+                let settled = result.map_or_else(Settled::Failed, |()| Settled::Ok);
+                (self.observe)(Event::JourneyEnded(now, settled));
+            }
         }
-        actions.clear();
-        self.actions = actions;
     }
 
     /// Why an operation that is due may not be started now, if it may not.

@@ -286,6 +286,14 @@ impl Operation {
         }
     }
 
+    /// Another try asks those first of whom the visitor has heard meanwhile.
+    pub(super) fn ask_newcomers_first(&mut self, heard: &[Peer]) {
+        if let Self::Handshake { peers } = self {
+            let newcomers: Vec<Peer> = heard.iter().copied().filter(|peer| !peers.contains(peer)).collect();
+            peers.splice(..0, newcomers);
+        }
+    }
+
     /// What it is recorded as.
     #[must_use]
     pub const fn kind(&self) -> Kind {

@@ -25,7 +25,7 @@ impl AnyMachine {
             (What::Visit, Origin::Side(side)) => Self::Single(Single(Operation::Side(side))),
             (What::Visit, _) => Self::Visit(Visit { assets, fetched: 0 }),
             (What::Torrent, _) => Self::Single(Single(Operation::Torrent)),
-            (What::Magnet, _) => Self::Magnet(Magnet { searched: false }),
+            (What::Magnet, _) => Self::Magnet(Magnet),
             (What::Lookup, _) => Self::Search(Search),
             (What::Crawl, _) => Self::Single(Single(Operation::Crawl)),
             (What::Announce(event), Origin::Logged(logged)) => Self::Announce(Announce(event, Some(logged))),
@@ -109,28 +109,32 @@ impl Machine for Single {
     }
 }
 
-/// A magnet link: find peers in the DHT, ask them for the info dictionary.
+/// A magnet link: find peers in the DHT, ask them for the info dictionary. Where none of them gives it, others are looked for.
 #[derive(Clone, Debug)]
-pub(super) struct Magnet {
-    /// Whether the lookup is over.
-    searched: bool,
-}
+pub(super) struct Magnet;
 
 impl Machine for Magnet {
     fn begin(&mut self, due: Tick, _: &mut Facts) -> Step {
-        Step::Do(Operation::Lookup { announce: false }, due)
+        Step::Do(Self::LOOKUP, due)
     }
 
     fn resume(&mut self, outcome: &Outcome, facts: &mut Facts) -> Step {
-        if self.searched {
+        if !matches!(outcome.result, Ok(Reply::Peers(_))) {
             return Step::End(Ending::Done);
         }
-        self.searched = true;
         if facts.peers.is_empty() {
             return Step::End(Ending::Failed(Cause::NoPeers));
         }
         Step::Do(Operation::PeerMetadata { peers: facts.peers.clone() }, outcome.ended)
     }
+
+    fn instead(&self, _: &Operation, _: &Facts) -> Operation {
+        Self::LOOKUP
+    }
+}
+
+impl Magnet {
+    const LOOKUP: Operation = Operation::Lookup { announce: false };
 }
 
 /// A lookup, then `announce_peer` to the nodes that it found. Peers are there to be used after the first.

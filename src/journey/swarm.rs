@@ -47,7 +47,7 @@ pub struct Swarm {
     pub broken_handshakes: u64,
     /// The handshake was for another torrent.
     pub wrong_handshakes: u64,
-    /// Of those, that came about.
+    /// Of the connections that visitors tried to open, those that came about.
     pub met: u64,
     /// Connections that came about and were given up at once, either way: the two are connected already, or the visitor has no room.
     pub surplus: u64,

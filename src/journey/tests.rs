@@ -490,6 +490,41 @@ fn a_magnet_looks_up_then_asks_a_peer() {
 }
 
 #[test]
+fn whom_no_peer_helps_looks_for_others() {
+    let magnet = arrival(&[(0, What::Magnet)]);
+    let mut lookups = 0;
+    let (done, end) = play(&magnet, &rules(), Duration::from_millis(10), |op, _| match op {
+        Operation::Lookup { .. } => {
+            lookups += 1;
+            Ok(Reply::Peers(vec![peer(lookups)]))
+        }
+        Operation::PeerMetadata { peers } if peers.len() == 1 => Err(Cause::Closed),
+        _ => answer(op),
+    });
+    let kinds: Vec<Kind> = done.iter().map(|(_, operation)| operation.kind()).collect();
+    assert_eq!(end, Ok(()));
+    assert_eq!(kinds, [Kind::Lookup, Kind::PeerMetadata, Kind::Lookup, Kind::PeerMetadata]);
+    assert_eq!(done[3].1, Operation::PeerMetadata { peers: vec![peer(1), peer(2)] });
+
+    // The lookup is over after 10 ms, and the handshake is tried again after 120.
+    let transfer = arrival(&[
+        (0, What::Announce(AnnounceEvent::Started)),
+        (15, What::Lookup),
+        (0, What::Transfer { until: 1.0 }),
+    ]);
+    let mut tried = Vec::new();
+    let (_, end) = play(&transfer, &rules(), Duration::from_millis(10), |op, attempt| match op {
+        Operation::Lookup { .. } => Ok(Reply::Peers(vec![peer(2)])),
+        Operation::Handshake { peers } => {
+            tried.push(peers.clone());
+            if attempt == 0 { Err(Cause::Refused) } else { answer(op) }
+        }
+        _ => answer(op),
+    });
+    assert_eq!((end, tried), (Ok(()), vec![vec![peer(1)], vec![peer(2), peer(1)]]));
+}
+
+#[test]
 fn users_wait_as_long_as_a_server_asks_and_abuse_does_not() {
     let next_try = |origin, told| {
         let visit = Arrival { origin, ..arrival(&[(0, What::Visit)]) };

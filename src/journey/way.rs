@@ -1,7 +1,5 @@
 //! The way of one visitor: which step may begin when, what is tried again, when it is over.
 
-use smallvec::SmallVec;
-
 use crate::plan::{AnnounceEvent, Arrival, Cohort, Origin, Stage, What};
 use crate::unit::Tick;
 
@@ -84,7 +82,7 @@ enum Gate {
 pub struct Journey {
     visitor: Visitor,
     origin: Origin,
-    legs: SmallVec<[Leg; 7]>,
+    legs: Box<[Leg]>,
     facts: Facts,
     failure: Option<Cause>,
     over: bool,
@@ -221,7 +219,8 @@ impl Journey {
         if let LegState::Underway(leg) = &mut self.legs[i].state
             && let Some(due) = leg.retry_at.take_if(|at| *at <= now)
         {
-            let operation = leg.operation.clone();
+            let mut operation = leg.operation.clone();
+            operation.ask_newcomers_first(&self.facts.peers);
             self.ask(i, operation, due, rules, actions);
         }
     }

@@ -131,7 +131,7 @@ impl Announcer {
         let n = self.choose(asker, contact)?;
         let tracker = self.trackers.get(n).ok_or(Cause::Local)?;
         if announce.event == AnnounceEvent::Started && asker.scrapes() {
-            self.scrape(n, tracker, asker, &announce.info_hash, contact, meter).await;
+            Box::pin(self.scrape(n, tracker, asker, &announce.info_hash, contact, meter)).await;
         }
         // At one address and port, visitors would be one peer: where they have no addresses of their own, nobody can tell which of them a
         // connection is for.
@@ -159,6 +159,7 @@ impl Announcer {
         }
     }
 
+    /// Most trackers are UDP: the futures of the other kinds, which are much larger, are allocated where they are needed.
     async fn ask(
         &self,
         n: usize,
@@ -179,12 +180,12 @@ impl Announcer {
             TrackerKind::Http => {
                 let (query, id) = (&asker.client.tracker.query, contact.tracker_id(tracker.address));
                 let path = http::announce_path(&tracker.path, query, announce, id.as_deref());
-                http::answer(&self.get(n, asker, &path, contact, meter).await?)
+                http::answer(&Box::pin(self.get(n, asker, &path, contact, meter)).await?)
             }
             TrackerKind::Ws => {
                 let text = message::announce_message(announce);
                 let read = |text: &[u8]| message::answer(text, &announce.info_hash);
-                self.converse(n, asker, text, contact, meter, read).await
+                Box::pin(self.converse(n, asker, text, contact, meter, read)).await
             }
         }
     }

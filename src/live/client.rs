@@ -542,11 +542,7 @@ impl Client {
         if heard {
             self.changed.notify_waiters();
             // One who has nothing leaves room for another.
-            let room = {
-                let torrent = self.torrent.borrow();
-                torrent.promising() < torrent.connections()
-            };
-            if room && !self.candidates.borrow().is_empty() {
+            if !self.candidates.borrow().is_empty() && self.torrent.borrow().has_unpromising() {
                 self.dial();
             }
         }

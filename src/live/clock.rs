@@ -57,7 +57,7 @@ impl Clock {
         let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         // SAFETY: an `OwnedFd` is one open descriptor for as long as it lives, and the `AsyncFd` owns it from here on.
         let timer = unsafe { AsyncFd::register(fd)? };
-        Ok(Alarm { clock: self, timer })
+        Ok(Alarm { clock: self, timer, armed: None })
     }
 }
 
@@ -67,6 +67,8 @@ impl Clock {
 pub struct Alarm {
     clock: Clock,
     timer: AsyncFd<OwnedFd>,
+    /// When it rings next, if it does.
+    armed: Option<Tick>,
 }
 
 /// The longest span that is armed at once: keeps every value far from the kernel's limits.
@@ -80,14 +82,17 @@ impl Alarm {
             if left.is_zero() {
                 return;
             }
-            if self.arm(left.min(LONGEST)).is_err() || self.rung().await.is_err() {
+            // One that rings before is set anew then: less often than it would be set for every moment that is asked for in between.
+            let armed = self.armed.is_some_and(|armed| armed <= tick) || self.arm(left, tick).is_ok();
+            if !armed || self.rung().await.is_err() {
                 // Cannot happen with a valid descriptor; the coarse timer still keeps the promise.
                 tokio::time::sleep(left.min(LONGEST)).await;
             }
         }
     }
 
-    fn arm(&self, span: Duration) -> io::Result<()> {
+    fn arm(&mut self, left: Duration, tick: Tick) -> io::Result<()> {
+        let span = left.min(LONGEST);
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
         let value = Timespec {
             tv_sec: span.as_secs().try_into().unwrap_or(i64::MAX),
@@ -95,18 +100,16 @@ impl Alarm {
         };
         let setting = Itimerspec { it_interval: zero, it_value: value };
         timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::empty(), &setting)?;
+        // Never later than it rings.
+        self.armed = Some(tick.min(self.clock.now() + span));
         Ok(())
     }
 
+    /// Nobody reads how often it rang: to be set anew clears that, and costs a system call less.
     async fn rung(&mut self) -> io::Result<()> {
-        loop {
-            let mut ready = self.timer.readable().await?;
-            let mut expirations = [0; 8];
-            let read = ready.try_io(|timer| Ok(rustix::io::read(timer.get_ref(), &mut expirations)?));
-            if let Ok(read) = read {
-                return read.map(|_| ());
-            }
-        }
+        self.timer.readable().await?.clear_ready();
+        self.armed = None;
+        Ok(())
     }
 }
 

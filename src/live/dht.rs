@@ -75,11 +75,27 @@ impl Serve for Answering {
     }
 }
 
-/// What a visitor's node keeps.
+/// What a visitor's node keeps, until the visitor leaves.
 #[derive(Debug, Default)]
 pub(super) struct OwnNode {
     tables: [RefCell<Option<Table>>; 2],
     holders: RefCell<Vec<Holder>>,
+    present: RefCell<Vec<Presence>>,
+}
+
+/// A peer that was announced, and is there. Dropping it says that it is not any more to those of its worker's nodes that were told of it;
+/// nothing says so to the others, as in BEP 5.
+#[derive(Debug)]
+struct Presence {
+    peer: SocketAddr,
+    nodes: Rc<RefCell<Nodes>>,
+    clock: Clock,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.nodes.borrow_mut().left(self.peer, self.clock.now());
+    }
 }
 
 /// A node that takes announces.
@@ -133,12 +149,13 @@ struct Walker<'a> {
 }
 
 impl Dht {
-    /// Opens the sockets; within a `LocalSet`.
+    /// Opens the sockets; within a `LocalSet`. The scenario's clock is `speed` times as fast as the run's.
     pub(super) fn open(
         guard: &Arc<Guard>,
         clock: Clock,
         target: &Target,
         sources: &Sources,
+        speed: f64,
     ) -> io::Result<Self> {
         let mut networks = Vec::new();
         for ipv6 in [false, true] {
@@ -150,7 +167,8 @@ impl Dht {
         }
         // The port differs from run to run: nodes do not take a known id at a new port, so that ids must differ too.
         let number = networks.iter().map(|network| network.pool.number()).max().unwrap_or(0);
-        let nodes = Rc::new(RefCell::new(Nodes::new(u64::from(sources.worker) << 16 | u64::from(number))));
+        let seed = u64::from(sources.worker) << 16 | u64::from(number);
+        let nodes = Rc::new(RefCell::new(Nodes::new(seed, speed)));
         for network in &networks {
             network.pool.serve(Rc::new(Answering { nodes: Rc::clone(&nodes), clock }));
         }
@@ -203,12 +221,26 @@ impl Dht {
         })
     }
 
-    /// Announces a peer on `port` to the nodes of the last lookup that gave tokens.
+    /// Announces a peer on `port` to the nodes of the last lookup that gave tokens; one that `leaves` is there as long as its visitor.
     ///
     /// # Errors
     /// [`Cause::NoPeers`] where there is no such node, or its token is too old; where nobody took it, what the last one did.
-    pub(super) async fn announce(&self, search: Search<'_>, port: u16, meter: &Meter) -> Result<(), Cause> {
+    pub(super) async fn announce(
+        &self,
+        search: Search<'_>,
+        (port, leaves): (u16, bool),
+        meter: &Meter,
+    ) -> Result<(), Cause> {
         let now = self.clock.now();
+        if leaves {
+            let locals = self.networks.iter().map(|network| network.pool.port(search.source).local);
+            let presence = |local| Presence {
+                peer: SocketAddr::new(local, port),
+                nodes: Rc::clone(&self.nodes),
+                clock: self.clock,
+            };
+            search.node.present.replace(locals.map(presence).collect());
+        }
         let mut holders = search.node.holders.borrow().clone();
         holders.retain(|holder| now.since(holder.since) < TOKEN_LIFE);
         let heard = Default::default();
@@ -219,7 +251,7 @@ impl Dht {
             let query = Query::AnnouncePeer { info_hash: &search.info_hash, port, token: &holder.token };
             let ticket = walker.port.ticket(holder.address, &inbox)?;
             let datagram = walker.encode(&query, &ticket);
-            flights.launch(ticket, &datagram).await?;
+            flights.launch(ticket, &datagram)?;
         }
         flights.acknowledged(&inbox, |_, _| ()).await
     }
@@ -312,7 +344,7 @@ impl Walker<'_> {
         for &node in &self.network().bootstrap {
             let ticket = self.port.ticket(node, &self.inbox)?;
             let datagram = self.encode(&Query::Ping, &ticket);
-            flights.launch(ticket, &datagram).await?;
+            flights.launch(ticket, &datagram)?;
         }
         let heard = |address, answer: &Answer| self.met(Node { id: answer.id, address }, table);
         flights.acknowledged(&self.inbox, heard).await
@@ -329,19 +361,19 @@ impl Walker<'_> {
             while let Some(to) = lookup.next_query() {
                 let ticket = self.port.ticket(to, &self.inbox)?;
                 let datagram = self.encode(&self.query(goal), &ticket);
-                flights.launch(ticket, &datagram).await?;
+                flights.launch(ticket, &datagram)?;
             }
             match flights.landing(&self.inbox).await {
                 Landing::Slow(from) => lookup.slow(from),
-                Landing::Lost(from) => {
-                    last = Cause::Timeout;
+                Landing::Lost(from, cause) => {
+                    last = cause;
                     self.lost(from, table);
                     lookup.failed(from);
                 }
-                Landing::Answer(flight, datagram) => {
+                Landing::Answer(flight, at, datagram) => {
                     let from = flight.ticket.peer;
-                    let result = self.read(&datagram.data, from, lookup, goal);
-                    flights.record(&flight, datagram.at, result.as_ref().map(|_| ()).map_err(|&cause| cause));
+                    let result = self.read(&datagram, from, lookup, goal);
+                    flights.record(&flight, at, result.as_ref().map(|_| ()).map_err(|&cause| cause));
                     match result {
                         Ok(answer) => {
                             answers += 1;

@@ -160,8 +160,8 @@ impl Guard {
 
     /// Whether one more operation may begin: no more in any second of the run clock than the authorization's ceiling, over all workers.
     /// Targets on loopback have no ceiling.
-    pub(super) fn admits(&self, now: Tick) -> bool {
-        self.ceiling.as_ref().is_none_or(|ceiling| ceiling.admits(now))
+    pub(super) fn admits(&self, now: impl FnOnce() -> Tick) -> bool {
+        self.ceiling.as_ref().is_none_or(|ceiling| ceiling.admits(now()))
     }
 
     /// From now on only what needs no leave may be contacted.

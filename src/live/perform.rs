@@ -2,7 +2,7 @@
 
 mod web_seeds;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -55,16 +55,26 @@ pub(super) struct Shared {
     layouts: RefCell<HashMap<InfoHash, Rc<Layout>>>,
 }
 
-/// What one journey keeps open from operation to operation.
+/// What one journey keeps open from operation to operation. Nearly all of a million visitors are idle and have little of it.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     page: RefCell<Kept>,
     seat: RefCell<Option<Seat>>,
-    reader: RefCell<Option<Reader>>,
-    tracker: Contact,
-    node: OwnNode,
+    reader: RefCell<Option<Box<Reader>>>,
+    tracker: OnceCell<Box<Contact>>,
+    node: OnceCell<Box<OwnNode>>,
     /// Whether the visitor came by a magnet link, and has never seen the `.torrent`.
     by_magnet: Cell<bool>,
+}
+
+impl Connections {
+    fn tracker(&self) -> &Contact {
+        self.tracker.get_or_init(Box::default)
+    }
+
+    fn node(&self) -> &OwnNode {
+        self.node.get_or_init(Box::default)
+    }
 }
 
 /// What a visitor calls itself, drawn from its seed.
@@ -87,7 +97,7 @@ impl Shared {
         let sources = Sources::new(&target.visitor_networks, (worker, workers)).map_err(io::Error::other)?;
         check_routed(&guard, &target, &sources)?;
         let announcer = Announcer::open(&guard, clock, &target, &sources, workers, RETRANSMIT)?;
-        let dht = Dht::open(&guard, clock, &target, &sources)?;
+        let dht = Dht::open(&guard, clock, &target, &sources, scenario.cut.speed)?;
         let agent = Rc::new(Agent::new(&target, Arc::clone(&guard), sources.clone())?);
         let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
         let stub = Stub::new(Arc::clone(&guard), clock, resolvers, sources.clone(), StubTimes::USUAL);
@@ -110,7 +120,7 @@ impl Shared {
         connections: &Connections,
         meter: &Meter,
     ) -> Result<Reply, Cause> {
-        if !self.guard.admits(self.clock.now()) {
+        if !self.guard.admits(|| self.clock.now()) {
             return Err(Cause::Local);
         }
         let client = self.client(visitor).ok_or(Cause::Local)?;
@@ -159,7 +169,7 @@ impl Shared {
                 let (asking, cid, line) = self.gateway(visitor, item, client)?;
                 let reader = Reader::open(asking, cid, line, meter).await?;
                 let (pieces, size) = (reader.root().pieces(), reader.root().size());
-                connections.reader.replace(Some(reader));
+                connections.reader.replace(Some(Box::new(reader)));
                 Ok(Reply::Handshake { pieces, size })
             }
             Operation::Block { index } => {
@@ -170,20 +180,8 @@ impl Shared {
                 connections.reader.replace(Some(reader));
                 Ok(Reply::Done)
             }
-            Operation::Announce { event, left, downloaded, numwant } => {
-                let Identity { peer_id, key, own_port, .. } = self.identity(visitor, client);
-                let (port, shared) = self.ports(visitor, own_port);
-                let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
-                let (info_hash, numwant) = (torrent(item)?.info_hash.on_the_wire(), numwant.unwrap_or(usual));
-                let player =
-                    visitor.transfers.then(|| self.player(visitor, item, client, connections)).transpose()?;
-                let uploaded = player.as_ref().map_or(0, |player| player.uploaded());
-                let announce =
-                    Announce { info_hash, peer_id, downloaded, left, uploaded, event, key, numwant, port };
-                let asker = Asker { seed: visitor.seed, source: visitor.source, own_port, shared, client };
-                let peers = self.announcer.announce(asker, &announce, &connections.tracker, meter).await?;
-                self.admit(peers, connections, meter)
-            }
+            // By itself: see [`Shared::announce`].
+            Operation::Announce { .. } => Err(Cause::Local),
             Operation::Lookup { announce } => {
                 let search = search(visitor, client, item, connections)?;
                 let peers = self.dht.search(search, announce, meter).await?;
@@ -195,7 +193,8 @@ impl Shared {
             }
             Operation::AnnouncePeer => {
                 let own_port = self.identity(visitor, client).own_port;
-                let (port, _) = self.ports(visitor, own_port);
+                // Who listens leaves; a port of the target's answers for those who only announce.
+                let port = self.ports(visitor, own_port);
                 self.dht.announce(search(visitor, client, item, connections)?, port, meter).await?;
                 Ok(Reply::Done)
             }
@@ -229,6 +228,36 @@ impl Shared {
                 Ok(Reply::Done)
             }
         }
+    }
+
+    /// As [`Shared::perform`], for announces alone: of one kind of operation a worker has most under way, and a future is as large as the
+    /// largest thing that it may do.
+    pub(super) async fn announce(
+        &self,
+        visitor: &Visitor,
+        operation: Operation,
+        connections: &Connections,
+        meter: &Meter,
+    ) -> Result<Reply, Cause> {
+        let Operation::Announce { event, left, downloaded, numwant } = operation else {
+            return Err(Cause::Local);
+        };
+        if !self.guard.admits(|| self.clock.now()) {
+            return Err(Cause::Local);
+        }
+        let client = self.client(visitor).ok_or(Cause::Local)?;
+        let item = self.item(visitor).ok_or(Cause::Local)?;
+        let Identity { peer_id, key, own_port, .. } = self.identity(visitor, client);
+        let (port, shared) = self.ports(visitor, own_port);
+        let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
+        let (info_hash, numwant) = (torrent(item)?.info_hash.on_the_wire(), numwant.unwrap_or(usual));
+        let player =
+            visitor.transfers.then(|| self.player(visitor, item, client, connections)).transpose()?;
+        let uploaded = player.as_ref().map_or(0, |player| player.uploaded());
+        let announce = Announce { info_hash, peer_id, downloaded, left, uploaded, event, key, numwant, port };
+        let asker = Asker { seed: visitor.seed, source: visitor.source, own_port, shared, client };
+        let peers = self.announcer.announce(asker, &announce, connections.tracker(), meter).await?;
+        self.admit(peers, connections, meter)
     }
 
     /// The visitor's BitTorrent client, which lives as long as its journey.
@@ -448,7 +477,7 @@ fn search<'a>(
         source: visitor.source,
         reachable: visitor.reachable,
         habits: &client.lookup,
-        node: &connections.node,
+        node: connections.node(),
         info_hash,
     })
 }

@@ -4,9 +4,11 @@
 //! rule here is one-sided: it calls wrong only what no correct tracker could answer, whatever the other workers did meanwhile. What it
 //! knows is kept by address and port, in bounded memory; a swarm that outgrows it is no longer judged by its members.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
+
+use rustc_hash::FxHashMap;
 
 use crate::journey::{Oddity, Peer};
 use crate::plan::AnnounceEvent;
@@ -105,7 +107,8 @@ impl ByRole {
 
 #[derive(Clone, Debug, Default)]
 struct Swarm {
-    members: HashMap<Key, Member>,
+    // By addresses and ids of this worker's own visitors: nobody else can choose them so that they collide.
+    members: FxHashMap<Key, Member>,
     /// Members that are in it for sure.
     certain: ByRole,
     /// How many stopped being certain, ever.
@@ -169,13 +172,13 @@ pub(super) struct Before {
 #[derive(Debug)]
 pub(super) struct Swarms {
     company: Company,
-    swarms: HashMap<SwarmId, Swarm>,
+    swarms: FxHashMap<SwarmId, Swarm>,
     members: usize,
 }
 
 impl Swarms {
     pub(super) fn new(company: Company) -> Self {
-        Self { company, swarms: HashMap::new(), members: 0 }
+        Self { company, swarms: FxHashMap::default(), members: 0 }
     }
 
     /// A question about a swarm is asked.
@@ -315,7 +318,8 @@ impl Swarms {
         let mut odd = BTreeSet::new();
         let Some(swarm) = self.swarms.get(&id) else { return odd };
         let oneself = |peer: &Peer| own == Some(*peer);
-        for &peer in answer.peers.iter().filter(|peer| !oneself(peer)) {
+        let tellable = self.company.is_closed() || self.company.knows_who_left();
+        for &peer in answer.peers.iter().filter(|peer| tellable && !oneself(peer)) {
             let member = swarm.members.get(&Key::At(peer));
             if self.is_stranger(swarm, peer, member) {
                 odd.insert(Oddity::Stranger);

@@ -1,13 +1,19 @@
-//! Requests and answers over one UDP socket: an answer finds its request by transaction id, and by both addresses.
+//! Requests and answers over one UDP socket: an answer finds its request by transaction id, and by both addresses. What is sent in one
+//! turn of the worker leaves at its end, in batches.
+
+pub(super) mod outbox;
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustc_hash::FxHashMap;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::journey::{Cause, Oddity};
@@ -17,6 +23,8 @@ use super::guard::{ManyDatagrams, Received};
 use super::queue::Queue;
 use super::source::Sources;
 use super::{Clock, Guard};
+
+use outbox::Outbox;
 
 /// Requests that may be under way on one socket.
 const MAX_PENDING: usize = 1 << 20;
@@ -30,9 +38,13 @@ pub(super) struct Answer {
     pub(super) transaction: u32,
     /// When it was taken from the socket.
     pub(super) at: Tick,
-    /// The datagram.
-    pub(super) data: Vec<u8>,
+    /// The datagram; or why there is none: the request could not be sent, or its time is over.
+    pub(super) data: Result<Vec<u8>, Cause>,
 }
+
+/// How often those are looked for who have waited long enough: every ten milliseconds, and where thousands wait, less often.
+const LOOK: Duration = Duration::from_millis(10);
+const LOOK_EACH: Duration = Duration::from_micros(1);
 
 /// Where the answers to someone's requests arrive.
 pub(super) type Inbox = Rc<Queue<Answer>>;
@@ -58,18 +70,18 @@ pub(super) trait Serve: fmt::Debug {
 }
 
 /// A worker's socket towards one server, or the nodes of one address family. Every visitor sends from its own address. Dropping it ends
-/// its reader.
+/// its tasks.
 #[derive(Debug)]
 pub(super) struct Pool {
     line: Rc<Line>,
     sources: Sources,
     towards: IpAddr,
-    reader: AbortHandle,
+    tasks: [AbortHandle; 3],
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.reader.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -92,11 +104,17 @@ impl Pool {
             pending: RefCell::default(),
             over: RefCell::default(),
             strays: RefCell::default(),
+            outbox: RefCell::default(),
+            waiting: Notify::new(),
+            timed: Notify::new(),
             server: OnceCell::new(),
             serial: Cell::new(sources.worker.wrapping_mul(0x9E37_79B9)),
         });
-        let reader = tokio::task::spawn_local(Rc::clone(&line).read(clock, identify)).abort_handle();
-        Ok(Self { line, sources: sources.clone(), towards: towards.ip(), reader })
+        let reader = tokio::task::spawn_local(Rc::clone(&line).read(clock, identify));
+        let writer = tokio::task::spawn_local(Rc::clone(&line).write(clock));
+        let warden = tokio::task::spawn_local(Rc::clone(&line).end_waits(clock));
+        let tasks = [reader.abort_handle(), writer.abort_handle(), warden.abort_handle()];
+        Ok(Self { line, sources: sources.clone(), towards: towards.ip(), tasks })
     }
 
     /// The port number of its socket.
@@ -134,10 +152,16 @@ struct Line {
     /// The unspecified address, where the system chooses those that it sends from: they are not told apart.
     any: Option<IpAddr>,
     socket: ManyDatagrams,
-    pending: RefCell<HashMap<u32, (Request, Inbox)>>,
+    // Ids are this program's own: nobody can choose them so that they collide.
+    pending: RefCell<FxHashMap<u32, (Request, Inbox)>>,
     over: RefCell<Over>,
     /// Datagrams that nobody waited for, by what they were.
     strays: RefCell<Vec<(Oddity, u32)>>,
+    outbox: RefCell<Outbox>,
+    /// Tells the writer that there is something.
+    waiting: Notify,
+    /// Tells the warden that somebody waits.
+    timed: Notify,
     /// Who answers queries, where anybody does.
     server: OnceCell<Rc<dyn Serve>>,
     serial: Cell<u32>,
@@ -151,6 +175,8 @@ struct Request {
     local: IpAddr,
     /// Datagrams sent that have no answer.
     open: u32,
+    /// Until when an answer is waited for.
+    until: Option<Tick>,
 }
 
 impl Request {
@@ -164,7 +190,7 @@ impl Request {
 #[derive(Debug, Default)]
 struct Over {
     order: VecDeque<u32>,
-    requests: HashMap<u32, Request>,
+    requests: FxHashMap<u32, Request>,
 }
 
 impl Over {
@@ -201,20 +227,90 @@ impl Line {
     }
 
     async fn read(self: Rc<Self>, clock: Clock, identify: Identify) {
+        // One reading of the clock for all that is taken from the socket at one go.
+        let at = Cell::new(None);
         let take = |Received { data, from, local }: Received<'_>| {
             // Linux always says where a datagram came to.
             if let Some(local) = self.any.or(local) {
-                self.deliver(data, from, local, clock, identify);
+                let at = at.get().unwrap_or_else(|| clock.now());
+                self.deliver(data, from, local, at, identify);
             }
         };
-        while self.socket.receive(take).await.is_ok() {
+        while self.socket.receive(|| at.set(Some(clock.now())), take).await.is_ok() {
             tokio::task::yield_now().await;
         }
     }
 
-    fn deliver(&self, data: &[u8], from: SocketAddr, local: IpAddr, clock: Clock, identify: Identify) {
+    /// Sends what the tasks that ran before have put into the outbox.
+    async fn write(self: Rc<Self>, clock: Clock) {
+        loop {
+            self.waiting.notified().await;
+            loop {
+                let Some(batch) = self.outbox.borrow_mut().take() else { break };
+                if let Err(cause) = self.socket.send(&batch).await {
+                    self.fail(&batch.transactions, cause, clock.now());
+                }
+                self.outbox.borrow_mut().sent(batch);
+            }
+        }
+    }
+
+    /// Tells those who have waited long enough. A timer for each of them costs more than to look through all that are under way now and
+    /// then: answers come in milliseconds, and they are waited for many seconds.
+    async fn end_waits(self: Rc<Self>, clock: Clock) {
+        loop {
+            let waiting =
+                self.pending.borrow().values().filter(|(request, _)| request.until.is_some()).count();
+            if waiting == 0 {
+                self.timed.notified().await;
+            }
+            tokio::time::sleep(LOOK.max(LOOK_EACH * u32::try_from(waiting).unwrap_or(u32::MAX))).await;
+            let at = clock.now();
+            for (&transaction, (request, inbox)) in self.pending.borrow_mut().iter_mut() {
+                if request.until.is_some_and(|until| until <= at) {
+                    request.until = None;
+                    inbox.push(Answer { transaction, at, data: Err(Cause::Timeout) });
+                }
+            }
+        }
+    }
+
+    /// Tells those whose requests could not be sent.
+    fn fail(&self, transactions: &[Option<u32>], cause: Cause, at: Tick) {
+        let mut pending = self.pending.borrow_mut();
+        for &transaction in transactions.iter().flatten() {
+            if let Some((request, inbox)) = pending.get_mut(&transaction) {
+                request.open = request.open.saturating_sub(1);
+                inbox.push(Answer { transaction, at, data: Err(cause) });
+            }
+        }
+    }
+
+    /// Has a datagram sent with the others of this turn.
+    fn post(
+        &self,
+        datagram: &[u8],
+        from: IpAddr,
+        to: SocketAddr,
+        transaction: Option<u32>,
+    ) -> Result<(), Cause> {
+        if !self.socket.allows(to) {
+            return Err(Cause::Foreign);
+        }
+        // The unspecified address stands for the system's choice.
+        let from = (!from.is_unspecified()).then_some(from);
+        self.outbox.borrow_mut().put(datagram, from, to, transaction);
+        self.waiting.notify_one();
+        Ok(())
+    }
+
+    fn deliver(&self, data: &[u8], from: SocketAddr, local: IpAddr, at: Tick, identify: Identify) {
         match self.server.get().map_or(Served::NoQuery, |server| server.serve(data, from, local)) {
-            Served::Answer(answer) => return self.socket.offer(&answer, specific(local), from),
+            Served::Answer(answer) => {
+                // Who may not be contacted is not answered.
+                let _ = self.post(&answer, local, from, None);
+                return;
+            }
             Served::Silence => return,
             Served::NoQuery => {}
         }
@@ -222,7 +318,8 @@ impl Line {
         match self.pending.borrow_mut().get_mut(&transaction) {
             Some((request, inbox)) if request.is_between(from, local) && request.open > 0 => {
                 request.open -= 1;
-                inbox.push(Answer { transaction, at: clock.now(), data: data.to_vec() });
+                request.until = None;
+                inbox.push(Answer { transaction, at, data: Ok(data.to_vec()) });
             }
             Some((request, _)) if request.is_between(from, local) => self.stray(Oddity::Duplicate),
             Some((request, _)) if request.local == local => self.stray(Oddity::OtherSource),
@@ -251,23 +348,13 @@ impl Port {
                 break id;
             }
         };
-        pending.insert(transaction, (Request { peer, local: self.local, open: 0 }, Rc::clone(inbox)));
+        pending.insert(
+            transaction,
+            (Request { peer, local: self.local, open: 0, until: None }, Rc::clone(inbox)),
+        );
         drop(pending);
         Ok(Ticket { transaction, peer, port: self.clone() })
     }
-
-    /// Sends a datagram from its address.
-    ///
-    /// # Errors
-    /// As [`ManyDatagrams::send`].
-    pub(super) async fn send(&self, datagram: &[u8], peer: SocketAddr) -> Result<(), Cause> {
-        self.line.socket.send(datagram, specific(self.local), peer).await
-    }
-}
-
-/// The address, unless it stands for the system's choice.
-fn specific(local: IpAddr) -> Option<IpAddr> {
-    (!local.is_unspecified()).then_some(local)
 }
 
 /// A request that waits for its answer. Dropping it makes later answers unknown.
@@ -290,14 +377,19 @@ impl Drop for Ticket {
 }
 
 impl Ticket {
-    /// Sends a request that carries the ticket's id.
+    /// Has a request sent that carries the ticket's id; where the system refuses to, or nobody answers in time, that is its answer.
     ///
     /// # Errors
-    /// As [`ManyDatagrams::send`].
-    pub(super) async fn send(&self, datagram: &[u8]) -> Result<(), Cause> {
-        self.port.send(datagram, self.peer).await?;
-        if let Some((request, _)) = self.port.line.pending.borrow_mut().get_mut(&self.transaction) {
+    /// [`Cause::Foreign`] where the address is not allowed.
+    pub(super) fn send(&self, datagram: &[u8], until: Option<Tick>) -> Result<(), Cause> {
+        let line = &self.port.line;
+        line.post(datagram, self.port.local, self.peer, Some(self.transaction))?;
+        if let Some((request, _)) = line.pending.borrow_mut().get_mut(&self.transaction) {
             request.open += 1;
+            request.until = until;
+        }
+        if until.is_some() {
+            line.timed.notify_one();
         }
         Ok(())
     }
@@ -307,7 +399,6 @@ impl Ticket {
 mod tests {
     use super::super::fixture::target;
     use super::*;
-    use std::time::Duration;
     use tokio::net::UdpSocket;
 
     fn first_four(data: &[u8]) -> Option<u32> {
@@ -330,7 +421,7 @@ mod tests {
             let port = pool.port(7);
             let inbox = Inbox::default();
             let ticket = port.ticket(address, &inbox).unwrap();
-            ticket.send(&ticket.transaction.to_be_bytes()).await.unwrap();
+            ticket.send(&ticket.transaction.to_be_bytes(), None).unwrap();
             let mut buffer = [0; 16];
             let (length, from) = server.recv_from(&mut buffer).await.unwrap();
             assert_eq!(first_four(&buffer[..length]), Some(ticket.transaction));
@@ -340,7 +431,7 @@ mod tests {
             buffer[4] = 99;
             server.send_to(&buffer[..5], from).await.unwrap();
             let answer = inbox.pop().await;
-            assert_eq!((answer.transaction, answer.data[4]), (ticket.transaction, 99));
+            assert_eq!((answer.transaction, answer.data.unwrap()[4]), (ticket.transaction, 99));
             assert_eq!(pool.strays(), [(Oddity::OtherSource, 1), (Oddity::Broken, 1), (Oddity::Unasked, 1)]);
             drop(ticket);
             assert!(port.line.pending.borrow().is_empty());
@@ -360,7 +451,7 @@ mod tests {
             let mut asked = Vec::new();
             for visitor in 0..100 {
                 let ticket = pool.port(visitor).ticket(address, &inbox).unwrap();
-                ticket.send(&ticket.transaction.to_be_bytes()).await.unwrap();
+                ticket.send(&ticket.transaction.to_be_bytes(), None).unwrap();
                 let (_, from) = server.recv_from(&mut buffer).await.unwrap();
                 assert_eq!(from.ip(), sources().local(address.ip(), visitor));
                 asked.push((ticket, from));
@@ -390,14 +481,14 @@ mod tests {
             let (inbox, mut buffer) = (Inbox::default(), [0; 16]);
             let given_up = port.ticket(address, &inbox).unwrap();
             let late = given_up.transaction.to_be_bytes();
-            given_up.send(&late).await.unwrap();
+            given_up.send(&late, None).unwrap();
             let (_, from) = server.recv_from(&mut buffer).await.unwrap();
             drop(given_up);
             let ticket = port.ticket(address, &inbox).unwrap();
             let id = ticket.transaction.to_be_bytes();
             // Sent twice: two answers are no more than it asked for.
-            ticket.send(&id).await.unwrap();
-            ticket.send(&id).await.unwrap();
+            ticket.send(&id, None).unwrap();
+            ticket.send(&id, None).unwrap();
             for answer in [late, late, id, id, id] {
                 server.send_to(&answer, from).await.unwrap();
             }

@@ -1,15 +1,16 @@
 //! The live world of one worker.
 
-use std::collections::HashMap;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 use tokio::task::AbortHandle;
 
 use crate::drive::{JourneyId, OpId, World};
-use crate::journey::{Group, Operation, Outcome, Swarm, Visitor};
+use crate::journey::{Cause, Group, Operation, Outcome, Reply, Swarm, Visitor};
 use crate::profile::Target;
 use crate::scenario::Scenario;
 use crate::unit::Tick;
@@ -37,6 +38,9 @@ pub struct LiveConfig {
     pub workers: u32,
 }
 
+/// The shortest sleep of a worker.
+const PACE: Duration = Duration::from_micros(50);
+
 /// The live world of one worker: real sockets, the real clock.
 ///
 /// Each operation is a task on the worker's own thread; outcomes come through a queue of that thread. Dropping the world ends all of
@@ -46,7 +50,7 @@ pub struct LiveWorld {
     shared: Rc<Shared>,
     alarm: Alarm,
     outcomes: Rc<Queue<(OpId, Outcome)>>,
-    journeys: HashMap<JourneyId, Journey>,
+    journeys: FxHashMap<JourneyId, Journey>,
 }
 
 /// What a journey holds in the world until it is released.
@@ -70,7 +74,33 @@ impl LiveWorld {
     pub fn new(config: LiveConfig) -> io::Result<Self> {
         let clock = config.clock;
         let shared = Rc::new(Shared::open(config)?);
-        Ok(Self { shared, alarm: clock.alarm()?, outcomes: Rc::default(), journeys: HashMap::new() })
+        Ok(Self { shared, alarm: clock.alarm()?, outcomes: Rc::default(), journeys: FxHashMap::default() })
+    }
+
+    /// Starts an operation: a task that does the `work` for as long as the visitor has patience.
+    fn start<W>(&mut self, id: OpId, visitor: Visitor, operation: Operation, work: W)
+    where
+        W: for<'a> AsyncFnOnce(
+                &'a Shared,
+                &'a Visitor,
+                Operation,
+                &'a Connections,
+                &'a Meter,
+            ) -> Result<Reply, Cause>
+            + 'static,
+    {
+        let journey = self.journeys.entry(id.journey).or_default();
+        let shared = Rc::clone(&self.shared);
+        let connections = Rc::clone(&journey.connections);
+        let outcomes = Rc::clone(&self.outcomes);
+        let task = tokio::task::spawn_local(async move {
+            let meter = Meter::new(shared.clock);
+            let patience = operation.patience(&shared.scenario.funnel);
+            let work = work(&shared, &visitor, operation, &connections, &meter);
+            let result = tokio::time::timeout(patience, work).await.ok();
+            outcomes.push((id, meter.outcome(result)));
+        });
+        journey.tasks.push((id, task.abort_handle()));
     }
 
     /// The next outcome of a journey that is not released.
@@ -96,19 +126,10 @@ impl World for LiveWorld {
     }
 
     fn perform(&mut self, id: OpId, visitor: &Visitor, operation: Operation) {
-        let journey = self.journeys.entry(id.journey).or_default();
-        let shared = Rc::clone(&self.shared);
-        let connections = Rc::clone(&journey.connections);
-        let outcomes = Rc::clone(&self.outcomes);
-        let visitor = *visitor;
-        let task = tokio::task::spawn_local(async move {
-            let meter = Meter::new(shared.clock);
-            let patience = operation.patience(&shared.scenario.funnel);
-            let work = shared.perform(&visitor, operation, &connections, &meter);
-            let result = tokio::time::timeout(patience, work).await.ok();
-            outcomes.push((id, meter.outcome(result)));
-        });
-        journey.tasks.push((id, task.abort_handle()));
+        match operation {
+            Operation::Announce { .. } => self.start(id, *visitor, operation, Shared::announce),
+            _ => self.start(id, *visitor, operation, Shared::perform),
+        }
     }
 
     fn release(&mut self, journey: JourneyId) {
@@ -119,16 +140,19 @@ impl World for LiveWorld {
         self.shared.swarm()
     }
 
+    /// Sleeps at least [`PACE`]: what becomes due meanwhile is late by no more than that, and shares one waking with the others.
     /// Outcomes first, so that they are taken even where the worker is late; a worker that is late gives its sockets a turn in between.
     async fn wait(&mut self, until: Tick) -> Option<(OpId, Outcome)> {
         loop {
             if let Some(settled) = self.settle() {
                 return Some(settled);
             }
-            if self.now() >= until {
+            let now = self.now();
+            if now >= until {
                 tokio::task::yield_now().await;
                 return self.settle();
             }
+            let until = until.max(now + PACE);
             let outcomes = Rc::clone(&self.outcomes);
             tokio::select! {
                 biased;

@@ -13,13 +13,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use squall::drive::{JourneyId, OpId, World};
 use squall::journey::{Operation, Outcome, Peer, Reply, Swarm, Visitor};
 use squall::live::{Clock, Guard, LiveConfig, LiveWorld};
 use squall::plan::Stage;
 use squall::profile::{
-    Access, Client, ContentItem, DhtHabits, DhtNodes, Encryption, Envelope, HttpEndpoint, Index, InfoHash,
-    Mix, Target, TorrentItem, Tracker, TrackerHabits, Transport,
+    Access, Authorization, Client, ContentItem, DhtHabits, DhtNodes, Encryption, Envelope, HttpEndpoint,
+    Index, InfoHash, Mix, Target, TorrentItem, Tracker, TrackerHabits, Transport,
 };
 use squall::scenario::{
     Attention, Audience, Catalogue, Channel, Cut, Funnel, Kernel, Lag, Scenario, SideRate, SideTraffic,
@@ -107,6 +108,25 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         variants: Variants { conservative: variant, baseline: variant, breakout: variant },
         cut: Cut { speed: 1.0, scale: 1.0, from: Duration::ZERO, until: day },
     }
+}
+
+/// Leave to load a network with so many operations a second.
+pub(crate) fn authorization(network: IpNet, ceiling: f64) -> Authorization {
+    Authorization {
+        networks: vec![network],
+        ceiling,
+        from: jiff::Timestamp::UNIX_EPOCH,
+        until: jiff::Timestamp::MAX,
+        contact: "ops@fleet.test".to_owned(),
+        token: "agreed".to_owned(),
+    }
+}
+
+/// The target with an authorised index that is never asked: it makes the ceiling count for layers on loopback too.
+pub(crate) fn with_ceiling(mut target: Target, ceiling: f64) -> Target {
+    target.index.server.address = "192.0.2.1:80".parse().unwrap();
+    target.authorization = Some(authorization("192.0.2.0/24".parse().unwrap(), ceiling));
+    target
 }
 
 /// A target with one torrent, every layer of which is at `address` until a test says otherwise.

@@ -11,7 +11,7 @@ use crate::unit::Tick;
 
 use super::super::meter::Meter;
 use super::super::source::Sources;
-use super::super::tracker::udp::{connect_request, connection_id, transaction};
+use super::super::tracker::udp::{Datagram, connect_request, connection_id, transaction};
 use super::super::udp::{Inbox, Pool, Port, Ticket};
 use super::super::{Clock, Guard};
 
@@ -66,7 +66,7 @@ impl UdpTracker {
         source: u64,
         connection: &Cell<Option<ConnectionId>>,
         meter: &Meter,
-        request: impl Fn(u64, u32) -> Vec<u8>,
+        request: impl Fn(u64, u32) -> Datagram,
     ) -> Result<Vec<u8>, Cause> {
         let port = self.pool.port(source);
         let inbox = Inbox::default();
@@ -76,9 +76,9 @@ impl UdpTracker {
                 meter.retransmitted();
             }
             let patience = self.retransmit * 2_u32.pow(n);
-            let Some(id) = self.connect(&port, connection, patience, meter).await? else { continue };
+            let Some(id) = self.connect(&port, &inbox, connection, patience, meter).await? else { continue };
             let request = request(id, ticket.transaction);
-            if let Some(answer) = exchange(&ticket, &inbox, &request, patience, meter).await? {
+            if let Some((answer, _)) = self.exchange(&ticket, &inbox, &request, patience, meter).await? {
                 return Ok(answer);
             }
         }
@@ -89,6 +89,7 @@ impl UdpTracker {
     async fn connect(
         &self,
         port: &Port,
+        inbox: &Inbox,
         connection: &Cell<Option<ConnectionId>>,
         patience: Duration,
         meter: &Meter,
@@ -100,29 +101,41 @@ impl UdpTracker {
             return Ok(Some(id));
         }
         // A ticket of its own: a late answer to an earlier connect must not be taken for one to the announce.
-        let inbox = Inbox::default();
-        let ticket = port.ticket(self.address, &inbox)?;
+        let ticket = port.ticket(self.address, inbox)?;
         let request = connect_request(ticket.transaction);
-        let Some(answer) = exchange(&ticket, &inbox, &request, patience, meter).await? else {
+        let Some((answer, since)) = self.exchange(&ticket, inbox, &request, patience, meter).await? else {
             return Ok(None);
         };
         let id = connection_id(&answer)?;
-        connection.set(Some(ConnectionId { id, since: self.clock.now(), by: self.address }));
+        connection.set(Some(ConnectionId { id, since, by: self.address }));
         Ok(Some(id))
     }
-}
 
-async fn exchange(
-    ticket: &Ticket,
-    inbox: &Inbox,
-    request: &[u8],
-    patience: Duration,
-    meter: &Meter,
-) -> Result<Option<Vec<u8>>, Cause> {
-    meter.start();
-    ticket.send(request).await?;
-    meter.sent(request.len());
-    let Ok(answer) = tokio::time::timeout(patience, inbox.pop()).await else { return Ok(None) };
-    meter.received(answer.data.len());
-    Ok(Some(answer.data))
+    /// Sends a request and waits for its answer: the datagram and when it came; `None` where none came in time.
+    async fn exchange(
+        &self,
+        ticket: &Ticket,
+        inbox: &Inbox,
+        request: &[u8],
+        patience: Duration,
+        meter: &Meter,
+    ) -> Result<Option<(Vec<u8>, Tick)>, Cause> {
+        let now = self.clock.now();
+        meter.start_at(now);
+        ticket.send(request, Some(now + patience))?;
+        meter.sent(request.len());
+        loop {
+            let answer = inbox.pop().await;
+            match answer.data {
+                // Of a ticket that is over.
+                _ if answer.transaction != ticket.transaction => {}
+                Ok(data) => {
+                    meter.received(data.len());
+                    return Ok(Some((data, answer.at)));
+                }
+                Err(Cause::Timeout) => return Ok(None),
+                Err(cause) => return Err(cause),
+            }
+        }
+    }
 }

@@ -10,12 +10,13 @@ use tokio::sync::Notify;
 use url::Url;
 
 use crate::journey::{Cause, Web};
+use crate::unit::Tick;
 
 use super::super::http::{Agent, Browser, Fetcher, Kept, Place, Wanted};
 use super::super::meter::Meter;
 use super::super::torrent::{PeerKey, Run, Standing};
 use super::super::web_seed::{Files, Part};
-use super::Client;
+use super::{Client, Clients};
 
 /// Web seeds that are used at a time (libtorrent's `max_web_seed_connections`).
 const MAX_AT_A_TIME: usize = 3;
@@ -253,7 +254,18 @@ impl Client {
             self.carry(harvest, data.len()).await;
             Ok(())
         };
+        self.admitted().await;
         agent.fetch_part(&harvest.place(file)?, wanted, fetcher, kept, take).await
+    }
+
+    /// Waits until one more request is within the ceiling of an authorization: a range is an operation to the server that gives it.
+    async fn admitted(&self) {
+        let Clients { guard, clock, .. } = &*self.clients;
+        while !guard.admits(|| clock.now()) {
+            let now = clock.now();
+            let next = Tick((now.second() + 1) * 1_000_000_000);
+            tokio::time::sleep(next.since(now)).await;
+        }
     }
 
     /// Waits until the visitor's line has carried so many bytes.

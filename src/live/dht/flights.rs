@@ -38,9 +38,10 @@ pub(super) struct Flights<'a> {
 }
 
 pub(super) enum Landing {
-    Answer(Flight, udp::Answer),
+    /// An answer, and when it came.
+    Answer(Flight, Tick, Vec<u8>),
     Slow(SocketAddr),
-    Lost(SocketAddr),
+    Lost(SocketAddr, Cause),
 }
 
 impl Drop for Flights<'_> {
@@ -63,10 +64,10 @@ impl<'a> Flights<'a> {
         self.list.is_empty()
     }
 
-    pub(super) async fn launch(&mut self, ticket: Ticket, datagram: &[u8]) -> Result<(), Cause> {
+    pub(super) fn launch(&mut self, ticket: Ticket, datagram: &[u8]) -> Result<(), Cause> {
         self.meter.start();
         let started = self.clock.now();
-        ticket.send(datagram).await?;
+        ticket.send(datagram, None)?;
         self.meter.sent(datagram.len());
         self.list.push(Flight { ticket, started, slow: false });
         Ok(())
@@ -78,11 +79,21 @@ impl<'a> Flights<'a> {
             let next = self.list.iter().map(|flight| self.deadline(flight)).min().unwrap_or(Tick::MAX);
             let wait = next.since(self.clock.now());
             match tokio::time::timeout(wait, inbox.pop()).await {
-                Ok(answer) => {
-                    self.meter.received(answer.data.len());
-                    let found = self.list.iter().position(|it| it.ticket.transaction == answer.transaction);
-                    if let Some(at) = found {
-                        return Landing::Answer(self.list.swap_remove(at), answer);
+                Ok(udp::Answer { transaction, at, data }) => {
+                    let Some(found) = self.list.iter().position(|it| it.ticket.transaction == transaction)
+                    else {
+                        continue;
+                    };
+                    let flight = self.list.swap_remove(found);
+                    match data {
+                        Ok(data) => {
+                            self.meter.received(data.len());
+                            return Landing::Answer(flight, at, data);
+                        }
+                        Err(cause) => {
+                            self.record(&flight, at, Err(cause));
+                            return Landing::Lost(flight.ticket.peer, cause);
+                        }
                     }
                 }
                 Err(_) => {
@@ -108,7 +119,7 @@ impl<'a> Flights<'a> {
         }
         let flight = self.list.swap_remove(at);
         self.record(&flight, now, Err(Cause::Timeout));
-        Some(Landing::Lost(flight.ticket.peer))
+        Some(Landing::Lost(flight.ticket.peer, Cause::Timeout))
     }
 
     pub(super) fn record(&self, flight: &Flight, at: Tick, result: Result<(), Cause>) {
@@ -136,16 +147,17 @@ impl<'a> Flights<'a> {
         let mut result = Err(Cause::NoPeers);
         while !self.is_empty() {
             let one = match self.landing(inbox).await {
-                Landing::Answer(flight, datagram) => {
-                    let answer = krpc::read(&datagram.data);
+                Landing::Answer(flight, at, datagram) => {
+                    let answer = krpc::read(&datagram);
                     if let Ok(answer) = &answer {
                         heard(flight.ticket.peer, answer);
                     }
                     let taken = answer.map(|_| ()).map_err(krpc::Fault::cause);
-                    self.record(&flight, datagram.at, taken);
+                    self.record(&flight, at, taken);
                     taken
                 }
-                Landing::Slow(from) | Landing::Lost(from) => {
+                Landing::Lost(_, cause) if cause != Cause::Timeout => Err(cause),
+                Landing::Slow(from) | Landing::Lost(from, _) => {
                     let now = self.clock.now();
                     let late: Vec<_> = self.list.extract_if(.., |it| it.ticket.peer == from).collect();
                     late.iter().for_each(|flight| self.record(flight, now, Err(Cause::Timeout)));

@@ -44,14 +44,15 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    pub(super) fn new(seed: u64) -> Self {
+    /// None that answers yet; the scenario's clock is `speed` times as fast as the run's.
+    pub(super) fn new(seed: u64, speed: f64) -> Self {
         Self {
             seed,
             known: Default::default(),
             seen_as: [None; 2],
             open: HashMap::new(),
             order: VecDeque::new(),
-            announced: Announced::default(),
+            announced: Announced::new(speed),
         }
     }
 
@@ -91,6 +92,11 @@ impl Nodes {
         if let Some(own) = self.open.get_mut(&local) {
             own.clone_from(table);
         }
+    }
+
+    /// A peer that may have been announced to these nodes has left.
+    pub(super) fn left(&mut self, peer: SocketAddr, now: Tick) {
+        self.announced.left(peer, now);
     }
 
     /// What a datagram that came to a local address is answered with.
@@ -217,7 +223,7 @@ mod tests {
     }
 
     fn nodes() -> Nodes {
-        let mut nodes = Nodes::new(1);
+        let mut nodes = Nodes::new(1, 1.0);
         nodes.open(LOCAL);
         nodes
     }
@@ -240,7 +246,7 @@ mod tests {
         let own = nodes.id(LOCAL);
         assert!(id::allows(LOCAL, &own));
         assert_ne!(own, nodes.id("127.16.0.2".parse().unwrap()));
-        assert_ne!(own, Nodes::new(2).id(LOCAL));
+        assert_ne!(own, Nodes::new(2, 1.0).id(LOCAL));
         let pong = ask(&mut nodes, Query::Ping, at(0)).unwrap();
         assert_eq!((pong.id, pong.seen_as), (own, Some(asker().ip())), "BEP 42");
         let somewhere = Ipv4Addr::UNSPECIFIED.into();
@@ -355,7 +361,7 @@ mod tests {
     #[test]
     fn answers_are_small() {
         let local: IpAddr = Ipv6Addr::LOCALHOST.into();
-        let mut nodes = Nodes::new(1);
+        let mut nodes = Nodes::new(1, 1.0);
         nodes.open(local);
         for n in 1..=200_u16 {
             let address = SocketAddr::new(local, n);

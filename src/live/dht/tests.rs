@@ -85,7 +85,7 @@ fn open(bootstrap: SocketAddr) -> Dht {
 
 fn open_at(target: &Target) -> Dht {
     let guard = Arc::new(Guard::new(target).unwrap());
-    Dht::open(&guard, Clock::start(), target, &Sources::new(&[], (1, 2)).unwrap()).unwrap()
+    Dht::open(&guard, Clock::start(), target, &Sources::new(&[], (1, 2)).unwrap(), 1.0).unwrap()
 }
 
 /// A lookup of visitor 1, whose node keeps what it learns in `node`.
@@ -101,7 +101,7 @@ async fn announce(dht: &Dht, node: &OwnNode) -> (Result<(), Cause>, Outcome) {
     let meter = Meter::new(dht.clock);
     let habits = habits();
     let search = Search { seed: 1, source: 1, reachable: true, habits: &habits, node, info_hash: INFO_HASH };
-    let result = dht.announce(search, 6881, &meter).await;
+    let result = dht.announce(search, (6881, true), &meter).await;
     (result, meter.outcome(None))
 }
 

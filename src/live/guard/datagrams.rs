@@ -12,6 +12,7 @@ use tokio::net::UdpSocket;
 
 use crate::journey::Cause;
 
+use super::super::udp::outbox::{Batch, MOST};
 use super::{Guard, cause};
 
 /// A UDP socket on one local address.
@@ -83,34 +84,37 @@ impl ManyDatagrams {
         Ok(Self { socket: UdpSocket::from_std(socket)?, state, guard, buffer })
     }
 
-    /// Sends one datagram from this local address, or from the system's choice.
+    /// Whether datagrams may be sent there.
+    pub(in super::super) fn allows(&self, to: SocketAddr) -> bool {
+        self.guard.allows(to)
+    }
+
+    /// Sends a batch, as many datagrams at a time as the system takes.
     ///
     /// # Errors
     /// [`Cause::Foreign`] before a packet leaves where the address is not allowed, else what [`cause`] makes of the failure.
-    pub(in super::super) async fn send(
-        &self,
-        contents: &[u8],
-        from: Option<IpAddr>,
-        to: SocketAddr,
-    ) -> Result<(), Cause> {
-        if !self.guard.allows(to) {
+    pub(in super::super) async fn send(&self, batch: &Batch) -> Result<(), Cause> {
+        if !self.guard.allows(batch.to) {
             return Err(Cause::Foreign);
         }
-        let send = || self.try_send(contents, from, to);
-        self.socket.async_io(Interest::WRITABLE, send).await.map_err(|error| cause(&error))
-    }
-
-    /// Sends one datagram if that can be done at once, and to where it may be sent.
-    pub(in super::super) fn offer(&self, contents: &[u8], from: Option<IpAddr>, to: SocketAddr) {
-        if self.guard.allows(to) {
-            // Lost where the socket has no room, as on the way.
-            let _ = self.socket.try_io(Interest::WRITABLE, || self.try_send(contents, from, to));
+        let mut left = batch.contents.as_slice();
+        loop {
+            // A device that cannot cut datagrams out of a buffer says so once; from then on they leave one by one.
+            let most = self.state.max_gso_segments().min(MOST) * batch.length.max(1);
+            let contents = &left[..left.len().min(most)];
+            let segment_size = (contents.len() > batch.length).then_some(batch.length);
+            let transmit =
+                Transmit { destination: batch.to, ecn: None, contents, segment_size, src_ip: batch.from };
+            let send = || self.state.try_send((&self.socket).into(), &transmit);
+            match self.socket.async_io(Interest::WRITABLE, send).await {
+                Err(_) if segment_size.is_some() && self.state.max_gso_segments() == 1 => continue,
+                sent => sent.map_err(|error| cause(&error))?,
+            }
+            left = &left[contents.len()..];
+            if left.is_empty() {
+                return Ok(());
+            }
         }
-    }
-
-    fn try_send(&self, contents: &[u8], from: Option<IpAddr>, to: SocketAddr) -> io::Result<()> {
-        let transmit = Transmit { destination: to, ecn: None, contents, segment_size: None, src_ip: from };
-        self.state.try_send((&self.socket).into(), &transmit)
     }
 
     /// Its port number.
@@ -118,13 +122,18 @@ impl ManyDatagrams {
         self.socket.local_addr().map_or(0, |address| address.port())
     }
 
-    /// Waits until something came in, and takes in what is there, [`BATCHES`] at most. Errors that the kernel reports for earlier
+    /// Waits until something came in, says so with `begin`, and takes in what is there, [`BATCHES`] at most. Errors that the kernel reports for earlier
     /// datagrams are cleared by being reported.
     ///
     /// # Errors
     /// The runtime's, where it has ended.
-    pub(in super::super) async fn receive(&self, mut each: impl FnMut(Received<'_>)) -> io::Result<()> {
+    pub(in super::super) async fn receive(
+        &self,
+        begin: impl FnOnce(),
+        mut each: impl FnMut(Received<'_>),
+    ) -> io::Result<()> {
         self.socket.readable().await?;
+        begin();
         let mut buffer = self.buffer.borrow_mut();
         let mut meta = [RecvMeta::default(); BATCH_SIZE];
         for _ in 0..BATCHES {

@@ -3,6 +3,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::super::fixture::{authorization, target};
+use super::super::udp::outbox::Outbox;
 use super::*;
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
@@ -84,10 +85,10 @@ fn the_ceiling_holds_in_every_second_and_loopback_has_none() {
     let mut target = target(at("192.0.2.1:80"));
     target.authorization = Some(Authorization { ceiling: 2.9, ..authorization("192.0.2.0/24") });
     let guard = Guard::new(&target).unwrap();
-    let admitted = |millis: u64| guard.admits(Tick::from_millis(millis));
+    let admitted = |millis: u64| guard.admits(|| Tick::from_millis(millis));
     let seen: Vec<bool> = [0, 1, 999, 1000, 1500, 1600, 5000].into_iter().map(admitted).collect();
     assert_eq!(seen, [true, true, false, true, true, false, true]);
-    assert!((0..100).all(|_| self::guard().admits(Tick::ZERO)));
+    assert!((0..100).all(|_| self::guard().admits(|| Tick::ZERO)));
 }
 
 #[tokio::test]
@@ -97,7 +98,9 @@ async fn sockets_refuse_what_the_guard_refuses() {
     let socket = guard.bind(LOOPBACK.ip()).unwrap();
     assert_eq!(socket.send(b"x", at("192.0.2.1:80")).await, Err(Cause::Foreign));
     let socket = guard.bind_any(LOOPBACK.ip()).unwrap();
-    assert_eq!(socket.send(b"x", None, at("192.0.2.1:80")).await, Err(Cause::Foreign));
+    let mut outbox = Outbox::default();
+    outbox.put(b"x", None, at("192.0.2.1:80"), None);
+    assert_eq!(socket.send(&outbox.take().unwrap()).await, Err(Cause::Foreign));
     let socket = guard.utp(SocketAddr::new(LOOPBACK.ip(), 0)).unwrap();
     assert_eq!(socket.connect(at("192.0.2.1:80")).await.err(), Some(Cause::Foreign));
 }

@@ -74,7 +74,7 @@ pub(super) struct Browser {
 
 /// A visitor's connection, kept from one exchange to the next.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Option<Connection>);
+pub(super) struct Kept(Option<Box<Connection>>);
 
 /// An HTTP server and what is known of it.
 #[derive(Debug)]
@@ -354,7 +354,8 @@ impl Agent {
                 answer => return self.count(answer?, connection, kept, meter),
             }
         }
-        let mut connection = self.connect(site, browser, meter).await?;
+        // Rare beside exchanges, and much larger: what a task carries is copied more than once.
+        let mut connection = Box::new(Box::pin(self.connect(site, browser, meter)).await?);
         let answer = connection.send(request()?, meter).await?;
         self.count(answer, connection, kept, meter)
     }
@@ -362,7 +363,7 @@ impl Agent {
     fn count(
         &self,
         answer: Answer,
-        connection: Connection,
+        connection: Box<Connection>,
         kept: &mut Kept,
         meter: &Meter,
     ) -> Result<Answer, Cause> {

@@ -117,9 +117,10 @@ impl Torrent {
             self.metadata = None;
             for other in self.keys() {
                 if let Err(cause) = self.want_metadata(other, now)
-                    && let Some(other) = self.remotes.get_mut(&other)
+                    && let Some(remote) = self.remotes.get_mut(&other)
                 {
-                    other.doomed = Some(cause);
+                    remote.doomed = Some(cause);
+                    self.awake.push(other);
                 }
             }
         }

@@ -182,7 +182,12 @@ impl Torrent {
 
     /// Number of connections that something wanted may come from.
     pub(super) fn promising(&self) -> usize {
-        self.remotes.values().filter(|it| it.wanted || !it.heard).count()
+        self.remotes.values().filter(|it| it.is_promising()).count()
+    }
+
+    /// Whether there is a connection from which nothing wanted comes.
+    pub(super) fn has_unpromising(&self) -> bool {
+        !self.remotes.values().all(Remote::is_promising)
     }
 
     /// Whether there is a connection to the peer of this id.

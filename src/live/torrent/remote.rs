@@ -148,6 +148,11 @@ impl Remote {
         }
     }
 
+    /// Whether something wanted may come from it: it says so, or has not said anything yet.
+    pub(super) fn is_promising(&self) -> bool {
+        self.wanted || !self.heard
+    }
+
     /// Whether one more request may go out.
     pub(super) fn has_room(&self) -> bool {
         let queue = self.offer.reqq.unwrap_or(USUAL_QUEUE).clamp(1, MOST_WINDOW);

@@ -1,6 +1,8 @@
 //! The UDP tracker protocol's datagrams (BEP 15) and their URL data (BEP 41). By hand: they are fixed layouts, and the embedded testbed's
 //! tracker is built on the one well-kept codec, which must not check itself.
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::journey::Cause;
 use crate::plan::AnnounceEvent;
 
@@ -13,6 +15,9 @@ const SCRAPE: u32 = 2;
 const ERROR: u32 = 3;
 /// The option that carries the URL's path and query (BEP 41).
 const URL_DATA: u8 = 2;
+/// A request: announces, which are most, need no memory of their own.
+pub(in super::super) type Datagram = SmallVec<[u8; 128]>;
+
 /// Hashes that one scrape may name (BEP 15).
 pub(in super::super) const MAX_SCRAPED: usize = 74;
 
@@ -31,14 +36,14 @@ pub(in super::super) fn announce_request(
     transaction: u32,
     announce: &Announce,
     path: &str,
-) -> Vec<u8> {
+) -> Datagram {
     let event: u32 = match announce.event {
         AnnounceEvent::Interval => 0,
         AnnounceEvent::Completed => 1,
         AnnounceEvent::Started => 2,
         AnnounceEvent::Stopped => 3,
     };
-    let mut datagram = vec![0; 98];
+    let mut datagram = smallvec![0; 98];
     put(&mut datagram, 0, connection.to_be_bytes());
     put(&mut datagram, 8, ANNOUNCE.to_be_bytes());
     put(&mut datagram, 12, transaction.to_be_bytes());
@@ -53,18 +58,18 @@ pub(in super::super) fn announce_request(
     put(&mut datagram, 96, announce.port.to_be_bytes());
     for data in path.as_bytes().chunks(255) {
         datagram.extend([URL_DATA, data.len() as u8]);
-        datagram.extend(data);
+        datagram.extend_from_slice(data);
     }
     datagram
 }
 
 /// A scrape request; hashes beyond [`MAX_SCRAPED`] are left out.
-pub(in super::super) fn scrape_request(connection: u64, transaction: u32, hashes: &[[u8; 20]]) -> Vec<u8> {
-    let mut datagram = vec![0; 16];
+pub(in super::super) fn scrape_request(connection: u64, transaction: u32, hashes: &[[u8; 20]]) -> Datagram {
+    let mut datagram = smallvec![0; 16];
     put(&mut datagram, 0, connection.to_be_bytes());
     put(&mut datagram, 8, SCRAPE.to_be_bytes());
     put(&mut datagram, 12, transaction.to_be_bytes());
-    datagram.extend(hashes.iter().take(MAX_SCRAPED).flatten());
+    datagram.extend(hashes.iter().take(MAX_SCRAPED).flatten().copied());
     datagram
 }
 
@@ -153,13 +158,16 @@ mod tests {
         expected.extend(b"hhhhhhhhhhhhhhhhhhhhpppppppppppppppppppp");
         expected.extend(b"\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03");
         expected.extend(b"\0\0\0\x02\0\0\0\0\0\0\0\x04\xff\xff\xff\xff\0\x05");
-        assert_eq!(announce_request(9, 8, &announce, ""), expected);
+        assert_eq!(announce_request(9, 8, &announce, "")[..], expected);
         expected.extend(b"\x02\x03/a?");
-        assert_eq!(announce_request(9, 8, &announce, "/a?"), expected);
+        assert_eq!(announce_request(9, 8, &announce, "/a?")[..], expected);
         let long = announce_request(9, 8, &announce, &"x".repeat(300));
         assert_eq!((long[98..100].to_vec(), long[355..357].to_vec()), (vec![2, 255], vec![2, 45]));
         let scrape = scrape_request(9, 8, &[[b'a'; 20], [b'b'; 20]]);
-        assert_eq!(scrape, b"\0\0\0\0\0\0\0\x09\0\0\0\x02\0\0\0\x08aaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbb");
+        assert_eq!(
+            scrape[..],
+            *b"\0\0\0\0\0\0\0\x09\0\0\0\x02\0\0\0\x08aaaaaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbbbbb"
+        );
         assert_eq!(scrape_request(9, 8, &[[0; 20]; 80]).len(), 16 + 74 * 20);
     }
 
