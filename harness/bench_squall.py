@@ -78,7 +78,8 @@ class Squall:
         ended = run(command, seconds, **watching)
         file = out / "summary.json"
         if not file.exists():
-            raise Unmeasured(f"squall ended with {ended.code}: {ended.said.strip()[-300:]}")
+            why = "did not end" if ended.code < 0 else f"ended with {ended.code}: {ended.said.strip()[-300:]}"
+            raise Unmeasured(f"squall {why}")
         shown = shlex.join(["squall", *(str(part).replace(f"{ROOT}/", "") for part in command[1:-2])])
         return ended, json.loads(file.read_text()), shown
 
