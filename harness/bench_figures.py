@@ -175,7 +175,7 @@ def alive(squall, seconds):
         ended, summary, command = squall.summary("alive", "alive", None, visitors / READING, WHOLE, verb="simulate", flags=flags)
         least = least or ended.rss
         operations = sum(kind["flow"]["counts"]["ok"] for kind in summary["kinds"])
-        each = (ended.rss - least) * 1024 / visitors
+        each = max(0, ended.rss - least) * 1024 / visitors
         figures = [
             memory(ended.rss),
             f"{each:.0f} B",

@@ -150,7 +150,7 @@ def section(record):
     versions = ", ".join(f"{name} {version}" for name, version in sorted(taking_part(record)))
     lines.append(
         f"{record['date']}, {machine_['cpu']}, {machine_['cores']} cores, Linux {machine_['kernel']}, load {machine_['load']:.1f} before; "
-        f"squall {record['squall']}; {versions}."
+        f"squall {record['squall']}{'; ' * bool(versions)}{versions}."
     )
     return "\n".join(lines)
 
@@ -213,17 +213,18 @@ def counts(counted):
     return ", ".join(f"{thousands(number)} {what.replace('_', ' ')}" for what, number in counted.items() if number)
 
 
-def render(records, names):
-    """Writes the page: rows of `records`, by name; rows of `names` that are not among them stay as the page has them."""
+def render(records, rows):
+    """Writes the page: what `records` have, by name; rows that are not among them stay as the page has them, or are said to be missing."""
     old = PAGE.read_text() if PAGE.exists() else ""
     lines, sections = [], []
-    for name in names:
+    for row in rows:
+        name = row.name
         if name in records:
             lines.append(summary_line(records[name]))
             sections.append(f"<!-- {name} -->\n{section(records[name])}\n<!-- end of {name} -->\n")
             continue
         line = re.search(rf"^\| `{re.escape(name)}` \|.*$", old, re.M)
         kept = re.search(rf"<!-- {re.escape(name)} -->\n.*?<!-- end of {re.escape(name)} -->\n", old, re.S)
-        lines += [line.group()] if line else []
+        lines.append(line.group() if line else summary_line({**vars(row), "unmeasured": f"say `harness/bench {name}`"}))
         sections += [kept.group()] if kept else []
     PAGE.write_text(HEAD + TABLE + "\n".join(lines) + "\n\n## Each row\n\n" + "\n".join(sections))
