@@ -1,5 +1,6 @@
 //! From an operation to the protocol that performs it.
 
+mod pages;
 mod web_seeds;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -10,7 +11,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use cid::Cid;
-use percent_encoding::utf8_percent_encode;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::SplitMix64;
@@ -25,7 +25,7 @@ use super::client::{self, Clients, Persona, Seat};
 use super::dht::{Dht, OwnNode, Search};
 use super::dns::{Stub, StubTimes, Wanted};
 use super::gateway::{Asking, Reader};
-use super::http::{Agent, Browser, Kept, Request, SEGMENT};
+use super::http::{Agent, Browser, Kept, Request};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
 use super::shaper::Line;
@@ -111,8 +111,12 @@ impl Shared {
         self.clients.tallies()
     }
 
-    /// Performs one operation. An index that the target or the scenario does not have is [`Cause::Local`], and so is an operation beyond
-    /// the ceiling of the target's authorization.
+    /// Whether one more operation may begin: not beyond the ceiling of the target's authorization.
+    pub(super) fn admits(&self) -> bool {
+        self.guard.admits(|| self.clock.now())
+    }
+
+    /// Performs one operation. An index that the target or the scenario does not have is [`Cause::Local`].
     pub(super) async fn perform(
         &self,
         visitor: &Visitor,
@@ -120,9 +124,6 @@ impl Shared {
         connections: &Connections,
         meter: &Meter,
     ) -> Result<Reply, Cause> {
-        if !self.guard.admits(|| self.clock.now()) {
-            return Err(Cause::Local);
-        }
         let client = self.client(visitor).ok_or(Cause::Local)?;
         let item = self.item(visitor).ok_or(Cause::Local)?;
         match operation {
@@ -134,29 +135,8 @@ impl Shared {
                 let ttl = self.stub.resolve(wanted, meter).await?;
                 Ok(Reply::Resolved { ttl })
             }
-            Operation::Page => {
-                let name = utf8_percent_encode(&item.name, SEGMENT).to_string();
-                let path = self.target.index.page.replace("{name}", &name);
-                connections.page.take();
-                let mut kept = Kept::default();
-                let browser = browser(visitor, client);
-                self.agent.visit(self.agent.index(), get(&path, client), browser, &mut kept, meter).await?;
-                if !visitor.cached {
-                    self.keep_page(kept, 0, connections);
-                }
-                Ok(Reply::Done)
-            }
-            Operation::Asset(n) => self.asset(n, visitor, client, connections, meter).await,
-            Operation::Side(n) => {
-                let side = self.scenario.side.get(usize::from(n)).ok_or(Cause::Local)?;
-                let site = match &side.server {
-                    Some(name) => self.agent.web(name).ok_or(Cause::Local)?,
-                    None => self.agent.index(),
-                };
-                let request = Request { body: side.body.as_deref(), ..get(&side.path, client) };
-                let browser = browser(visitor, client);
-                self.agent.visit(site, request, browser, &mut Kept::default(), meter).await?;
-                Ok(Reply::Done)
+            Operation::Page | Operation::Asset(_) | Operation::Side(_) => {
+                Box::pin(self.browse(visitor, operation, connections, meter)).await
             }
             Operation::Torrent => self.torrent(visitor, item, client, connections, meter).await,
             Operation::Root => {
@@ -180,8 +160,9 @@ impl Shared {
                 connections.reader.replace(Some(reader));
                 Ok(Reply::Done)
             }
-            // By itself: see [`Shared::announce`].
-            Operation::Announce { .. } => Err(Cause::Local),
+            Operation::Announce { .. } => {
+                Box::pin(self.announce(visitor, operation, connections, meter)).await
+            }
             Operation::Lookup { announce } => {
                 let search = search(visitor, client, item, connections)?;
                 let peers = self.dht.search(search, announce, meter).await?;
@@ -242,9 +223,6 @@ impl Shared {
         let Operation::Announce { event, left, downloaded, numwant } = operation else {
             return Err(Cause::Local);
         };
-        if !self.guard.admits(|| self.clock.now()) {
-            return Err(Cause::Local);
-        }
         let client = self.client(visitor).ok_or(Cause::Local)?;
         let item = self.item(visitor).ok_or(Cause::Local)?;
         let Identity { peer_id, key, own_port, .. } = self.identity(visitor, client);
@@ -327,32 +305,6 @@ impl Shared {
             (&self.agent, client.user_agent.as_str(), browser(visitor, client));
         let asking = Asking { agent, site, gateway, user_agent, browser };
         Ok((asking, cid, Line::new(access.down, self.clock)))
-    }
-
-    /// An asset on the connection of its page.
-    async fn asset(
-        &self,
-        n: u32,
-        visitor: &Visitor,
-        client: &Client,
-        connections: &Connections,
-        meter: &Meter,
-    ) -> Result<Reply, Cause> {
-        let assets = &self.target.index.assets;
-        let nth = (n as usize).checked_rem(assets.len()).and_then(|n| assets.get(n));
-        let get = get(nth.ok_or(Cause::Local)?, client);
-        let mut kept = connections.page.take();
-        self.agent.visit(self.agent.index(), get, browser(visitor, client), &mut kept, meter).await?;
-        self.keep_page(kept, n + 1, connections);
-        Ok(Reply::Done)
-    }
-
-    /// Keeps the connection of a visit that goes on to asset `n`. It is kept until then and not beyond: a visitor who reads holds no
-    /// descriptor.
-    fn keep_page(&self, kept: Kept, n: u32, connections: &Connections) {
-        if n < self.scenario.funnel.assets && !self.target.index.assets.is_empty() {
-            connections.page.replace(kept);
-        }
     }
 
     async fn torrent(

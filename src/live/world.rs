@@ -96,8 +96,12 @@ impl LiveWorld {
         let task = tokio::task::spawn_local(async move {
             let meter = Meter::new(shared.clock);
             let patience = operation.patience(&shared.scenario.funnel);
-            let work = work(&shared, &visitor, operation, &connections, &meter);
-            let result = tokio::time::timeout(patience, work).await.ok();
+            let result = if shared.admits() {
+                let work = work(&shared, &visitor, operation, &connections, &meter);
+                tokio::time::timeout(patience, work).await.ok()
+            } else {
+                Some(Err(Cause::Local))
+            };
             outcomes.push((id, meter.outcome(result)));
         });
         journey.tasks.push((id, task.abort_handle()));
@@ -128,6 +132,9 @@ impl World for LiveWorld {
     fn perform(&mut self, id: OpId, visitor: &Visitor, operation: Operation) {
         match operation {
             Operation::Announce { .. } => self.start(id, *visitor, operation, Shared::announce),
+            Operation::Page | Operation::Asset(_) | Operation::Side(_) => {
+                self.start(id, *visitor, operation, Shared::browse)
+            }
             _ => self.start(id, *visitor, operation, Shared::perform),
         }
     }

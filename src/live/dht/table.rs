@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::SplitMix64;
+use smallvec::SmallVec;
 
 use super::super::krpc::{Id, Node};
 use super::super::lookup::distance;
@@ -23,6 +24,8 @@ const K: usize = 8;
 const MAX_NODES: usize = 64;
 /// Good nodes that a worker remembers at most.
 const MAX_ACQUAINTANCES: usize = 2_048;
+/// Buckets that are told apart: of two ids that were drawn, one pair of 2^31 shares more bits. Those share the last one.
+const BUCKETS: usize = 32;
 /// How long a node is good after its last answer, in run time (BEP 5).
 const GOOD_FOR: Duration = Duration::from_secs(15 * 60);
 
@@ -30,7 +33,17 @@ const GOOD_FOR: Duration = Duration::from_secs(15 * 60);
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     own: Id,
-    nodes: Vec<(Node, Tick)>,
+    nodes: Vec<Entry>,
+}
+
+/// A node of a table.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Leading bits that its id shares with the own one.
+    bucket: u32,
+    node: Node,
+    /// When it last answered.
+    seen: Tick,
 }
 
 impl Table {
@@ -41,39 +54,34 @@ impl Table {
 
     /// A node answered: it is taken in if its bucket has room, or holds one that is not good any more.
     pub(super) fn add(&mut self, node: Node, now: Tick) {
-        let bucket = self.bucket(&node.id);
-        if let Some(known) = self.nodes.iter_mut().find(|(known, _)| known.address == node.address) {
-            *known = (node, now);
-            return;
+        let entry = Entry { bucket: shared_bits(&self.own, &node.id), node, seen: now };
+        let (mut full, mut stale) = (0, None);
+        for (at, other) in self.nodes.iter_mut().enumerate() {
+            if other.node.address == node.address {
+                *other = entry;
+                return;
+            }
+            if other.bucket == entry.bucket {
+                full += 1;
+                stale = stale.or_else(|| (!is_good(other.seen, now)).then_some(at));
+            }
         }
-        let same = |(other, _): &&(Node, Tick)| self.bucket(&other.id) == bucket;
-        if self.nodes.iter().filter(same).count() < K && self.nodes.len() < MAX_NODES {
-            self.nodes.push((node, now));
-            return;
-        }
-        let stale = self
-            .nodes
-            .iter()
-            .position(|(other, seen)| self.bucket(&other.id) == bucket && !is_good(*seen, now));
-        if let Some(stale) = stale.and_then(|at| self.nodes.get_mut(at)) {
-            *stale = (node, now);
+        if full < K && self.nodes.len() < MAX_NODES {
+            self.nodes.push(entry);
+        } else if let Some(stale) = stale.and_then(|at| self.nodes.get_mut(at)) {
+            *stale = entry;
         }
     }
 
     /// A node did not answer.
     pub(super) fn remove(&mut self, address: SocketAddr) {
-        self.nodes.retain(|(node, _)| node.address != address);
+        self.nodes.retain(|entry| entry.node.address != address);
     }
 
     /// The good nodes closest to a key.
     pub(super) fn closest(&self, key: &Id, count: usize, now: Tick) -> Vec<Node> {
-        let good = self.nodes.iter().filter(|(_, seen)| is_good(*seen, now));
-        nearest(good.map(|(node, _)| *node).collect(), key, count)
-    }
-
-    /// Leading bits that an id shares with the own one.
-    fn bucket(&self, id: &Id) -> u32 {
-        shared_bits(&self.own, id)
+        let good = self.nodes.iter().filter(|entry| is_good(entry.seen, now));
+        nearest(good.map(|entry| entry.node).collect(), key, count)
     }
 }
 
@@ -104,23 +112,37 @@ impl Acquaintances {
         nearest(good.map(|(&address, &(id, _))| Node { id, address }).collect(), key, count)
     }
 
-    /// The table of a visitor who has long been in the DHT: the same for the same seed and acquaintances.
+    /// The table of a visitor who has long been in the DHT: the same for the same seed and acquaintances. Every one of them is looked at
+    /// for every visitor that comes; only those that stand first in their bucket are put in order.
     pub(super) fn table(&self, own: Id, seed: u64, now: Tick) -> Table {
-        let good = self.nodes.iter().filter(|(_, (_, seen))| is_good(*seen, now));
-        let mut ranked: Vec<(u64, Node, Tick)> =
-            good.map(|(&address, &(id, seen))| (rank(seed, &id), Node { id, address }, seen)).collect();
-        ranked.sort_unstable_by_key(|(rank, node, _)| (*rank, node.address));
-        let mut table = Table::fresh(own);
-        for (_, node, seen) in ranked {
-            table.add(node, seen);
+        let mut first: [SmallVec<[(u64, Entry); K]>; BUCKETS] = std::array::from_fn(|_| SmallVec::new());
+        for (&address, &(id, seen)) in &self.nodes {
+            if !is_good(seen, now) {
+                continue;
+            }
+            let (rank, bucket) = (rank(seed, &id), shared_bits(&own, &id));
+            let first = &mut first[(bucket as usize).min(BUCKETS - 1)];
+            let key = |(rank, entry): &(u64, Entry)| (*rank, entry.node.address);
+            let one = (rank, Entry { bucket, node: Node { id, address }, seen });
+            let at = first.partition_point(|other| key(other) < key(&one));
+            if at < K {
+                first.truncate(K - 1);
+                first.insert(at, one);
+            }
         }
-        table
+        let mut ranked: Vec<(u64, Entry)> = first.into_iter().flatten().collect();
+        ranked.sort_unstable_by_key(|(rank, entry)| (*rank, entry.node.address));
+        ranked.truncate(MAX_NODES);
+        Table { own, nodes: ranked.into_iter().map(|(_, entry)| entry).collect() }
     }
 }
 
 fn nearest(mut nodes: Vec<Node>, key: &Id, count: usize) -> Vec<Node> {
+    if count < nodes.len() {
+        nodes.select_nth_unstable_by_key(count, |node| distance(key, &node.id));
+        nodes.truncate(count);
+    }
     nodes.sort_unstable_by_key(|node| distance(key, &node.id));
-    nodes.truncate(count);
     nodes
 }
 
@@ -203,8 +225,22 @@ mod tests {
             }
             prop_assert!(table.nodes.len() <= MAX_NODES);
             for bucket in 0..160 {
-                prop_assert!(table.nodes.iter().filter(|(it, _)| table.bucket(&it.id) == bucket).count() <= K);
+                prop_assert!(table.nodes.iter().filter(|it| it.bucket == bucket).count() <= K);
             }
+        }
+
+        /// The same as if all acquaintances were added in the visitor's order.
+        #[test]
+        fn a_warm_table_holds_those_that_come_first(ids in prop::collection::vec(any::<Id>(), 0..300), own: Id, seed: u64) {
+            let nodes = ids.into_iter().zip(1..).map(|(id, n)| Node { id, address: ([127, 0, 0, 1], n).into() });
+            let mut ranked: Vec<(u64, Node)> = nodes.map(|node| (rank(seed, &node.id), node)).collect();
+            let mut known = Acquaintances::default();
+            ranked.iter().for_each(|(_, node)| known.add(*node, NOW));
+            ranked.sort_unstable_by_key(|(rank, node)| (*rank, node.address));
+            let mut table = Table::fresh(own);
+            ranked.into_iter().for_each(|(_, node)| table.add(node, NOW));
+            let nodes = |table: Table| table.nodes.into_iter().map(|entry| entry.node).collect::<Vec<_>>();
+            prop_assert_eq!(nodes(known.table(own, seed, NOW)), nodes(table));
         }
     }
 }

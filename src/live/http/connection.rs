@@ -1,5 +1,6 @@
 //! One connection to an HTTP server: HTTP/1.1, HTTP/2 or HTTP/3, plain or over TLS.
 
+use std::cell::RefCell;
 use std::error::Error as _;
 use std::fmt;
 use std::future::poll_fn;
@@ -10,8 +11,8 @@ use std::rc::Rc;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Buf, Bytes, Incoming};
-use hyper::client::conn::{http1, http2};
-use hyper::header::{CONTENT_LENGTH, HOST, HeaderValue};
+use hyper::client::conn::http2;
+use hyper::header::{CONTENT_LENGTH, HOST};
 use hyper::http::response::Parts;
 use hyper::rt::Executor;
 use hyper::{Request, StatusCode, Uri};
@@ -30,17 +31,19 @@ use super::super::guard::cause;
 use super::super::meter::Meter;
 use super::super::shaper::Line;
 use super::Site;
+use super::one::{self, Home, One};
 use super::tls::Sessions;
 
 /// A connection that carries one exchange at a time, as a visitor's turn by turn. Dropping it closes it.
 pub(super) struct Connection {
     site: Rc<Site>,
     sender: Sender,
-    driver: AbortHandle,
+    /// What drives it, where that is not who waits for it.
+    driver: Option<AbortHandle>,
 }
 
 enum Sender {
-    One(http1::SendRequest<Full<Bytes>>),
+    One(Home),
     Two(http2::SendRequest<Full<Bytes>>),
     Three { requests: QuicRequests, connection: quinn::Connection },
 }
@@ -60,7 +63,7 @@ impl Drop for Connection {
             // H3_NO_ERROR (RFC 9114 section 8.1).
             connection.close(0x100_u32.into(), b"");
         }
-        self.driver.abort();
+        self.driver.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -83,17 +86,16 @@ impl Connection {
     }
 
     async fn speak(site: Rc<Site>, stream: Box<dyn Stream>, version: HttpVersion) -> Result<Self, Cause> {
-        let stream = TokioIo::new(stream);
+        if version == HttpVersion::One {
+            let one = One::new(stream, site.buffer.clone());
+            let sender = Sender::One(Home::new(RefCell::new(Some(Box::new(one)))));
+            return Ok(Self { site, sender, driver: None });
+        }
+        let (sender, connection) =
+            http2::handshake(Here, TokioIo::new(stream)).await.map_err(|error| http_cause(&error))?;
         // A connection's own errors come out of the exchange that they break.
-        let (sender, driver) = if version == HttpVersion::Two {
-            let (sender, connection) =
-                http2::handshake(Here, stream).await.map_err(|error| http_cause(&error))?;
-            (Sender::Two(sender), tokio::task::spawn_local(async { drop(connection.await) }))
-        } else {
-            let (sender, connection) = http1::handshake(stream).await.map_err(|error| http_cause(&error))?;
-            (Sender::One(sender), tokio::task::spawn_local(async { drop(connection.await) }))
-        };
-        Ok(Self { site, sender, driver: driver.abort_handle() })
+        let driver = tokio::task::spawn_local(async { drop(connection.await) });
+        Ok(Self { site, sender: Sender::Two(sender), driver: Some(driver.abort_handle()) })
     }
 
     /// Connects over QUIC; within a `LocalSet`.
@@ -125,14 +127,14 @@ impl Connection {
             poll_fn(|context| driver.poll_close(context)).await;
         });
         let sender = Sender::Three { requests, connection };
-        Ok(Self { site: Rc::clone(site), sender, driver: driver.abort_handle() })
+        Ok(Self { site: Rc::clone(site), sender, driver: Some(driver.abort_handle()) })
     }
 
     /// Whether it leads to this site and another exchange can be tried.
     pub(super) fn is_open_to(&self, site: &Rc<Site>) -> bool {
         Rc::ptr_eq(&self.site, site)
             && match &self.sender {
-                Sender::One(sender) => !sender.is_closed(),
+                Sender::One(home) => home.borrow_mut().as_mut().is_some_and(|one| one.is_silent()),
                 Sender::Two(sender) => !sender.is_closed(),
                 Sender::Three { connection, .. } => connection.close_reason().is_none(),
             }
@@ -155,11 +157,14 @@ impl Connection {
         self.address(&mut request)?;
         let bytes = request.body().len();
         match &mut self.sender {
-            Sender::One(sender) => {
-                sender.ready().await.map_err(|error| http_cause(&error))?;
+            Sender::One(home) => {
+                // Whoever did not wait for the end of the last answer has ended the connection.
+                let mut one = home.take().ok_or(Cause::Closed)?;
                 meter.start();
                 meter.sent(bytes);
-                answered(sender.send_request(request.map(Full::new)).await)
+                one.send(&request).await?;
+                let (head, incoming) = one.answer(Rc::clone(home)).await?;
+                Ok(Answer { head, body: Body::One(incoming) })
             }
             Sender::Two(sender) => {
                 sender.ready().await.map_err(|error| http_cause(&error))?;
@@ -177,12 +182,12 @@ impl Connection {
 
     /// Says whom the request is for, in the way of the version.
     fn address(&self, request: &mut Request<Bytes>) -> Result<(), Cause> {
-        // A host that no header or URI can hold is a profile's mistake, not the target's.
-        let host = self.site.endpoint.host.as_str();
         if let Sender::One(_) = self.sender {
-            request.headers_mut().insert(HOST, HeaderValue::from_str(host).map_err(|_| Cause::Local)?);
+            request.headers_mut().insert(HOST, self.site.host.clone());
             return Ok(());
         }
+        // A host that no URI can hold is a profile's mistake, not the target's.
+        let host = self.site.endpoint.host.as_str();
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let uri = Uri::builder().scheme(self.site.scheme()).authority(host).path_and_query(path).build();
         *request.uri_mut() = uri.map_err(|_| Cause::Local)?;
@@ -209,7 +214,7 @@ async fn three(
 
 fn answered(answer: hyper::Result<hyper::Response<Incoming>>) -> Result<Answer, Cause> {
     let (head, body) = answer.map_err(|error| http_cause(&error))?.into_parts();
-    Ok(Answer { head, body: Body::Tcp(body) })
+    Ok(Answer { head, body: Body::Two(body) })
 }
 
 /// A TCP connection, plain or inside TLS.
@@ -265,7 +270,8 @@ pub(super) struct Answer {
 const EMPTY_FRAMES: usize = 16;
 
 enum Body {
-    Tcp(Incoming),
+    One(one::Incoming),
+    Two(Incoming),
     Quic(Box<QuicStream>),
 }
 
@@ -293,7 +299,7 @@ impl Answer {
                 line.carry(data.len()).await;
             }
         }
-        // hyper sees to that itself.
+        // Those of the other versions see to that themselves.
         let told = self.head.headers.get(CONTENT_LENGTH).and_then(|told| told.to_str().ok()?.parse().ok());
         let whole =
             self.head.status == StatusCode::NOT_MODIFIED || told.is_none_or(|told: usize| told == total);
@@ -315,7 +321,8 @@ impl Body {
     /// The next bytes; `None` at the end.
     async fn data(&mut self) -> Result<Option<Bytes>, Cause> {
         match self {
-            Self::Tcp(body) => loop {
+            Self::One(body) => body.data().await,
+            Self::Two(body) => loop {
                 let Some(frame) = body.frame().await else { return Ok(None) };
                 // Trailers are no bytes of the body.
                 if let Ok(data) = frame.map_err(|error| http_cause(&error))?.into_data() {
@@ -366,7 +373,7 @@ fn http_cause(error: &hyper::Error) -> Cause {
 }
 
 /// As [`cause`], with what TLS has to say inside.
-fn io_cause(error: &io::Error) -> Cause {
+pub(super) fn io_cause(error: &io::Error) -> Cause {
     match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
         Some(error) => tls_cause(error),
         None => cause(error),

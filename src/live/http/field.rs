@@ -49,6 +49,9 @@ pub(super) fn cache_answer(fields: &HeaderMap) -> Option<CacheAnswer> {
 /// One hit on the way is enough: the origin was not asked.
 fn cache_status(fields: &HeaderMap) -> Option<CacheAnswer> {
     let lines: Vec<&[u8]> = fields.get_all("cache-status").iter().map(|line| line.as_bytes()).collect();
+    if lines.is_empty() {
+        return None;
+    }
     let list: List = Parser::new(&lines.join(&b", "[..])).parse().ok()?;
     let caches = || {
         list.iter().filter_map(|cache| match cache {

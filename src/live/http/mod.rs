@@ -5,6 +5,7 @@
 mod connection;
 mod field;
 mod memory;
+mod one;
 mod range;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ pub(super) use connection::Stream;
 use connection::{Answer, Connection};
 use field::CacheAnswer;
 use memory::Memory;
+use one::Buffer;
 pub(super) use range::{Fetcher, Place, Wanted};
 use tls::Sessions;
 
@@ -83,6 +85,10 @@ pub(super) struct Site {
     sessions: Option<Sessions>,
     /// Where it begins, by its name and by its address; relative references start from the first.
     roots: [Url; 2],
+    /// Its name as a field of HTTP/1.1.
+    host: HeaderValue,
+    /// What connections over HTTP/1.1 read into.
+    buffer: Buffer,
 }
 
 impl Site {
@@ -97,7 +103,8 @@ impl Site {
             })
         };
         let roots = [root(&endpoint.host)?, root(&endpoint.address.to_string())?];
-        Ok(Rc::new(Self { endpoint: endpoint.clone(), sessions, roots }))
+        let host = HeaderValue::from_str(&endpoint.host).map_err(io::Error::other)?;
+        Ok(Rc::new(Self { endpoint: endpoint.clone(), sessions, roots, host, buffer: Buffer::default() }))
     }
 
     /// Where it listens.
