@@ -67,7 +67,7 @@ def verdict(record):
     if not record["bound"]:
         return ""
     lost, rate, lag = (middle(record, "squall", of) for of in [lambda it: it["lost"], rate_of, lambda it: it["more"]["lag_p99"]])
-    unmet = [f"{share(lost)} lost"] if lost > LOSS else []
+    unmet = [f"{share(lost)} lost"] if (lost or 0) > LOSS else []
     unmet += [f"{thousands(rate)}/s"] if rate < record["least_rate"] else []
     unmet += [f"send lag {duration(lag)}"] if record["most_lag"] and (lag or 0) > record["most_lag"] else []
     low, high, _ = interval(ratios(record))

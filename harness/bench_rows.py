@@ -18,7 +18,7 @@ from bench_generators import (
     visits,
     wrk,
 )
-from bench_measure import note
+from bench_measure import Unmeasured, note
 from bench_servers import Swarm, aquatic_udp, authority, caddy_h3, nginx_h2, own
 
 # Length of a run, where nothing else is said.
@@ -83,6 +83,8 @@ class Pair:
                 who = self.peer_name if side == "B" else "squall"
                 note(f"  {number + 1}/{pairs}: {who} {it.rate:.0f}/s, {it.cost * 1e6:.2f} µs CPU {bench_page.a(self.unit)}")
             done.append({"order": order, "squall": dataclasses.asdict(both["A"]), "peer": dataclasses.asdict(both["B"])})
+        if not all(pair["peer"]["good"] and pair["squall"]["good"] for pair in done):
+            raise Unmeasured("a run without one good answer")
         return {"pairs": done, "rate": rate, "seconds": seconds}
 
 
