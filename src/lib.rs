@@ -46,6 +46,12 @@
 //! is measured from due; service time from the first byte, and send lag between the two, stand beside it. A download is due when its
 //! transfer is: its times to the first and to the last piece hold the handshake, every retry and the pauses between.
 //!
+//! # Before a run
+//!
+//! `squall doctor` measures what this machine carries ([`live::doctor`]); `run` holds the plan against it ([`analysis::foresight`]) and
+//! writes limits, rates and what was foreseen to lack into the manifest. A forecast is a warning and never a verdict: it counts bare sockets
+//! and lines at full speed, so that a plan it objects to is too large, and one that it does not object to may be as well.
+//!
 //! # Invariants
 //!
 //! * Per kind of operation and for journeys: planned = released + shed; released = ok + failed + cut. Downloads that were begun = whole +

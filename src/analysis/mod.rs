@@ -1,11 +1,14 @@
 //! Analysis: is the run valid, which layers saturated, does the envelope hold?
 //!
 //! Pure: a recording in, a [`Summary`] out. First the generator ([`Generator`]): a run that it limited says only "at least". Then each layer
-//! against its promise. Then what the report shows beside it.
+//! against its promise. Then what the report shows beside it. Before a run: which of this machine's ceilings are low ([`Checkup`]), and which
+//! of them a plan will find ([`foresight`]).
 
+pub(crate) mod ceilings;
 mod downloads;
 mod flow;
 pub mod forecast;
+pub mod foresight;
 mod groups;
 mod promise;
 mod stats;
@@ -18,6 +21,7 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
+pub use ceilings::{Ceiling, CeilingFinding, Checkup, DOCTOR_SCHEMA, Grade};
 pub use summary::*;
 pub use timeline::{Slice, Timeline, timeline};
 pub use verdict::Verdict;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::journey::{Cause, Kind, Oddity, Swarm, Web};
 use crate::plan::Stage;
 use crate::profile::Layer;
-use crate::record::{Counts, Downloads, Manifest, Tally};
+use crate::record::{Counts, Downloads, Manifest, Shortage, Tally};
 
 use super::Verdict;
 
@@ -161,6 +161,8 @@ pub struct Churn {
 pub struct Generator {
     /// Why the generator was the limit; empty for a valid run.
     pub faults: Vec<Fault>,
+    /// What of the machine it ran out of: seen in the run, or foreseen; empty for a valid run, and where none of that explains the faults.
+    pub shortages: Vec<Shortage>,
     /// Operations released of those that were released or shed; 1 where there was none.
     pub sent_share: f64,
     /// 99th percentile of `started - due` over all operations.

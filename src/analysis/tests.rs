@@ -12,7 +12,7 @@ use crate::model::{ModelTarget, ModelWorld, complete};
 use crate::plan::{Arrival, Cohort, Origin, PlannedStep, What};
 use crate::profile::Envelope;
 use crate::record::synthetic::{Seen, manifest, observation, operation, operations, record, recording};
-use crate::record::{Resources, WorldName};
+use crate::record::{Bound, Host, Resources, Shortage, WorldName};
 use crate::scenario::sample;
 use crate::unit::Tick;
 
@@ -181,6 +181,54 @@ fn a_generator_that_sheds_fails_by_itself_or_has_no_cpu_voids_the_run() {
     assert!(
         matches!(summary.generator.faults[..], [Fault::Cpu { cores_per_worker }] if (cores_per_worker - 0.85).abs() < 1e-6)
     );
+}
+
+#[test]
+fn what_the_machine_lacked_stands_beside_the_faults_and_nowhere_else() {
+    let mut shed = pages(20, 90, |_| (0, 5, Settled::Ok));
+    shed.extend((0..10).map(|number| {
+        let due = Tick::from_millis(number * 100);
+        vec![(due, Event::JourneyDue(due)), (due, Event::JourneyShed(due))]
+    }));
+    let foreseen = [Bound::Workers, Bound::Descriptors].map(|of| Shortage {
+        of,
+        needed: 500.0,
+        available: 300.0,
+        certain: false,
+    });
+    let with = |operations: &[Seen], descriptors, theirs| {
+        let mut recording = recording(operations, 20);
+        let mut limits = ceilings::tests::limits();
+        limits.descriptors.soft = Some(300);
+        recording.manifest.host = Some(Host {
+            cores: 4,
+            kernel: "Linux".to_owned(),
+            hostname: None,
+            limits: Some(limits),
+            rates: None,
+            foreseen: foreseen.to_vec(),
+        });
+        let sample = |layer, pid, cores: f64| {
+            move |second| Resources {
+                second,
+                layer,
+                pid,
+                cpu_seconds: second as f64 * cores,
+                rss_bytes: 1,
+                descriptors,
+            }
+        };
+        recording.resources = (0..20).map(sample(None, 1, 0.5)).collect();
+        recording.resources.extend((0..20).map(sample(Some(Layer::Index), 2, theirs)));
+        analyse(&recording).generator
+    };
+    assert_eq!(with(&shed, 100, 1.0).shortages, foreseen, "as far as is known");
+    let seen = |of, needed, available| Shortage { of, needed, available, certain: true };
+    let descriptors = seen(Bound::Descriptors, 290.0, 300.0);
+    assert_eq!(with(&shed, 290, 1.0).shortages, [descriptors, foreseen[0]]);
+    assert_eq!(with(&shed, 290, 3.25).shortages, [descriptors, seen(Bound::Cores, 3.75, 4.0), foreseen[0]]);
+    let valid = with(&pages(20, 90, |_| (0, 5, Settled::Ok)), 290, 3.25);
+    assert!(valid.faults.is_empty() && valid.shortages.is_empty(), "a forecast that did not come true");
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //! contains the lag anyway, so what is tolerated is counted against the target, never hidden. Without an envelope the plain rule holds.
 
 use crate::journey::{Cause, Kind};
-use crate::record::{Counts, Recording, WorldName};
+use crate::record::{Bound, Counts, Recording, Shortage, WorldName};
 
 use super::flow::{counts, latencies, plan_seconds};
 use super::stats::{quantile_seconds, share};
@@ -18,6 +18,8 @@ const LAG_SECONDS: f64 = 0.001;
 const LAG_SHARE: f64 = 0.1;
 const LOCAL_ERRORS: f64 = 0.001;
 const CORES_PER_WORKER: f64 = 0.8;
+/// Part of what there was, from which on it was used up: processes are looked at once a second, and peaks lie between.
+const USED_UP: f64 = 0.9;
 
 /// Judges the generator.
 pub(super) fn generator(recording: &Recording, resources: &[ResourceSummary]) -> Generator {
@@ -60,12 +62,42 @@ pub(super) fn generator(recording: &Recording, resources: &[ResourceSummary]) ->
         cpu.filter(|&cores| live && cores > CORES_PER_WORKER)
             .map(|cores_per_worker| Fault::Cpu { cores_per_worker }),
     ];
+    let faults: Vec<Fault> = faults.into_iter().flatten().collect();
+    // The ceiling of an authorisation is no want of the machine's.
+    let own = faults.iter().any(|fault| !matches!(fault, Fault::Ceiling { .. }));
     Generator {
-        faults: faults.into_iter().flatten().collect(),
+        shortages: if own { shortages(recording, resources) } else { Vec::new() },
+        faults,
         sent_share,
         lag_p99_seconds: lag_p99,
         mean_gap_seconds: gap,
         local_error_share: local,
         cpu_cores_per_worker: cpu,
     }
+}
+
+/// What of the machine was used up in the run, and what was foreseen to be.
+fn shortages(recording: &Recording, resources: &[ResourceSummary]) -> Vec<Shortage> {
+    let Some(host) = &recording.manifest.host else { return Vec::new() };
+    let own = resources.iter().find(|used| used.layer.is_none());
+    let descriptors = own.map(|own| own.peak_descriptors as f64);
+    // With what of the target runs here: it is the generator's cores that it takes.
+    let cores = own.map(|_| resources.iter().filter_map(|used| used.peak_cpu_cores).sum());
+    let limits = host.limits.as_ref();
+    let soft = limits.and_then(|limits| limits.descriptors.soft).map(|soft| soft as f64);
+    let usable = limits.map(|limits| limits.usable_cores());
+    let used = [(Bound::Descriptors, descriptors, soft), (Bound::Cores, cores, usable)];
+    let mut found: Vec<Shortage> = used
+        .into_iter()
+        .filter_map(|(of, used, available)| {
+            let (needed, available) = (used?, available?);
+            (needed >= USED_UP * available).then_some(Shortage { of, needed, available, certain: true })
+        })
+        .collect();
+    for foreseen in &host.foreseen {
+        if found.iter().all(|seen| seen.of != foreseen.of) {
+            found.push(*foreseen);
+        }
+    }
+    found
 }

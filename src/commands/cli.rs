@@ -43,6 +43,11 @@ pub(super) enum Verb {
     Fit(FitArgs),
     /// Judge a recording again, also one whose run was killed.
     Report(ReportArgs),
+    /// Measure what this machine can carry as a generator, which of its ceilings are low, and what to do about it.
+    ///
+    /// What is found is saved for later runs, which warn of plans beyond it. Exit code 5 where a ceiling is so low that hardly any run
+    /// here will be valid, else 0.
+    Doctor(DoctorArgs),
     /// Start the embedded testbed alone and print the target profile that `run --target` takes.
     Testbed(TestbedArgs),
     /// One layer of the testbed (started by Squall itself).
@@ -108,6 +113,10 @@ pub(super) struct RunArgs {
     /// Worker threads [default: half the cores].
     #[arg(long, value_name = "N", env = "SQUALL_WORKERS", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) workers: Option<u32>,
+    /// What `squall doctor` found on this machine [default: what it saved last, or else half a second's look, for a plan that is not
+    /// small].
+    #[arg(long, value_name = "FILE", env = "SQUALL_DOCTOR")]
+    pub(super) doctor: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -216,6 +225,19 @@ pub(super) struct ReportArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// How long to measure, in seconds.
+    #[arg(long, value_name = "N", default_value_t = 20, env = "SQUALL_SECONDS", value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(super) seconds: u32,
+    /// Where to leave what was found, for `run` [default: $XDG_STATE_HOME/squall/doctor.json, or under ~/.local/state].
+    #[arg(long, value_name = "FILE", env = "SQUALL_DOCTOR")]
+    pub(super) save: Option<PathBuf>,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
+    pub(super) output_format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct TestbedArgs {
     /// Scenario whose catalogue the testbed offers.
     pub(super) file: PathBuf,
@@ -233,7 +255,7 @@ pub(super) enum ReportFormat {
     /// For people.
     #[default]
     Text,
-    /// `summary.json`.
+    /// `summary.json`; of a doctor, what it saves.
     Json,
 }
 

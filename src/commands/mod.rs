@@ -2,6 +2,7 @@
 
 mod check;
 mod cli;
+mod doctor;
 mod exit;
 mod fit;
 mod plan;
@@ -84,6 +85,7 @@ fn dispatch(verb: Verb, colors: Colors) -> Result<ExitCode, Failure> {
             Exit::Done
         }
         Verb::Report(args) => report::report(&args, colors)?,
+        Verb::Doctor(args) => doctor::doctor(&args, colors)?,
         #[cfg(feature = "testbed")]
         Verb::Testbed(args) => testbed::testbed(&args, colors)?,
         #[cfg(feature = "testbed")]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::analysis::foresight::Demand;
 use crate::analysis::{self, Summary};
 use crate::drive::{Limits, Stop, StopLevel};
 use crate::journey::{self, Kind, Names, Peer, Rules};
@@ -143,7 +144,7 @@ impl Prepared {
                 announces: replay.lines().read,
                 unread: replay.lines().unread,
             }),
-            planned: self.intended(what.assets),
+            planned: what.planned,
             workers: what.workers,
             world: what.world,
             isolated: what.isolated,
@@ -160,15 +161,17 @@ impl Prepared {
         }
     }
 
-    /// The operations that the plan intends; walks through all of it.
-    fn intended(&self, assets: u32) -> BTreeMap<Kind, u64> {
+    /// The operations that the plan intends, and what it asks of this machine; walks through all of it.
+    pub(super) fn survey(&self, assets: u32) -> (BTreeMap<Kind, u64>, Demand) {
         let mut planned = BTreeMap::new();
+        let mut demand = Demand::new(&self.scenario, self.schedule.length());
         for arrival in self.schedule.shard(0, 1) {
+            demand.add(&arrival);
             for (kind, operations) in journey::intended(&arrival, assets) {
                 *planned.entry(kind).or_default() += operations;
             }
         }
-        planned
+        (planned, demand)
     }
 
     /// Copies for the run directory, named after what they are: the scenario and the profiles that it names, as they were read.
@@ -235,8 +238,8 @@ pub(super) struct Recorded<'a> {
     pub(super) world: WorldName,
     pub(super) workers: usize,
     pub(super) isolated: bool,
-    /// Assets of a visit.
-    pub(super) assets: u32,
+    /// Operations that the plan intends.
+    pub(super) planned: BTreeMap<Kind, u64>,
     pub(super) target: &'a str,
     pub(super) envelope: &'a Envelope,
     pub(super) host: Option<Host>,

@@ -13,10 +13,12 @@ use crate::live::{self, Clock, Guard, LiveConfig, LiveWorld, Refusal};
 use crate::plan::Arrival;
 use crate::problem::SourceFile;
 use crate::profile::Target;
-use crate::record::{self, Host, Recorder, WorkerRecorder, WorldName};
+use crate::record::{self, Recorder, WorkerRecorder, WorldName};
+use crate::report;
 use crate::scenario::Via;
 
 use super::cli::RunArgs;
+use super::doctor::Known;
 use super::exit::{Exit, Failure};
 use super::rehearsal::{Prepared, Recorded, directory, judge, prepare, record_until_end, recorder};
 use super::screen::Screen;
@@ -37,6 +39,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     let started_at = jiff::Timestamp::now();
     let mark = started_at.strftime("%Y%m%dT%H%M%SZ").to_string();
     let dir = directory(&args.out, &prepared.scenario.name, &mark)?;
+    let machine = Known::new(args.doctor.as_deref())?;
     screen.note(&prepared.size());
     let fleet = Fleet::of(args, &prepared, &screen, colors)?;
     let target = Arc::new(fleet.target.clone());
@@ -52,14 +55,21 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     block_on(async move { live::authorize(&asked.0, &asked.1).await })?.map_err(refused)?;
 
     let workers = args.workers.map_or_else(default_workers, |workers| workers as usize);
+    let (planned, demand) = prepared.survey(assets(&prepared, &target));
+    let host = machine.host(&demand, &prepared, &target, workers)?;
+    for shortage in &host.foreseen {
+        let sure = if shortage.certain { "is" } else { "may be" };
+        let what = report::doctor::shortage(shortage);
+        print::note(&format!("warning: this machine {sure} too small for the plan: {what}"));
+    }
     let manifest = prepared.manifest(Recorded {
         world: WorldName::Live,
         workers,
         isolated: args.out.isolated,
-        assets: assets(&prepared, &target),
+        planned,
         target: &target.name,
         envelope: &target.envelope,
-        host: Some(host()),
+        host: Some(host),
         started_at: Some(started_at),
     });
     let mut sources = prepared.sources();
@@ -269,7 +279,7 @@ fn refused(refusal: Refusal) -> Failure {
 }
 
 /// Assets of a visit: none where the pages of the target have none.
-fn assets(prepared: &Prepared, target: &Target) -> u32 {
+pub(super) fn assets(prepared: &Prepared, target: &Target) -> u32 {
     if target.index.assets.is_empty() { 0 } else { prepared.scenario.funnel.assets }
 }
 
@@ -287,13 +297,4 @@ fn default_workers() -> usize {
 fn in_flight_limit(workers: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
     (usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(256) / workers).clamp(64, 1 << 16)
-}
-
-fn host() -> Host {
-    let system = rustix::system::uname();
-    Host {
-        cores: thread::available_parallelism().map_or(1, usize::from),
-        kernel: format!("{} {}", system.sysname().to_string_lossy(), system.release().to_string_lossy()),
-        hostname: Some(system.nodename().to_string_lossy().into_owned()),
-    }
 }

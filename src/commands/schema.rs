@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use schemars::generate::SchemaSettings;
 
-use crate::analysis::Summary;
+use crate::analysis::{Checkup, Summary};
 use crate::model::ModelTarget;
 use crate::problem::{self, FileKind};
 use crate::{profile, scenario};
@@ -18,6 +18,8 @@ pub enum SchemaOf {
     Profile,
     /// `summary.json` of a run directory.
     Summary,
+    /// What `squall doctor` found.
+    Doctor,
 }
 
 impl SchemaOf {
@@ -28,6 +30,7 @@ impl SchemaOf {
             Self::File(kind) => kind.name(),
             Self::Profile => "profile",
             Self::Summary => "summary",
+            Self::Doctor => "doctor",
         }
     }
 }
@@ -42,6 +45,7 @@ impl ValueEnum for SchemaOf {
             Self::File(FileKind::Access),
             Self::File(FileKind::Model),
             Self::Summary,
+            Self::Doctor,
         ]
     }
 
@@ -52,6 +56,7 @@ impl ValueEnum for SchemaOf {
             Self::Summary => {
                 Some(PossibleValue::new(self.name()).help("The verdict of a run, `summary.json`"))
             }
+            Self::Doctor => Some(PossibleValue::new(self.name()).help("What `squall doctor` found")),
         }
     }
 }
@@ -68,14 +73,15 @@ pub fn schema(of: SchemaOf) -> String {
             let each = PROFILES.map(|kind| problem::schema(kind, &keys(kind)));
             serde_json::json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "oneOf": each })
         }
-        // Derived from the very types that are written.
-        SchemaOf::Summary => SchemaSettings::draft2020_12()
-            .for_serialize()
-            .into_generator()
-            .into_root_schema_for::<Summary>()
-            .to_value(),
+        SchemaOf::Summary => written::<Summary>(),
+        SchemaOf::Doctor => written::<Checkup>(),
     };
     format!("{schema:#}\n")
+}
+
+/// Derived from the very type that is written.
+fn written<T: schemars::JsonSchema>() -> serde_json::Value {
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>().to_value()
 }
 
 fn keys(kind: FileKind) -> Vec<problem::Description> {

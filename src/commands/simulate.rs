@@ -31,7 +31,7 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
         world: WorldName::Model,
         workers: 1,
         isolated: args.out.isolated,
-        assets: prepared.scenario.funnel.assets,
+        planned: prepared.survey(prepared.scenario.funnel.assets).0,
         target: &target.name,
         envelope: &target.envelope,
         host: None,

@@ -97,8 +97,18 @@ impl Guard {
     /// # Errors
     /// The target's authorization is incomplete or outside its window, or an address of the target is not allowed.
     pub fn new(target: &Target) -> Result<Self, Refusal> {
-        let loopback = vec![network(Ipv4Addr::LOCALHOST.into(), 8), network(Ipv6Addr::LOCALHOST.into(), 128)];
-        Self::with_free(target, loopback, jiff::Timestamp::now())
+        Self::with_free(target, loopback(), jiff::Timestamp::now())
+    }
+
+    /// A guard that lets nothing go but to loopback.
+    pub(super) fn loopback() -> Self {
+        Self {
+            target: "loopback".to_owned(),
+            free: loopback(),
+            authorised: Vec::new(),
+            withdrawn: AtomicBool::new(false),
+            ceiling: None,
+        }
     }
 
     /// As [`Guard::new`], with other networks in the place of loopback: a test has only loopback addresses to be strict about.
@@ -341,6 +351,10 @@ pub(super) fn check_authorization(
         });
     }
     Ok(())
+}
+
+fn loopback() -> Vec<IpNet> {
+    vec![network(Ipv4Addr::LOCALHOST.into(), 8), network(Ipv6Addr::LOCALHOST.into(), 128)]
 }
 
 fn network(address: IpAddr, prefix: u8) -> IpNet {

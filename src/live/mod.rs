@@ -9,12 +9,15 @@
 
 mod announce;
 mod authorize;
+#[doc(hidden)]
+pub mod bench;
 mod bencode;
 mod client;
 mod clock;
 mod dag;
 mod dht;
 mod dns;
+pub mod doctor;
 #[cfg(test)]
 mod fixture;
 #[cfg(any(test, fuzzing))]
@@ -28,6 +31,7 @@ mod merkle;
 mod metainfo;
 mod meter;
 mod mse;
+mod patience;
 mod perform;
 mod proc;
 mod queue;

@@ -17,6 +17,7 @@ use crate::unit::Tick;
 
 use super::clock::Alarm;
 use super::meter::Meter;
+use super::patience::Patience;
 use super::perform::{Connections, Shared};
 use super::queue::Queue;
 use super::{Clock, Guard};
@@ -49,6 +50,9 @@ const PACE: Duration = Duration::from_micros(50);
 pub struct LiveWorld {
     shared: Rc<Shared>,
     alarm: Alarm,
+    patience: Patience,
+    /// Keeps it.
+    keeper: AbortHandle,
     outcomes: Rc<Queue<(OpId, Outcome)>>,
     journeys: FxHashMap<JourneyId, Journey>,
 }
@@ -58,6 +62,12 @@ pub struct LiveWorld {
 struct Journey {
     connections: Rc<Connections>,
     tasks: SmallVec<[(OpId, AbortHandle); 2]>,
+}
+
+impl Drop for LiveWorld {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
 }
 
 impl Drop for Journey {
@@ -74,7 +84,10 @@ impl LiveWorld {
     pub fn new(config: LiveConfig) -> io::Result<Self> {
         let clock = config.clock;
         let shared = Rc::new(Shared::open(config)?);
-        Ok(Self { shared, alarm: clock.alarm()?, outcomes: Rc::default(), journeys: FxHashMap::default() })
+        let patience = Patience::new(clock);
+        let keeper = tokio::task::spawn_local(patience.clone().keep()).abort_handle();
+        let (outcomes, journeys) = (Rc::default(), FxHashMap::default());
+        Ok(Self { shared, alarm: clock.alarm()?, patience, keeper, outcomes, journeys })
     }
 
     /// Starts an operation: a task that does the `work` for as long as the visitor has patience.
@@ -93,12 +106,13 @@ impl LiveWorld {
         let shared = Rc::clone(&self.shared);
         let connections = Rc::clone(&journey.connections);
         let outcomes = Rc::clone(&self.outcomes);
+        let patience = self.patience.clone();
         let task = tokio::task::spawn_local(async move {
             let meter = Meter::new(shared.clock);
-            let patience = operation.patience(&shared.scenario.funnel);
+            let most = operation.patience(&shared.scenario.funnel);
             let result = if shared.admits() {
                 let work = work(&shared, &visitor, operation, &connections, &meter);
-                tokio::time::timeout(patience, work).await.ok()
+                patience.bound(most, work).await
             } else {
                 Some(Err(Cause::Local))
             };

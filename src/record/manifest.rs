@@ -10,6 +10,8 @@ use crate::journey::Kind;
 use crate::profile::{Envelope, Layer};
 use crate::scenario::{Cut, VariantName};
 
+use super::Host;
+
 /// What was run, where, and against which promise. All that a later report needs beside the seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -99,18 +101,6 @@ impl WorldName {
             Self::Model => "model",
         }
     }
-}
-
-/// The machine that a run happened on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Host {
-    /// Cores that the program may use.
-    pub cores: usize,
-    /// Kernel release.
-    pub kernel: String,
-    /// Its name, if that may be told.
-    pub hostname: Option<String>,
 }
 
 /// A signal of the scenario on the run clock.

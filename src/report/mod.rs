@@ -1,6 +1,7 @@
 //! Reports: formats what analysis found, computes nothing.
 
 mod chart;
+pub mod doctor;
 pub mod fit;
 pub mod forecast;
 mod html;

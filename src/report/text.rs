@@ -8,6 +8,7 @@ use crate::plan::Stage;
 use crate::profile::LayerEnvelope;
 use crate::scenario::VariantName;
 
+use super::doctor;
 use super::quantity::{bytes, percent, rate, seconds, three_digits};
 use super::swarm;
 use super::table::{Align, grouped, table};
@@ -35,7 +36,7 @@ pub fn text(summary: &Summary, color: bool) -> String {
 }
 
 /// Colours the mark at the beginning of a line.
-fn colored(text: &str) -> String {
+pub(super) fn colored(text: &str) -> String {
     let line = |line: &str| {
         let tint = match line.chars().next() {
             Some('✓') => GREEN,
@@ -84,6 +85,10 @@ pub(super) fn verdict(summary: &Summary) -> String {
     }
     for fault in &summary.generator.faults {
         text += &format!("✗ generator: {}\n", fault_text(fault));
+    }
+    for shortage in &summary.generator.shortages {
+        let when = if shortage.certain { "" } else { "foreseen: " };
+        text += &format!("  {when}{}\n", doctor::shortage(shortage));
     }
     if !summary.generator.faults.is_empty() {
         text += "  rates below are \"at least\"\n";

@@ -100,7 +100,7 @@ impl ManyDatagrams {
         let mut left = batch.contents.as_slice();
         loop {
             // A device that cannot cut datagrams out of a buffer says so once; from then on they leave one by one.
-            let most = self.state.max_gso_segments().min(MOST) * batch.length.max(1);
+            let most = self.at_once() * batch.length.max(1);
             let contents = &left[..left.len().min(most)];
             let segment_size = (contents.len() > batch.length).then_some(batch.length);
             let transmit =
@@ -115,6 +115,11 @@ impl ManyDatagrams {
                 return Ok(());
             }
         }
+    }
+
+    /// Datagrams that the system takes at a time; 1 where it cannot cut them out of a buffer.
+    pub(in super::super) fn at_once(&self) -> usize {
+        self.state.max_gso_segments().min(MOST)
     }
 
     /// Its port number.

@@ -39,6 +39,7 @@ use turns::Turns;
 use web::Web;
 
 pub(super) use picker::PeerKey;
+pub(super) use proof::Proof;
 pub(super) use remote::Meeting;
 pub(super) use store::{Generator, Store};
 pub(super) use web::{Run, Standing};

@@ -7,18 +7,18 @@ use super::super::metainfo::{Piece, StreamPiece, TreePiece};
 
 /// The proofs of one piece; of a hybrid torrent's there are two (BEP 52).
 #[derive(Debug)]
-pub(super) struct Proof {
+pub(in super::super) struct Proof {
     v1: Option<(Sha1, StreamPiece)>,
     v2: Option<(Vec<Hash>, TreePiece)>,
 }
 
 impl Proof {
-    pub(super) fn of(piece: &Piece) -> Self {
+    pub(in super::super) fn of(piece: &Piece) -> Self {
         Self { v1: piece.v1.map(|v1| (Sha1::new(), v1)), v2: piece.v2.map(|v2| (Vec::new(), v2)) }
     }
 
     /// Takes in the next block.
-    pub(super) fn add_block(&mut self, data: &[u8]) {
+    pub(in super::super) fn add_block(&mut self, data: &[u8]) {
         if let Some((hasher, _)) = &mut self.v1 {
             hasher.update(data);
         }
@@ -28,7 +28,7 @@ impl Proof {
     }
 
     /// Whether the blocks were the piece's.
-    pub(super) fn holds(self) -> bool {
+    pub(in super::super) fn holds(self) -> bool {
         let v1 = self.v1.is_none_or(|(mut hasher, piece)| {
             const ZEROS: [u8; 4_096] = [0; 4_096];
             let mut left = piece.padding as usize;
