@@ -21,6 +21,7 @@ use crate::profile::{Client, HttpEndpoint, Target, Tracker, TrackerKind};
 
 use super::http::{Request, Site, Way, fetch_alone};
 use super::meter::Meter;
+use super::patience::Patience;
 use super::source::{Owner, Sources};
 use super::swarm::{Company, Key, SwarmId, Swarms};
 use super::tracker::{Announce, Answer, Counts, Refused, http, udp as datagram, ws as message};
@@ -85,11 +86,11 @@ impl Announcer {
         target: &Target,
         sources: &Sources,
         workers: u32,
-        retransmit: Duration,
+        (patience, retransmit): (&Patience, Duration),
     ) -> io::Result<Self> {
         let open = |tracker: &Tracker| match tracker.kind {
             TrackerKind::Udp => {
-                UdpTracker::open(guard, clock, tracker.address, sources, retransmit).map(Some)
+                UdpTracker::open(guard, clock, tracker.address, sources, (patience, retransmit)).map(Some)
             }
             TrackerKind::Http | TrackerKind::Ws => Ok(None),
         };

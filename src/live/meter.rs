@@ -47,14 +47,7 @@ impl Meter {
     /// The first byte, or the first attempt to connect, goes out now. Only the first call counts.
     pub(super) fn start(&self) {
         if self.started.get().is_none() {
-            self.start_at(self.clock.now());
-        }
-    }
-
-    /// As [`Meter::start`], by who has just read the clock.
-    pub(super) fn start_at(&self, now: Tick) {
-        if self.started.get().is_none() {
-            self.started.set(Some(now));
+            self.started.set(Some(self.clock.now()));
         }
     }
 

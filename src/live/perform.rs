@@ -29,6 +29,7 @@ use super::gateway::{Asking, Reader};
 use super::http::{Agent, Browser, Kept, Request};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
+use super::patience::Patience;
 use super::shaper::Line;
 use super::source::{Owner, Sources};
 use super::torrent::Generator;
@@ -93,11 +94,11 @@ impl Shared {
     ///
     /// # Errors
     /// The system's, where it gives no socket.
-    pub(super) fn open(config: LiveConfig) -> io::Result<Self> {
+    pub(super) fn open(config: LiveConfig, patience: &Patience) -> io::Result<Self> {
         let LiveConfig { target, scenario, guard, clock, worker, workers } = config;
         let sources = Sources::new(&target.visitor_networks, (worker, workers)).map_err(io::Error::other)?;
         check_routed(&guard, &target, &sources)?;
-        let announcer = Announcer::open(&guard, clock, &target, &sources, workers, RETRANSMIT)?;
+        let announcer = Announcer::open(&guard, clock, &target, &sources, workers, (patience, RETRANSMIT))?;
         let dht = Dht::open(&guard, clock, &target, &sources, scenario.cut.speed)?;
         let agent = Rc::new(Agent::new(&target, Arc::clone(&guard), sources.clone())?);
         let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());

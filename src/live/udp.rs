@@ -10,7 +10,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
@@ -38,13 +37,9 @@ pub(super) struct Answer {
     pub(super) transaction: u32,
     /// When it was taken from the socket.
     pub(super) at: Tick,
-    /// The datagram; or why there is none: the request could not be sent, or its time is over.
+    /// The datagram; or why the request could not be sent.
     pub(super) data: Result<Vec<u8>, Cause>,
 }
-
-/// How often those are looked for who have waited long enough: every ten milliseconds, and where thousands wait, less often.
-const LOOK: Duration = Duration::from_millis(10);
-const LOOK_EACH: Duration = Duration::from_micros(1);
 
 /// Where the answers to someone's requests arrive.
 pub(super) type Inbox = Rc<Queue<Answer>>;
@@ -76,7 +71,7 @@ pub(super) struct Pool {
     line: Rc<Line>,
     sources: Sources,
     towards: IpAddr,
-    tasks: [AbortHandle; 3],
+    tasks: [AbortHandle; 2],
 }
 
 impl Drop for Pool {
@@ -106,14 +101,12 @@ impl Pool {
             strays: RefCell::default(),
             outbox: RefCell::default(),
             waiting: Notify::new(),
-            timed: Notify::new(),
             server: OnceCell::new(),
             serial: Cell::new(sources.worker.wrapping_mul(0x9E37_79B9)),
         });
         let reader = tokio::task::spawn_local(Rc::clone(&line).read(clock, identify));
         let writer = tokio::task::spawn_local(Rc::clone(&line).write(clock));
-        let warden = tokio::task::spawn_local(Rc::clone(&line).end_waits(clock));
-        let tasks = [reader.abort_handle(), writer.abort_handle(), warden.abort_handle()];
+        let tasks = [reader.abort_handle(), writer.abort_handle()];
         Ok(Self { line, sources: sources.clone(), towards: towards.ip(), tasks })
     }
 
@@ -160,8 +153,6 @@ struct Line {
     outbox: RefCell<Outbox>,
     /// Tells the writer that there is something.
     waiting: Notify,
-    /// Tells the warden that somebody waits.
-    timed: Notify,
     /// Who answers queries, where anybody does.
     server: OnceCell<Rc<dyn Serve>>,
     serial: Cell<u32>,
@@ -175,8 +166,6 @@ struct Request {
     local: IpAddr,
     /// Datagrams sent that have no answer.
     open: u32,
-    /// Until when an answer is waited for.
-    until: Option<Tick>,
 }
 
 impl Request {
@@ -255,26 +244,6 @@ impl Line {
         }
     }
 
-    /// Tells those who have waited long enough. A timer for each of them costs more than to look through all that are under way now and
-    /// then: answers come in milliseconds, and they are waited for many seconds.
-    async fn end_waits(self: Rc<Self>, clock: Clock) {
-        loop {
-            let waiting =
-                self.pending.borrow().values().filter(|(request, _)| request.until.is_some()).count();
-            if waiting == 0 {
-                self.timed.notified().await;
-            }
-            tokio::time::sleep(LOOK.max(LOOK_EACH * u32::try_from(waiting).unwrap_or(u32::MAX))).await;
-            let at = clock.now();
-            for (&transaction, (request, inbox)) in self.pending.borrow_mut().iter_mut() {
-                if request.until.is_some_and(|until| until <= at) {
-                    request.until = None;
-                    inbox.push(Answer { transaction, at, data: Err(Cause::Timeout) });
-                }
-            }
-        }
-    }
-
     /// Tells those whose requests could not be sent.
     fn fail(&self, transactions: &[Option<u32>], cause: Cause, at: Tick) {
         let mut pending = self.pending.borrow_mut();
@@ -318,7 +287,6 @@ impl Line {
         match self.pending.borrow_mut().get_mut(&transaction) {
             Some((request, inbox)) if request.is_between(from, local) && request.open > 0 => {
                 request.open -= 1;
-                request.until = None;
                 inbox.push(Answer { transaction, at, data: Ok(data.to_vec()) });
             }
             Some((request, _)) if request.is_between(from, local) => self.stray(Oddity::Duplicate),
@@ -348,10 +316,7 @@ impl Port {
                 break id;
             }
         };
-        pending.insert(
-            transaction,
-            (Request { peer, local: self.local, open: 0, until: None }, Rc::clone(inbox)),
-        );
+        pending.insert(transaction, (Request { peer, local: self.local, open: 0 }, Rc::clone(inbox)));
         drop(pending);
         Ok(Ticket { transaction, peer, port: self.clone() })
     }
@@ -377,19 +342,15 @@ impl Drop for Ticket {
 }
 
 impl Ticket {
-    /// Has a request sent that carries the ticket's id; where the system refuses to, or nobody answers in time, that is its answer.
+    /// Has a request sent that carries the ticket's id; where the system refuses to, that is its answer.
     ///
     /// # Errors
     /// [`Cause::Foreign`] where the address is not allowed.
-    pub(super) fn send(&self, datagram: &[u8], until: Option<Tick>) -> Result<(), Cause> {
+    pub(super) fn send(&self, datagram: &[u8]) -> Result<(), Cause> {
         let line = &self.port.line;
         line.post(datagram, self.port.local, self.peer, Some(self.transaction))?;
         if let Some((request, _)) = line.pending.borrow_mut().get_mut(&self.transaction) {
             request.open += 1;
-            request.until = until;
-        }
-        if until.is_some() {
-            line.timed.notify_one();
         }
         Ok(())
     }
@@ -399,6 +360,7 @@ impl Ticket {
 mod tests {
     use super::super::fixture::target;
     use super::*;
+    use std::time::Duration;
     use tokio::net::UdpSocket;
 
     fn first_four(data: &[u8]) -> Option<u32> {
@@ -421,7 +383,7 @@ mod tests {
             let port = pool.port(7);
             let inbox = Inbox::default();
             let ticket = port.ticket(address, &inbox).unwrap();
-            ticket.send(&ticket.transaction.to_be_bytes(), None).unwrap();
+            ticket.send(&ticket.transaction.to_be_bytes()).unwrap();
             let mut buffer = [0; 16];
             let (length, from) = server.recv_from(&mut buffer).await.unwrap();
             assert_eq!(first_four(&buffer[..length]), Some(ticket.transaction));
@@ -451,7 +413,7 @@ mod tests {
             let mut asked = Vec::new();
             for visitor in 0..100 {
                 let ticket = pool.port(visitor).ticket(address, &inbox).unwrap();
-                ticket.send(&ticket.transaction.to_be_bytes(), None).unwrap();
+                ticket.send(&ticket.transaction.to_be_bytes()).unwrap();
                 let (_, from) = server.recv_from(&mut buffer).await.unwrap();
                 assert_eq!(from.ip(), sources().local(address.ip(), visitor));
                 asked.push((ticket, from));
@@ -481,14 +443,14 @@ mod tests {
             let (inbox, mut buffer) = (Inbox::default(), [0; 16]);
             let given_up = port.ticket(address, &inbox).unwrap();
             let late = given_up.transaction.to_be_bytes();
-            given_up.send(&late, None).unwrap();
+            given_up.send(&late).unwrap();
             let (_, from) = server.recv_from(&mut buffer).await.unwrap();
             drop(given_up);
             let ticket = port.ticket(address, &inbox).unwrap();
             let id = ticket.transaction.to_be_bytes();
             // Sent twice: two answers are no more than it asked for.
-            ticket.send(&id, None).unwrap();
-            ticket.send(&id, None).unwrap();
+            ticket.send(&id).unwrap();
+            ticket.send(&id).unwrap();
             for answer in [late, late, id, id, id] {
                 server.send_to(&answer, from).await.unwrap();
             }

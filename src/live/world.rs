@@ -83,8 +83,8 @@ impl LiveWorld {
     /// The system's, where it gives no socket or timer.
     pub fn new(config: LiveConfig) -> io::Result<Self> {
         let clock = config.clock;
-        let shared = Rc::new(Shared::open(config)?);
         let patience = Patience::new(clock);
+        let shared = Rc::new(Shared::open(config, &patience)?);
         let keeper = tokio::task::spawn_local(patience.clone().keep()).abort_handle();
         let (outcomes, journeys) = (Rc::default(), FxHashMap::default());
         Ok(Self { shared, alarm: clock.alarm()?, patience, keeper, outcomes, journeys })

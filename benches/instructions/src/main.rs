@@ -7,10 +7,6 @@ mod paths;
 
 use std::process::ExitCode;
 
-/// The program's own: allocating is part of what is counted.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &arguments[..] {

@@ -14,6 +14,13 @@ fn sources() -> Sources {
     Sources::new(&[], (0, 1)).unwrap()
 }
 
+/// An announcer of one worker whose visitors' patience is kept; within a `LocalSet`.
+fn announcer(guard: &Arc<Guard>, clock: Clock, target: &Target, retransmit: Duration) -> Announcer {
+    let patience = Patience::new(clock);
+    tokio::task::spawn_local(patience.clone().keep());
+    Announcer::open(guard, clock, target, &sources(), 1, (&patience, retransmit)).unwrap()
+}
+
 fn client() -> Client {
     Client {
         name: "test".to_owned(),
@@ -70,7 +77,7 @@ async fn play(script: &'static [&'static [Answer]]) -> (Result<Vec<Peer>, Cause>
         });
         let clock = Clock::start();
         let patience = Duration::from_millis(20);
-        let announcer = Announcer::open(&guard, clock, &target(address), &sources(), 1, patience).unwrap();
+        let announcer = announcer(&guard, clock, &target(address), patience);
         let (meter, client) = (Meter::new(clock), client());
         let asker = Asker { seed: 1, source: 1, own_port: 1, shared: false, client: &client };
         let peers = announcer.announce(asker, &ANNOUNCE, &Contact::default(), &meter).await;
@@ -134,8 +141,7 @@ async fn a_visitor_connects_for_itself_and_again_after_a_minute() {
             }
             lengths
         });
-        let mut announcer =
-            Announcer::open(&guard, Clock::start(), &target(address), &sources(), 1, RETRANSMIT).unwrap();
+        let mut announcer = announcer(&guard, Clock::start(), &target(address), RETRANSMIT);
         let client = client();
         let asker = Asker { seed: 1, source: 1, own_port: 1, shared: false, client: &client };
         let (first, second) = (Contact::default(), Contact::default());
@@ -163,7 +169,7 @@ async fn trackers_are_chosen_by_weight_among_those_that_a_client_speaks() {
     target.trackers =
         vec![tracker(TrackerKind::Http, 1.0), tracker(TrackerKind::Ws, 50.0), tracker(TrackerKind::Udp, 3.0)];
     let run = async {
-        let announcer = Announcer::open(&guard, Clock::start(), &target, &sources(), 1, RETRANSMIT).unwrap();
+        let announcer = announcer(&guard, Clock::start(), &target, RETRANSMIT);
         let client = client();
         let new = Contact::default();
         let orders = (0..10_000).map(|seed| {
@@ -189,7 +195,7 @@ async fn tiers_have_their_order_and_who_answered_comes_first_in_its_own() {
     let tiers = [2, 1, 2, 1, 3];
     target.trackers = tiers.map(|tier| Tracker { tier, ..Tracker::udp(address) }).into();
     let run = async {
-        let announcer = Announcer::open(&guard, Clock::start(), &target, &sources(), 1, RETRANSMIT).unwrap();
+        let announcer = announcer(&guard, Clock::start(), &target, RETRANSMIT);
         let (client, contact) = (client(), Contact::default());
         let order = |seed| {
             announcer

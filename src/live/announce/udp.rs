@@ -10,6 +10,7 @@ use crate::journey::{Cause, Oddity};
 use crate::unit::Tick;
 
 use super::super::meter::Meter;
+use super::super::patience::Patience;
 use super::super::source::Sources;
 use super::super::tracker::udp::{Datagram, connect_request, connection_id, transaction};
 use super::super::udp::{Inbox, Pool, Port, Ticket};
@@ -27,6 +28,7 @@ pub(super) struct UdpTracker {
     pub(super) clock: Clock,
     address: SocketAddr,
     pool: Pool,
+    patience: Patience,
     retransmit: Duration,
 }
 
@@ -45,10 +47,10 @@ impl UdpTracker {
         clock: Clock,
         address: SocketAddr,
         sources: &Sources,
-        retransmit: Duration,
+        (patience, retransmit): (&Patience, Duration),
     ) -> io::Result<Self> {
         let pool = Pool::open(guard, clock, address, sources, transaction)?;
-        Ok(Self { clock, address, pool, retransmit })
+        Ok(Self { clock, address, pool, patience: patience.clone(), retransmit })
     }
 
     /// Datagrams that nobody waited for, since this was last asked.
@@ -120,22 +122,21 @@ impl UdpTracker {
         patience: Duration,
         meter: &Meter,
     ) -> Result<Option<(Vec<u8>, Tick)>, Cause> {
-        let now = self.clock.now();
-        meter.start_at(now);
-        ticket.send(request, Some(now + patience))?;
+        meter.start();
+        ticket.send(request)?;
         meter.sent(request.len());
-        loop {
-            let answer = inbox.pop().await;
-            match answer.data {
-                // Of a ticket that is over.
-                _ if answer.transaction != ticket.transaction => {}
-                Ok(data) => {
-                    meter.received(data.len());
-                    return Ok(Some((data, answer.at)));
+        let answered = async {
+            loop {
+                let answer = inbox.pop().await;
+                // Others are of a ticket that is over.
+                if answer.transaction == ticket.transaction {
+                    return answer;
                 }
-                Err(Cause::Timeout) => return Ok(None),
-                Err(cause) => return Err(cause),
             }
-        }
+        };
+        let Some(answer) = self.patience.bound(patience, answered).await else { return Ok(None) };
+        let data = answer.data?;
+        meter.received(data.len());
+        Ok(Some((data, answer.at)))
     }
 }

@@ -67,7 +67,7 @@ impl<'a> Flights<'a> {
     pub(super) fn launch(&mut self, ticket: Ticket, datagram: &[u8]) -> Result<(), Cause> {
         self.meter.start();
         let started = self.clock.now();
-        ticket.send(datagram, None)?;
+        ticket.send(datagram)?;
         self.meter.sent(datagram.len());
         self.list.push(Flight { ticket, started, slow: false });
         Ok(())

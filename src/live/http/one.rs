@@ -220,7 +220,7 @@ fn framing(status: StatusCode, fields: &HeaderMap) -> Result<Framing, Cause> {
     if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         return Ok(Framing::Over);
     }
-    if let Some(last) = fields.get_all(TRANSFER_ENCODING).iter().last() {
+    if let Some(last) = fields.get_all(TRANSFER_ENCODING).iter().next_back() {
         let last = last.to_str().ok().and_then(|line| line.rsplit(',').next());
         let chunked = last.is_some_and(|coding| coding.trim().eq_ignore_ascii_case("chunked"));
         return Ok(if chunked { Framing::Chunked(Chunk::Size) } else { Framing::Close });
