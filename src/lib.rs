@@ -33,10 +33,10 @@
 //!
 //! *Scenario time* is a `Duration` since the scenario's start. *Run time* is a [`unit::Tick`] since the run began; [`scenario::Cut`] maps
 //! one to the other. *Wall time* exists only in [`live`] and in `commands`, where a recording gets its date. Under compression the rates
-//! per second of run time at scenario time t stay what they are in real time; lags between stages shrink with the scenario's clock,
-//! what happens inside a stage does not: how long a DHT node is good, a token taken or a name kept is run time, as the
-//! target counts it. Only what visitors' own nodes keep of visitors who have left goes by the scenario's clock. Re-announces come from the modelled population ([`plan::Origin::Population`]), not from the
-//! visitors that the run happens to drive.
+//! per second of run time at scenario time t stay what they are in real time; lags between stages shrink with the scenario's clock, what
+//! happens inside a stage does not: how long a DHT node is good, a token taken or a name kept is run time, as the target counts it. Only
+//! what visitors' own nodes keep of visitors who have left goes by the scenario's clock. Re-announces come from the modelled population
+//! ([`plan::Origin::Population`]), not from the visitors that the run happens to drive.
 //!
 //! # When an operation is due
 //!
@@ -51,6 +51,15 @@
 //! `squall doctor` measures what this machine carries ([`live::doctor`]); `run` holds the plan against it ([`analysis::foresight`]) and
 //! writes limits, rates and what was foreseen to lack into the manifest. A forecast is a warning and never a verdict: it counts bare sockets
 //! and lines at full speed, so that a plan it objects to is too large, and one that it does not object to may be as well.
+//!
+//! # What an operation costs
+//!
+//! A worker is one thread with one event loop, and shares nothing. An operation is a task on it, and a future is as large as the largest
+//! thing that it may do: kinds of which a worker has many under way have one of their own (`live::perform`). Datagrams of one turn leave
+//! together (`live::udp`), HTTP/1.1 is driven by who waits for it and holds nothing meanwhile (`live::http`), patience is looked through now
+//! and then instead of timed (`live::patience`), and journeys that wait stand in a calendar ([`drive`]). A worker sleeps at least 50 µs, so
+//! that what becomes due meanwhile shares one waking. `benches/RESULTS.md` says what that comes to beside other tools, row by row and with
+//! what is missing; `harness/instructions` holds the hot paths to their counts.
 //!
 //! # Invariants
 //!
