@@ -7,6 +7,7 @@ import platform
 import re
 import statistics
 
+from bench_found import FOUND
 from bench_peers import ROOT
 from bench_squall import LOSS
 
@@ -140,6 +141,8 @@ def section(record):
     lines = [f"### `{record['name']}`: {record['title']}", ""]
     if record["remark"]:
         lines += [record["remark"], ""]
+    if found := FOUND.get(record["name"]):
+        lines += [f"Profiled: {found}", ""]
     if reason := record.get("unmeasured"):
         lines += [f"Not measured: {reason}.", ""]
     elif record["kind"] == "figure":

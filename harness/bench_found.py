@@ -1,0 +1,31 @@
+"""What profiling found of rows that fall short of their goal: `perf record -e cpu-clock`, `perf stat -e syscalls:*`, callgrind."""
+
+WAKING = (
+    "Far below the highest rate every answer wakes the worker by itself (at 20,000 answers/s: 1.7 `epoll_wait`, 1.2 `recvmmsg` an answer, some "
+    "30 µs), so that CPU time an answer falls with the rate: the row is measured near the highest rate that loses nothing."
+)
+EXCHANGE = (
+    "Two system calls a request; the kernel takes about 60 %. Of the rest the largest parts are copying the task of each exchange to where it "
+    "runs (8 to 11 %, some 2 KB), building header maps on both ways, and allocation."
+)
+CONNECTION = (
+    "Three quarters of it are the kernel: a visitor takes 14 system calls (its own source address: IP_BIND_ADDRESS_NO_PORT and `bind`; "
+    "TCP_NODELAY, SO_LINGER, SO_ERROR, `shutdown`), where wrk takes half as many."
+)
+FOUND = {
+    "udp-aquatic": "As `udp-reflector`.",
+    "udp-reflector": "Two thirds of it are the kernel: UDP_SEGMENT puts together only what goes between the same two addresses, and here every "
+    f"visitor has one of its own: a `sendmsg` each. {WAKING}",
+    "udp-reflector-one-address": "The kernel takes 1.5 µs of it (batches by UDP_SEGMENT and UDP_GRO); the rest is the task of each announce: its "
+    f"allocation and copying, the journey, the tables by which answers are judged. {WAKING}",
+    "udp-reflector-plain": f"As `udp-reflector`. {WAKING}",
+    "dht-reflector": "Every query goes to another node: a `sendmsg` each, half of the time. Of the rest no part is above a tenth: drawing the "
+    f"table of a visitor who comes warm, reading bencode, the lookup's list of candidates. {WAKING}",
+    "http1-keepalive-wrk": EXCHANGE,
+    "http1-keepalive-oha": EXCHANGE,
+    "open-loop-oha": EXCHANGE,
+    "http1-new-connection-wrk": CONNECTION,
+    "http1-new-connection-oha": CONNECTION,
+    "http2-oha": "hyper's connection is a task of its own with two channels to it: for HTTP/1.1 that was half of what an exchange cost in user "
+    "space, and was taken out there.",
+}
