@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import itertools
 import json
@@ -120,23 +121,37 @@ def run_dht(directory):
 
 
 # Bytes that the relay lets wait on a connection: what a visitor leaves behind who goes, the seeder has counted.
-RELAY_BUFFER = 32 << 10
+RELAY_BUFFER = 8 << 10
 
 
-async def relay(port, seeders):
+async def relay(port, seeders, tell):
     """Whoever connects to `port` at an address of loopback gets one of the seeders, always the same there: the seeders listen at single
     addresses only, and have to answer in the stead of all visitors who only announce. They see the address that the connection comes
-    from: transmission takes one connection from each."""
+    from: transmission takes one connection from each. What seeders had sent and counted when a visitor hung up is left over, and counted."""
+    counters = {"left_over": 0}
 
-    async def pour(source, sink):
-        try:
-            while data := await source.read(RELAY_BUFFER):
-                sink.write(data)
-                await sink.drain()
-        except ConnectionError:
-            pass
-        finally:
-            sink.close()
+    async def pass_up(reader, ours):
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(RELAY_BUFFER):
+                ours.write(data)
+                await ours.drain()
+        # No more than an end: whoever is told so ends what it has begun to send.
+        with contextlib.suppress(OSError):
+            ours.write_eof()
+
+    async def pass_down(theirs, writer):
+        with contextlib.suppress(ConnectionError):
+            while data := await theirs.read(RELAY_BUFFER):
+                try:
+                    writer.write(data)
+                    await writer.drain()
+                except ConnectionError:
+                    counters["left_over"] += len(data)
+                    break
+            writer.close()
+            while data := await theirs.read(RELAY_BUFFER):
+                counters["left_over"] += len(data)
+        writer.close()
 
     async def pass_on(reader, writer):
         (came_from, _), (here, _) = writer.get_extra_info("peername"), writer.get_extra_info("sockname")
@@ -154,23 +169,25 @@ async def relay(port, seeders):
         except OSError:
             ours.close()
             return writer.close()
-        await asyncio.gather(pour(reader, ours), pour(theirs, writer))
+        await asyncio.gather(pass_up(reader, ours), pass_down(theirs, writer))
+        ours.close()
 
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, RELAY_BUFFER)
     listener.bind(("0.0.0.0", port))
-    async with await asyncio.start_server(pass_on, sock=listener, backlog=4096, limit=RELAY_BUFFER) as server:
-        await server.serve_forever()
+    async with await asyncio.start_server(pass_on, sock=listener, backlog=4096, limit=RELAY_BUFFER):
+        while True:
+            tell(counters)
+            await asyncio.sleep(0.5)
 
 
 def run_relay(directory):
     # Two for each connection.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     port, seeders = free_port(), json.loads((directory / "seeders.json").read_text())
-    report(directory / "relay.json", {"ready": [port]})
-    asyncio.run(relay(port, seeders))
+    asyncio.run(relay(port, seeders, lambda counters: report(directory / "relay.json", {"ready": [port], "counters": counters})))
 
 
 def run_seeder(directory):

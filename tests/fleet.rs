@@ -55,13 +55,17 @@ impl Findings {
 
     /// What peers gave, as those that gave it count it, others of them must have taken. aria2 takes and gives: what went between it and the
     /// seeders Squall did not see, and what visitors gave each other the daemons did not. All of this is payload, but transmission's, which
-    /// counts the 13 bytes before each block as well, and aria2's, which counts nothing that it took twice.
+    /// counts the 13 bytes before each block as well, and aria2's, which counts nothing that it took twice. What came to the relay for a
+    /// visitor who had hung up was given, and taken by nobody.
     fn every_byte_arrived(&mut self, counters: &Value, swarm: &Value) {
         let visitors = |key: &str| swarm[key].as_u64().unwrap();
         let given =
             counted(counters, &SEEDERS) + counted(counters, &[("aria2", "uploaded")]) + visitors("to_others");
-        let taken = counted(counters, &[("aria2", "downloaded")]) + visitors("from_others");
-        println!("bytes: peers gave {given}, and took {taken}");
+        let left_over = counted(counters, &[("relay", "left_over")]);
+        let taken = counted(counters, &[("aria2", "downloaded")]) + visitors("from_others") + left_over;
+        println!(
+            "bytes: peers gave {given}, and took {taken}, {left_over} of it after a visitor had hung up"
+        );
         self.agree("bytes that peers gave, and that were taken", given, taken);
         for (who, what) in SEEDERS.into_iter().chain([("aria2", "downloaded")]) {
             if counted(counters, &[(who, what)]) == 0 {
