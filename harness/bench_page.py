@@ -230,4 +230,6 @@ def render(records, rows):
         kept = re.search(rf"<!-- {re.escape(name)} -->\n.*?<!-- end of {re.escape(name)} -->\n", old, re.S)
         lines.append(line.group() if line else summary_line({**vars(row), "unmeasured": f"say `harness/bench {name}`"}))
         sections += [kept.group()] if kept else []
-    PAGE.write_text(HEAD + TABLE + "\n".join(lines) + "\n\n## Each row\n\n" + "\n".join(sections))
+    page = HEAD + TABLE + "\n".join(lines) + "\n\n## Each row\n\n" + "\n".join(sections)
+    # Where the project lies on this machine is nobody's business.
+    PAGE.write_text(page.replace(f"{ROOT}/", ""))
