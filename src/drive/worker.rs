@@ -231,7 +231,7 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
         let mut end = None;
         for _ in 0..TURN {
             let Some((id, outcome)) = self.world.wait(until).await else { break };
-            // A clock is not read for nothing: with the first outcome a turn begins, and the others are there already.
+            // Read once for each outcome; the first of them begins the slice.
             let now = self.world.now();
             self.settle(id, &outcome, now);
             until = now;

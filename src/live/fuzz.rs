@@ -22,7 +22,7 @@ use super::wire::Frames;
 pub type Target = fn(&[u8]);
 
 /// Every decoder of the live world.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("bencode", |data| {
         let _ = bencode::first_value(data).and_then(|value| bencode::field(value, b"r"));
     }),
@@ -38,6 +38,11 @@ pub const TARGETS: [(&str, Target); 11] = [
     }),
     ("http-tracker", |data| {
         let _ = (http::answer(data), http::scraped(data, &[[b'a'; 20]]));
+    }),
+    ("http1", |data| {
+        // As it comes from a socket: in parts, the first byte saying how large they are.
+        let Some((&part, rest)) = data.split_first() else { return };
+        let _ = crate::live::http::read_all(rest, part.into());
     }),
     ("ws-tracker", |data| {
         let _ = (ws::answer(data, &[b'a'; 20]), ws::scraped(data, &[[b'a'; 20]]));

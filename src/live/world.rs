@@ -77,7 +77,7 @@ impl Drop for Journey {
 }
 
 impl LiveWorld {
-    /// Opens the worker's sockets. Runs inside a tokio current-thread runtime (I/O and time enabled) and a `LocalSet`.
+    /// Opens the worker's sockets. Runs where tokio spawns local tasks (a `LocalRuntime`, or a `LocalSet`), with I/O and time enabled.
     ///
     /// # Errors
     /// The system's, where it gives no socket or timer.

@@ -127,8 +127,8 @@ impl ManyDatagrams {
         self.socket.local_addr().map_or(0, |address| address.port())
     }
 
-    /// Waits until something came in, says so with `begin`, and takes in what is there, [`BATCHES`] at most. Errors that the kernel reports for earlier
-    /// datagrams are cleared by being reported.
+    /// Waits until something came in, says so with `begin`, and takes in what is there, [`BATCHES`] at most. Errors that the kernel
+    /// reports for earlier datagrams are cleared by being reported.
     ///
     /// # Errors
     /// The runtime's, where it has ended.

@@ -39,6 +39,8 @@ use connection::{Answer, Connection};
 use field::CacheAnswer;
 use memory::Memory;
 use one::Buffer;
+#[cfg(any(test, fuzzing))]
+pub(super) use one::read_all;
 pub(super) use range::{Fetcher, Place, Wanted};
 use tls::Sessions;
 

@@ -330,7 +330,11 @@ fn next(chunk: Chunk, rest: &mut BytesMut) -> Result<Option<Framing>, Cause> {
     Ok(Some(framing))
 }
 
-/// Reads an answer and its body from bytes that come in parts of this length: for fuzzing and tests.
+/// Reads an answer and its body from bytes that come in parts of this length: its status, the body, and whether the connection can be used
+/// again. For fuzzing and tests.
+///
+/// # Errors
+/// As [`One::answer`] and [`Incoming::data`].
 #[cfg(any(test, fuzzing))]
 pub(in super::super) fn read_all(bytes: &[u8], part: usize) -> Result<(StatusCode, Vec<u8>, bool), Cause> {
     use futures_util::FutureExt;
