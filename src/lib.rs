@@ -41,7 +41,7 @@
 //! # When an operation is due
 //!
 //! Arrivals are due when the plan says so: nothing the target does moves them. Inside a journey a step is due at its planned moment or
-//! when the step it depends on ended, whichever is later: nobody can fetch a torrent from a page that has not loaded, and counting that
+//! when the step it depends on ended, or the one before it in its own stage, whichever is latest: nobody can fetch a torrent from a page that has not loaded, and counting that
 //! wait twice would blame the torrent for the page. `--isolated` drops the dependency, and every step keeps its planned moment. Latency
 //! is measured from due; service time from the first byte, and send lag between the two, stand beside it. A download is due when its
 //! transfer is: its times to the first and to the last piece hold the handshake, every retry and the pauses between.

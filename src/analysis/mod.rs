@@ -1,7 +1,7 @@
 //! Analysis: is the run valid, which layers saturated, does the envelope hold?
 //!
 //! Pure: a recording in, a [`Summary`] out. First the generator ([`Generator`]): a run that it limited says only "at least". Then each layer
-//! against its promise. Then what the report shows beside it. Before a run: which of this machine's ceilings are low ([`Checkup`]), and which
+//! against its promise, and whether it saturated, at what rate ([`LayerSaturation`]). Then what the report shows beside it. Before a run: which of this machine's ceilings are low ([`Checkup`]), and which
 //! of them a plan will find ([`foresight`]).
 
 pub(crate) mod ceilings;
@@ -11,6 +11,8 @@ pub mod forecast;
 pub mod foresight;
 mod groups;
 mod promise;
+mod saturation;
+mod scorecard;
 mod stats;
 mod summary;
 mod timeline;
@@ -22,6 +24,8 @@ mod verdict;
 mod tests;
 
 pub use ceilings::{Ceiling, CeilingFinding, Checkup, DOCTOR_SCHEMA, Grade};
+pub use saturation::{CapacityNumbers, LayerSaturation, Limit, Saturated, SaturationFinding, Usl};
+pub use scorecard::{AfterSignal, DemandCard, ImpactCard, Intensity, ResponseCard, Scorecards};
 pub use summary::*;
 pub use timeline::{Slice, Timeline, timeline};
 pub use verdict::Verdict;
@@ -56,6 +60,7 @@ pub fn analyse(recording: &Recording) -> Summary {
     let mut traffic = Traffic::default();
     recording.rows.iter().flat_map(|row| row.kinds.values()).for_each(|row| traffic += &row.traffic);
     let kinds: Vec<_> = Kind::ALL.into_iter().filter_map(|kind| kind_summary(recording, kind)).collect();
+    let saturation = saturation::saturation(recording);
     Summary {
         schema: SCHEMA,
         verdict: verdict(recording, &generator, &layers),
@@ -68,6 +73,9 @@ pub fn analyse(recording: &Recording) -> Summary {
         notes: recording.notes.clone(),
         generator,
         nearest: nearest(&layers),
+        order: saturation::order(&saturation),
+        scorecards: scorecard::scorecards(recording, &layers, &saturation),
+        saturation,
         layers,
         journeys,
         stages: Stage::ALL.into_iter().map(stage).collect(),

@@ -80,7 +80,7 @@ fn judge(rows: &[Row], layer: Layer, promise: &LayerEnvelope) -> Judgement {
     let required = rates.iter().copied().fold(0.0, f64::max);
     let headroom = 1.0 - required / promise.reserve;
 
-    let needed = smallest_sample(1.0 - promise.slo.quantile).max(smallest_sample(promise.slo.errors));
+    let needed = needed(promise);
     let pools = pools(windows(rows, of, promise), needed);
     let met = pools.iter().filter(|pool| pool.breach(promise).is_none());
     let goodput = met.map(|pool| pool.goodput);
@@ -94,6 +94,29 @@ fn judge(rows: &[Row], layer: Layer, promise: &LayerEnvelope) -> Judgement {
         headroom,
         headroom_short: headroom < promise.headroom,
     }
+}
+
+/// A rate that a layer was asked for a while, and whether it kept its SLO then.
+pub(super) struct Tested {
+    pub(super) offered_per_second: f64,
+    pub(super) kept: bool,
+}
+
+/// The rates that a layer was asked, in order of time.
+pub(super) fn tested(recording: &Recording, layer: Layer, promise: &LayerEnvelope) -> Vec<Tested> {
+    let of = |kind: Kind| kind.layer() == layer && !kind.is_part();
+    let pools = pools(windows(&recording.rows, of, promise), needed(promise)).into_iter();
+    pools
+        .map(|pool| Tested {
+            offered_per_second: pool.counts.planned as f64 / (pool.windows * WINDOW) as f64,
+            kept: pool.breach(promise).is_none(),
+        })
+        .collect()
+}
+
+/// Operations that it takes to judge a layer.
+fn needed(promise: &LayerEnvelope) -> u64 {
+    smallest_sample(1.0 - promise.slo.quantile).max(smallest_sample(promise.slo.errors))
 }
 
 /// Less than this share of the planned operations, and a layer was not tested as planned.

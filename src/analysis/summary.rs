@@ -11,6 +11,8 @@ use crate::profile::Layer;
 use crate::record::{Counts, Downloads, Manifest, Shortage, Tally};
 
 use super::Verdict;
+use super::saturation::LayerSaturation;
+use super::scorecard::Scorecards;
 
 /// All that is known about a run.
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
@@ -42,6 +44,12 @@ pub struct Summary {
     pub layers: Vec<LayerSummary>,
     /// The layer nearest to its limit.
     pub nearest: Option<Layer>,
+    /// Which layers saturated, and at what rate, in funnel order; layers that were asked nothing are left out.
+    pub saturation: Vec<LayerSaturation>,
+    /// The layers that saturated, slumped or failed, the first to do so first.
+    pub order: Vec<Layer>,
+    /// Event intensity, predicted demand, realised impact.
+    pub scorecards: Scorecards,
     /// What became of journeys.
     pub journeys: Counts,
     /// Each stage, in funnel order.

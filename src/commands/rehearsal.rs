@@ -9,14 +9,16 @@ use std::time::Duration;
 
 use crate::analysis::foresight::Demand;
 use crate::analysis::{self, Summary};
+use crate::demand;
 use crate::drive::{Limits, Stop, StopLevel};
 use crate::journey::{self, Kind, Names, Peer, Rules};
 use crate::plan::replay::Replay;
 use crate::plan::{Plan, Schedule, Stage};
 use crate::problem::{FileKind, SourceFile};
-use crate::profile::Envelope;
+use crate::profile::{Envelope, Layer};
 use crate::record::{
-    self, Host, Inbox, Manifest, RecordError, Recorder, Recording, SignalMark, Snapshot, WorldName,
+    self, Host, Inbox, Manifest, Outlook, OutlookChange, RecordError, Recorder, Recording, SignalMark,
+    Snapshot, WorldName,
 };
 use crate::report;
 use crate::scenario::{self, Catalogue, ContentClass, Cut, CutFlags, Scenario, VariantName, Via};
@@ -152,6 +154,7 @@ impl Prepared {
             target: what.target.to_owned(),
             envelope: what.envelope.clone(),
             signals: signals.collect(),
+            outlook: self.replay().is_none().then(|| self.outlook(what.peaks)),
             regions: names(&mut self.scenario.audience.regions.iter().map(|region| &region.name)),
             clients: names(&mut self.scenario.clients.members.iter().map(|(client, _)| &client.name)),
             classes: names(&mut self.scenario.content.classes.iter().map(|class| &class.name)),
@@ -161,17 +164,41 @@ impl Prepared {
         }
     }
 
-    /// The operations that the plan intends, and what it asks of this machine; walks through all of it.
-    pub(super) fn survey(&self, assets: u32) -> (BTreeMap<Kind, u64>, Demand) {
-        let mut planned = BTreeMap::new();
-        let mut demand = Demand::new(&self.scenario, self.schedule.length());
+    /// What the signals call for on the run clock, and what the plan asks of the layers.
+    fn outlook(&self, peaks: BTreeMap<Layer, f64>) -> Outlook {
+        let cut = &self.scenario.cut;
+        let change = |change: demand::TierChange| OutlookChange {
+            at_seconds: (change.at_seconds - cut.from.as_secs_f64()) / cut.speed,
+            tier: change.tier,
+            factor: change.factor,
+            intensity: change.intensity,
+            response: change.response,
+        };
+        let until = cut.until.as_secs_f64();
+        let changes = demand::tiers(&self.scenario, self.variant, self.seed).into_iter();
+        Outlook { changes: changes.filter(|it| it.at_seconds < until).map(change).collect(), peaks }
+    }
+
+    /// What the plan intends; walks through all of it.
+    pub(super) fn survey(&self, assets: u32) -> Survey {
+        let mut survey = Survey {
+            planned: BTreeMap::new(),
+            peaks: BTreeMap::new(),
+            machine: Demand::new(&self.scenario, self.schedule.length()),
+        };
+        let mut windows: BTreeMap<(Layer, u64), u64> = BTreeMap::new();
         for arrival in self.schedule.shard(0, 1) {
-            demand.add(&arrival);
-            for (kind, operations) in journey::intended(&arrival, assets) {
-                *planned.entry(kind).or_default() += operations;
+            survey.machine.add(&arrival);
+            for (at, kind, operations) in journey::intended_at(&arrival, assets) {
+                *survey.planned.entry(kind).or_default() += operations;
+                *windows.entry((kind.layer(), at.second() / PEAK_SECONDS)).or_default() += operations;
             }
         }
-        (planned, demand)
+        for ((layer, _), operations) in windows {
+            let peak: &mut f64 = survey.peaks.entry(layer).or_default();
+            *peak = peak.max(operations as f64 / PEAK_SECONDS as f64);
+        }
+        survey
     }
 
     /// Copies for the run directory, named after what they are: the scenario and the profiles that it names, as they were read.
@@ -233,6 +260,19 @@ fn expected(plan: &Plan) -> f64 {
     (0..points).map(|i| rate(at(i))).sum::<f64>() / f64::from(points) * cut.length().as_secs_f64()
 }
 
+/// Seconds over which peaks of the plan are taken, as those of a recording are.
+const PEAK_SECONDS: u64 = 5;
+
+/// What a plan intends.
+pub(super) struct Survey {
+    /// Operations if nothing fails, first tries alone.
+    pub(super) planned: BTreeMap<Kind, u64>,
+    /// The most of them per second that each layer is to get.
+    pub(super) peaks: BTreeMap<Layer, f64>,
+    /// What that asks of this machine.
+    pub(super) machine: Demand,
+}
+
 /// What a recording was made of, beside the scenario.
 pub(super) struct Recorded<'a> {
     pub(super) world: WorldName,
@@ -240,6 +280,8 @@ pub(super) struct Recorded<'a> {
     pub(super) isolated: bool,
     /// Operations that the plan intends.
     pub(super) planned: BTreeMap<Kind, u64>,
+    /// The most of them per second that each layer is to get.
+    pub(super) peaks: BTreeMap<Layer, f64>,
     pub(super) target: &'a str,
     pub(super) envelope: &'a Envelope,
     pub(super) host: Option<Host>,

@@ -20,7 +20,7 @@ use crate::scenario::Via;
 use super::cli::RunArgs;
 use super::doctor::Known;
 use super::exit::{Exit, Failure};
-use super::rehearsal::{Prepared, Recorded, directory, judge, prepare, record_until_end, recorder};
+use super::rehearsal::{Prepared, Recorded, Survey, directory, judge, prepare, record_until_end, recorder};
 use super::screen::Screen;
 use super::threads::{block_on, join, spawn};
 use super::watch::{Interrupter, Interruption, Sampling};
@@ -55,7 +55,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     block_on(async move { live::authorize(&asked.0, &asked.1).await })?.map_err(refused)?;
 
     let workers = args.workers.map_or_else(default_workers, |workers| workers as usize);
-    let (planned, demand) = prepared.survey(assets(&prepared, &target));
+    let Survey { planned, peaks, machine: demand } = prepared.survey(assets(&prepared, &target));
     let host = machine.host(&demand, &prepared, &target, workers)?;
     for shortage in &host.foreseen {
         let sure = if shortage.certain { "is" } else { "may be" };
@@ -67,6 +67,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
         workers,
         isolated: args.out.isolated,
         planned,
+        peaks,
         target: &target.name,
         envelope: &target.envelope,
         host: Some(host),

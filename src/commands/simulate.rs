@@ -26,12 +26,14 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
     let prepared = prepare(&args.cut, colors)?;
     let (target, file) = model(args.model.as_deref(), colors)?;
     let dir = directory(&args.out, &prepared.scenario.name, &format!("simulated-seed{}", args.cut.seed))?;
+    let survey = prepared.survey(prepared.scenario.funnel.assets);
     // No host and no date: the same seed gives the same bytes, wherever and whenever.
     let manifest = prepared.manifest(Recorded {
         world: WorldName::Model,
         workers: 1,
         isolated: args.out.isolated,
-        planned: prepared.survey(prepared.scenario.funnel.assets).0,
+        planned: survey.planned,
+        peaks: survey.peaks,
         target: &target.name,
         envelope: &target.envelope,
         host: None,

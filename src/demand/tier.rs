@@ -3,12 +3,29 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::scenario::{Attention, Engagement, Metric, Scenario, Signal, SignalKind, VariantName};
 
 use super::{Demand, Observation, Shape, feed, shocks};
 
 /// How ready a fleet should be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "ReadinessTier")]
 pub enum Tier {
     /// A normal day.
     #[default]
@@ -138,7 +155,10 @@ fn confirming(observations: &[&Observation]) -> Vec<&'static str> {
 }
 
 /// What the response matrix asks for at an expected multiple of normal demand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum Response {
     /// Less than 1.2 times a normal day.
     Nothing,

@@ -1,6 +1,7 @@
 //! What a visitor would ask for if nothing failed.
 
 use crate::plan::{Arrival, Origin, What};
+use crate::unit::Tick;
 
 use super::Kind;
 
@@ -13,6 +14,11 @@ pub(super) const fn fetched(cached: bool, assets: u32) -> u32 {
 /// page has this many `assets`. Pieces are left out, and names to resolve: how many there are, and how long a name is kept, only the target
 /// knows.
 pub fn intended(arrival: &Arrival, assets: u32) -> impl Iterator<Item = (Kind, u64)> + '_ {
+    intended_at(arrival, assets).map(|(_, kind, operations)| (kind, operations))
+}
+
+/// As [`intended`], with the moment at which each is planned.
+pub fn intended_at(arrival: &Arrival, assets: u32) -> impl Iterator<Item = (Tick, Kind, u64)> + '_ {
     let assets = fetched(arrival.cached, assets);
     let of_step = move |what| match (what, arrival.origin) {
         (What::Visit, Origin::Side(_)) => [Some((Kind::Side, 1)), None],
@@ -27,7 +33,6 @@ pub fn intended(arrival: &Arrival, assets: u32) -> impl Iterator<Item = (Kind, u
     arrival
         .steps
         .iter()
-        .flat_map(move |step| of_step(step.what))
-        .flatten()
-        .filter(|(_, operations)| *operations > 0)
+        .flat_map(move |step| of_step(step.what).into_iter().flatten().map(|(kind, n)| (step.at, kind, n)))
+        .filter(|(_, _, operations)| *operations > 0)
 }

@@ -23,7 +23,7 @@ mod way;
 mod web;
 
 pub use download::{Download, Fate, Group, Milestone};
-pub use intent::intended;
+pub use intent::{intended, intended_at};
 pub use oddity::Oddity;
 pub use operation::{Cause, Kind, Operation, Outcome, Part, Peer, Reply, Service, Visitor};
 pub use stage::{Names, Rules};

@@ -395,7 +395,8 @@ fn isolated_steps_keep_their_moments_whatever_fails() {
             (200, Kind::Announce),
             (200, Kind::Lookup),
             (200, Kind::Handshake),
-            (200, Kind::Announce),
+            // A client tells its tracker one thing after the other: this one waits for the first to end.
+            (210, Kind::Announce),
             (500, Kind::Announce)
         ]
     );

@@ -77,6 +77,16 @@ enum Gate {
     Never,
 }
 
+impl Gate {
+    /// Not before `at` either.
+    fn after(self, at: Tick) -> Self {
+        match self {
+            Self::Open(from) => Self::Open(from.max(at)),
+            Self::Shut | Self::Never => self,
+        }
+    }
+}
+
 /// A visitor under way.
 #[derive(Clone, Debug)]
 pub struct Journey {
@@ -253,7 +263,7 @@ impl Journey {
     fn try_begin(&mut self, i: usize, now: Tick, rules: &Rules, actions: &mut Vec<Action>) -> bool {
         let LegState::Planned { wake } = self.legs[i].state else { return false };
         let stage = self.legs[i].what.stage();
-        match self.gate(i, rules) {
+        match self.gate(i, rules).after(self.free_since(stage)) {
             Gate::Never => {
                 self.legs[i].state = LegState::Dropped;
                 true
@@ -295,6 +305,15 @@ impl Journey {
             }
             Gate::Shut => false,
         }
+    }
+
+    /// When the last step of `stage` ended that a step after it has to wait for: a visitor asks for one thing of a stage at a time.
+    fn free_since(&self, stage: Stage) -> Tick {
+        let ended = |leg: &Leg| match leg.state {
+            LegState::Ended(_, at) if leg.what.stage() == stage => Some(at),
+            _ => None,
+        };
+        self.legs.iter().filter_map(ended).max().unwrap_or(Tick::ZERO)
     }
 
     /// When leg `i` may begin: as planned, or when what it depends on has ended, whichever is later.

@@ -9,6 +9,7 @@ use crate::problem::{
     read,
 };
 use crate::profile::{Envelope, Layer};
+use crate::unit::{BitRate, Quantity, Share};
 
 /// A target as the model sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,15 +24,20 @@ pub struct ModelTarget {
     pub envelope: Envelope,
 }
 
-/// An M/M/c/K queue. Its capacity is `servers / service` operations per second.
+/// An M/M/c/K queue, and behind it the line that answers go out on. What limits a layer is the lesser of `servers / service` operations per
+/// second and of `bandwidth`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Capacity {
     /// Operations served at a time (c), at least 1.
     pub servers: u32,
     /// Mean time of service, exponentially distributed.
     pub service: Duration,
-    /// Operations that may wait (K - c).
+    /// Operations that may wait (K - c). None: what exceeds `servers` is turned away, as beyond a limit of connections (Erlang's loss system).
     pub waiting: u32,
+    /// Bytes per second of all answers together, which share it evenly (M/G/1-PS); `None` is never the limit.
+    pub bandwidth: Option<f64>,
+    /// Share of operations that are lost on the way, before they are served; 0..1.
+    pub loss: f64,
 }
 
 impl ModelTarget {
@@ -59,7 +65,13 @@ impl ModelTarget {
     /// The queue of a layer; one without a stated capacity is never the limit.
     #[must_use]
     pub fn layer(&self, layer: Layer) -> Capacity {
-        let free = Capacity { servers: u32::MAX, service: Duration::from_micros(100), waiting: 0 };
+        let free = Capacity {
+            servers: u32::MAX,
+            service: Duration::from_micros(100),
+            waiting: 0,
+            bandwidth: None,
+            loss: 0.0,
+        };
         self.layers.get(&layer).copied().unwrap_or(free)
     }
 }
@@ -67,6 +79,8 @@ impl ModelTarget {
 bounded! {
     /// Operations served at a time.
     Servers(u32): "a number of servers above 0", "8", |it| *it > 0;
+    /// A line that lets something through.
+    Line(BitRate): "a bandwidth above 0", BitRate::FORMS, |it| it.0 > 0.0;
 }
 
 fn model(table: &mut Table<'_>) -> Result<ModelTarget, Reported> {
@@ -95,5 +109,14 @@ fn capacity(table: &mut Table<'_>) -> Result<Capacity, Reported> {
     let servers = table.required::<Servers>("servers", "Operations served at a time.");
     let service = table.required::<PositiveDuration>("service", "Mean time of service.");
     let waiting = table.required::<u32>("waiting", "Operations that may wait; one more is turned away.");
-    Ok(Capacity { servers: servers?.0, service: service?.0, waiting: waiting? })
+    let bandwidth =
+        table.optional::<Line>("bandwidth", "Of all answers together; without it never the limit.");
+    let loss = table.or("loss", "Share of operations that are lost on the way, unanswered.", Share(0.0));
+    Ok(Capacity {
+        servers: servers?.0,
+        service: service?.0,
+        waiting: waiting?,
+        bandwidth: bandwidth?.map(|line| line.0.0),
+        loss: loss?.0,
+    })
 }

@@ -3,11 +3,13 @@
 //! Each layer is an M/M/c/K queue: Poisson-like arrivals (whatever the journeys send), exponential service times, c servers, room for a
 //! stated number of waiting operations, first come first served. An operation that finds the queue full fails at once
 //! ([`Cause::Overloaded`]); one that outwaits the visitor's patience fails with [`Cause::Timeout`], *and is served all the same*: work
-//! that nobody waits for any more is how retries make an overloaded layer collapse.
+//! that nobody waits for any more is how retries make an overloaded layer collapse. A layer may also lose a share of what is asked of it, which
+//! is never answered, and answers may share a line of stated bandwidth.
 //!
 //! The same seed gives the same bytes: one generator, drawn from in the order of events, and no clock.
 
 mod capacity;
+mod line;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -20,7 +22,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 pub use capacity::{Capacity, ModelTarget};
@@ -32,6 +34,7 @@ use crate::profile::Layer;
 use crate::scenario::{Funnel, Scenario, piece_length};
 use crate::unit::Tick;
 
+use line::{Line, Next};
 use queue::{Admission, Queue};
 
 /// How long the model's names may be kept [assumed].
@@ -62,6 +65,10 @@ pub struct ModelWorld {
     now: Tick,
     rng: Xoshiro256PlusPlus,
     queues: BTreeMap<Layer, Queue>,
+    /// The lines that answers of a layer share, of those that have one.
+    lines: BTreeMap<Layer, Line>,
+    /// The share of operations that a layer loses, where there is one.
+    losses: BTreeMap<Layer, f64>,
     /// What happens when, in order of time and then of cause.
     agenda: BinaryHeap<Reverse<(Tick, u64, Happening)>>,
     /// Order of entry into the agenda.
@@ -76,17 +83,22 @@ pub struct ModelWorld {
 #[derive(Debug)]
 struct Job {
     id: OpId,
+    layer: Layer,
     started: Tick,
     reply: Reply,
     bytes_in: u64,
     /// The access line cannot deliver the answer before this.
     line_free: Tick,
+    /// It never came to be served: whoever gives it up is the last to know of it.
+    lost: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Happening {
     /// A server of the layer is done with the job.
     Served(Layer, u64),
+    /// An answer has gone out over the layer's line, if the load has not changed since that was foretold.
+    GoneOut(Layer, u64),
     /// The answer is with the visitor.
     Answered(u64),
     /// The visitor's patience is over.
@@ -102,7 +114,10 @@ impl ModelWorld {
     /// The target that `target` describes, under the visitors of `scenario`.
     #[must_use]
     pub fn new(scenario: &Scenario, target: &ModelTarget, seed: u64) -> Self {
-        let queues = Layer::ALL.map(|layer| (layer, Queue::new(target.layer(layer))));
+        let capacities = || Layer::ALL.into_iter().map(|layer| (layer, target.layer(layer)));
+        let queues = capacities().map(|(layer, capacity)| (layer, Queue::new(capacity)));
+        let line = |(layer, capacity): (Layer, Capacity)| Some((layer, Line::new(capacity.bandwidth?)));
+        let losses = capacities().map(|(layer, capacity)| (layer, capacity.loss));
         Self {
             sizes: scenario.content.sizes().collect(),
             down: scenario.access.members.iter().map(|(access, _)| access.down).collect(),
@@ -110,7 +125,9 @@ impl ModelWorld {
             round_trip: target.round_trip,
             now: Tick::ZERO,
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
-            queues: queues.into_iter().collect(),
+            queues: queues.collect(),
+            lines: capacities().filter_map(line).collect(),
+            losses: losses.filter(|(_, loss)| *loss > 0.0).collect(),
             agenda: BinaryHeap::new(),
             entries: 0,
             waited_for: HashMap::new(),
@@ -162,8 +179,19 @@ impl ModelWorld {
                 if let Some((job, at)) = next {
                     self.at(at, Happening::Served(layer, job));
                 }
-                let line_free = self.jobs.get(&job)?.line_free;
-                self.at((self.now + self.round_trip).max(line_free), Happening::Answered(job));
+                match self.lines.get_mut(&layer) {
+                    None => self.gone_out(job)?,
+                    Some(line) => {
+                        let next = line.begin(job, self.jobs.get(&job)?.bytes_in, self.now);
+                        self.foretell(layer, next);
+                    }
+                }
+                None
+            }
+            Happening::GoneOut(layer, version) => {
+                let (job, next) = self.lines.get_mut(&layer)?.ended(version, self.now)?;
+                self.foretell(layer, next);
+                self.gone_out(job)?;
                 None
             }
             Happening::Answered(job) => self.settle(job, None),
@@ -172,20 +200,50 @@ impl ModelWorld {
         }
     }
 
+    /// The next answer of a line will have gone out then.
+    fn foretell(&mut self, layer: Layer, next: Next) {
+        if let Some((at, version)) = next {
+            self.at(at, Happening::GoneOut(layer, version));
+        }
+    }
+
+    /// The layer has sent its answer; `None` where there is no such job.
+    fn gone_out(&mut self, job: u64) -> Option<()> {
+        let line_free = self.jobs.get(&job)?.line_free;
+        self.at((self.now + self.round_trip).max(line_free), Happening::Answered(job));
+        Some(())
+    }
+
+    /// A visitor gives up: the bytes that it has. What is in a queue stays there (see the module's page), what is on a line leaves it.
+    fn hang_up(&mut self, number: u64) -> u64 {
+        let Some(Job { layer, bytes_in, .. }) = self.jobs.get(&number) else { return 0 };
+        let (layer, all) = (*layer, *bytes_in);
+        let hung_up = self.lines.get_mut(&layer).and_then(|line| line.give_up(number, self.now));
+        let Some((left, next)) = hung_up else { return 0 };
+        self.foretell(layer, next);
+        all.saturating_sub(left)
+    }
+
+    /// Whether the layer loses this operation.
+    fn is_lost(&mut self, layer: Layer) -> bool {
+        self.losses.get(&layer).is_some_and(|loss| self.rng.random_bool(loss.clamp(0.0, 1.0)))
+    }
+
     /// The end of a job as its visitor sees it; `None` where the visitor is no longer there to see it.
     fn settle(&mut self, number: u64, failure: Option<Cause>) -> Option<(OpId, Outcome)> {
-        let id = self.jobs.get(&number)?.id;
+        let Job { id, lost, .. } = *self.jobs.get(&number)?;
         if self.waited_for.get(&id) != Some(&number) {
             // Given up or released earlier: this is the work that nobody waits for. It is over once it is answered or turned away.
-            if failure != Some(Cause::Timeout) {
+            if lost || failure != Some(Cause::Timeout) {
                 self.jobs.remove(&number);
             }
             return None;
         }
         self.waited_for.remove(&id);
         let (result, bytes_in, started) = match failure {
-            // The job itself stays in its queue: see the module's page.
-            Some(cause @ Cause::Timeout) => (Err(cause), 0, self.jobs.get(&number)?.started),
+            Some(cause @ Cause::Timeout) if !lost => {
+                (Err(cause), self.hang_up(number), self.jobs.get(&number)?.started)
+            }
             Some(cause) => (Err(cause), 0, self.jobs.remove(&number)?.started),
             None => {
                 let job = self.jobs.remove(&number)?;
@@ -221,8 +279,13 @@ impl World for ModelWorld {
         let line_free = self.now + Duration::from_secs_f64(bytes_in as f64 / down.max(1.0));
         let number = self.next_job;
         self.next_job += 1;
-        self.jobs.insert(number, Job { id, started: self.now, reply, bytes_in, line_free });
+        let lost = self.is_lost(layer);
+        self.jobs.insert(number, Job { id, layer, started: self.now, reply, bytes_in, line_free, lost });
         self.waited_for.insert(id, number);
+        self.at(self.now + operation.patience(&self.funnel), Happening::GivenUp(number));
+        if lost {
+            return;
+        }
         let admission = self.queues.get_mut(&layer).map(|queue| queue.admit(number, self.now, &mut self.rng));
         match admission {
             Some(Admission::Serving(at)) => self.at(at, Happening::Served(layer, number)),
@@ -231,7 +294,6 @@ impl World for ModelWorld {
                 self.at(self.now + self.round_trip, Happening::TurnedAway(number))
             }
         }
-        self.at(self.now + operation.patience(&self.funnel), Happening::GivenUp(number));
     }
 
     fn release(&mut self, journey: JourneyId) {

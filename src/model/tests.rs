@@ -6,7 +6,7 @@ fn erlang(servers: u32, load: f64, jobs: usize, seed: u64) -> (f64, f64, f64) {
     use rand_distr::{Distribution, Exp1};
     let service = Duration::from_millis(10);
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let mut queue = Queue::new(Capacity { servers, service, waiting: u32::MAX });
+    let mut queue = Queue::new(Capacity { servers, service, waiting: u32::MAX, bandwidth: None, loss: 0.0 });
     let mut agenda: BinaryHeap<Reverse<(Tick, u64)>> = BinaryHeap::new();
     let mut arrived: HashMap<u64, Tick> = HashMap::new();
     let mut waits = Vec::with_capacity(jobs);
@@ -65,7 +65,8 @@ fn queues_reproduce_erlang_c() {
 #[test]
 fn a_full_queue_turns_away() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-    let capacity = Capacity { servers: 1, service: Duration::from_secs(1), waiting: 1 };
+    let capacity =
+        Capacity { servers: 1, service: Duration::from_secs(1), waiting: 1, bandwidth: None, loss: 0.0 };
     let mut queue = Queue::new(capacity);
     assert!(matches!(queue.admit(0, Tick::ZERO, &mut rng), Admission::Serving(_)));
     assert_eq!(queue.admit(1, Tick::ZERO, &mut rng), Admission::Waiting);

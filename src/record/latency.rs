@@ -55,6 +55,12 @@ impl Distribution {
         self.points.iter().map(|&(_, count)| count).sum()
     }
 
+    /// All latencies added up, in microseconds, to three digits each.
+    #[must_use]
+    pub fn total_micros(&self) -> u64 {
+        self.points.iter().map(|&(value, count)| value.saturating_mul(count)).fold(0, u64::saturating_add)
+    }
+
     /// Adds everything to a histogram made by [`histogram`], or by [`DownloadTimes::histogram`](super::DownloadTimes::histogram).
     pub fn add_to(&self, histogram: &mut Histogram<u64>) {
         for &(value, count) in &self.points {

@@ -10,7 +10,7 @@ use crate::journey::Kind;
 use crate::profile::{Envelope, Layer};
 use crate::scenario::{Cut, VariantName};
 
-use super::Host;
+use super::{Host, Outlook};
 
 /// What was run, where, and against which promise. All that a later report needs beside the seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -50,6 +50,9 @@ pub struct Manifest {
     pub envelope: Envelope,
     /// The scenario's signals on the run clock.
     pub signals: Vec<SignalMark>,
+    /// What was expected; absent in recordings from before that was kept, and where a log was replayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlook: Option<Outlook>,
     /// Names of the regions, by index.
     pub regions: Vec<String>,
     /// Names of the clients, by index.

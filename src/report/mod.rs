@@ -10,6 +10,8 @@ pub mod plot;
 mod progress;
 mod quantity;
 pub mod replay;
+mod saturation;
+mod scorecard;
 pub mod signals;
 mod swarm;
 mod table;

@@ -10,6 +10,8 @@ use crate::scenario::VariantName;
 
 use super::doctor;
 use super::quantity::{bytes, percent, rate, seconds, three_digits};
+use super::saturation;
+use super::scorecard;
 use super::swarm;
 use super::table::{Align, grouped, table};
 
@@ -24,6 +26,8 @@ pub fn text(summary: &Summary, color: bool) -> String {
     let sections = [
         verdict(summary),
         layers(summary),
+        saturation::text(summary),
+        scorecard::text(&summary.scorecards),
         stages(summary),
         latencies(summary),
         swarm::text(summary),
@@ -103,6 +107,9 @@ pub(super) fn verdict(summary: &Summary) -> String {
         }
     }
     text.extend(warnings);
+    if !summary.order.is_empty() {
+        text.extend(saturation::lines(summary).into_iter().map(|line| line + "\n"));
+    }
     if summary.unsettled > 0 {
         text += &format!("? {} journeys and operations have no known end\n", summary.unsettled);
     }

@@ -1,0 +1,221 @@
+//! When a layer fell behind, what it carried then, and when it caught up.
+//!
+//! **Falling behind.** Each second has a shortfall: what the target failed, and by how much what is under way grew beyond what it ought to be at
+//! that rate. A cumulative sum (Page, Biometrika 1954) of the shortfalls, less the 1 % that goodput may be below the offer, raises an alarm when it
+//! is above what chance explains: arrivals and departures that are Poisson let a backlog wander by √(2n) over n of them, and more than four
+//! times that is no chance. The layer fell behind in the second after the sum had last been zero. A straight line through the backlog fails at
+//! exactly the capacity, where it grows like √t; this does not ask for a line.
+//!
+//! **What it carried.** A layer that is behind does what it can: its capacity is its goodput while it was, over the best stretch that holds three
+//! quarters of it, or less where that is clearly more: work that nobody waits for any more crowds out the rest later, and goodput falls.
+
+use super::series::Second;
+
+/// Goodput below this share of the offer is a shortfall.
+const GOOD_AT_LEAST: f64 = 0.99;
+/// Standard deviations that chance is given.
+const SIGMAS: f64 = 4.0;
+/// Operations that decide nothing.
+const FEW: f64 = 10.0;
+/// Seconds without shortfall after which a layer has caught up.
+const CALM: usize = 3;
+
+/// A time in which a layer was behind.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Episode {
+    /// Second in which it fell behind.
+    pub(super) from: usize,
+    /// Second after the last in which it was; the end of the series where it never caught up.
+    pub(super) until: usize,
+    /// Whether it caught up.
+    pub(super) recovered: bool,
+}
+
+/// What a layer does when it is not behind.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Calm {
+    /// Mean seconds from due to the end.
+    pub(super) time: f64,
+    /// Share that fails whatever the load.
+    pub(super) failing: f64,
+}
+
+/// What a layer does when it is not behind; `None` where nothing ended.
+pub(super) fn calm(seconds: &[Second]) -> Option<Calm> {
+    let mut asked: Vec<&Second> = seconds.iter().filter(|second| second.ended() > 0.0).collect();
+    asked.sort_by(|one, other| one.offered.total_cmp(&other.offered));
+    let (low, high) = asked.split_at(asked.len().div_ceil(3));
+    let [low, high] = [low, &high[high.len() / 2..]].map(sum);
+    let [below, above] = [low, high].map(|third| third.bad / third.ended().max(1.0));
+    // A limit lets a larger share fail the more is asked; what fails at every rate alike has another reason. At one rate nobody can tell.
+    let is_everywhere = low.ended() >= 100.0
+        && is_beyond(low.bad, (1.0 - GOOD_AT_LEAST) * low.ended())
+        && above < 1.5 * below
+        && high.offered > 1.3 * low.offered;
+    if is_everywhere {
+        // What times out belongs to what things take.
+        return Some(Calm { time: low.time / low.ended(), failing: below });
+    }
+    Some(Calm { time: quickest(seconds)?, failing: 0.0 })
+}
+
+/// Mean time of three seconds on end in which things were quickest, and a fifth more, since they hold few: a layer that is behind from the
+/// beginning has no other. Not of the first seconds, in which only what is quick has ended.
+fn quickest(seconds: &[Second]) -> Option<f64> {
+    const ENDED: f64 = 6.0;
+    let three: Vec<(usize, Second)> =
+        seconds.windows(3).map(|three| sum(&three.iter().collect::<Vec<_>>())).enumerate().collect();
+    let enough = three.iter().map(|(_, three)| three.ended()).fold(0.0, f64::max).min(50.0);
+    let told: Vec<(usize, f64)> = three
+        .iter()
+        .filter(|(_, three)| three.ended() >= enough.max(1.0) && three.bad <= 0.5 * three.ended())
+        .map(|(at, three)| (*at, three.time / three.ended()))
+        .collect();
+    let late = told.iter().filter(|(at, time)| *at as f64 >= ENDED * time);
+    let least = late.map(|(_, time)| *time).reduce(f64::min);
+    least.or_else(|| told.iter().map(|(_, time)| *time).reduce(f64::min)).map(|time| 1.2 * time)
+}
+
+/// Several seconds together; the offer is their mean.
+fn sum(seconds: &[&Second]) -> Second {
+    let mut sum = Second::default();
+    seconds.iter().for_each(|second| sum.join(second));
+    Second { offered: sum.offered / seconds.len().max(1) as f64, ..sum }
+}
+
+/// Whether a count is above what is expected by more than chance.
+fn is_beyond(count: f64, expected: f64) -> bool {
+    count > FEW + expected + SIGMAS * expected.sqrt()
+}
+
+/// What ought to be under way at the end of each second: at the highest of the rates of as many seconds as things may take, since what came in
+/// a busier time is still there.
+fn natural(seconds: &[Second], calm: Calm) -> Vec<f64> {
+    let back = ((3.0 * calm.time).ceil() as usize).max(1);
+    let rate = |end: usize| {
+        let recent = &seconds[(end + 1).saturating_sub(back)..=end];
+        let mean = recent.iter().map(|second| second.offered).sum::<f64>() / recent.len() as f64;
+        mean.max(seconds[end].offered)
+    };
+    (0..seconds.len()).map(|end| rate(end) * calm.time).collect()
+}
+
+/// The times in which a layer was behind.
+pub(super) fn episodes(seconds: &[Second], calm: Calm) -> Vec<Episode> {
+    let natural = natural(seconds, calm);
+    let excess = |at: usize| (seconds[at].under_way - natural[at]).max(0.0);
+    let mut found = Vec::new();
+    let (mut sum, mut since, mut count) = (0.0, 0, 0.0);
+    let mut at = 0;
+    while at < seconds.len() {
+        let second = &seconds[at];
+        let before = if at == 0 { 0.0 } else { excess(at - 1) };
+        let failed = (second.bad - calm.failing * second.ended()).max(0.0);
+        sum += failed + excess(at) - before - (1.0 - GOOD_AT_LEAST) * second.offered;
+        count += second.offered;
+        if sum <= 0.0 {
+            (sum, since, count) = (0.0, at + 1, 0.0);
+        } else if sum > FEW + SIGMAS * (2.0 * count).sqrt() {
+            let end = (at + 1..seconds.len()).find(|&end| is_calm(seconds, &natural, calm, end));
+            found.push(Episode {
+                from: since,
+                until: end.unwrap_or(seconds.len()),
+                recovered: end.is_some(),
+            });
+            at = end.map_or(seconds.len(), |end| end + CALM - 1);
+            (sum, since, count) = (0.0, at + 1, 0.0);
+        }
+        at += 1;
+    }
+    found
+}
+
+/// Whether from this second on some go by in which nothing is amiss.
+fn is_calm(seconds: &[Second], natural: &[f64], calm: Calm, from: usize) -> bool {
+    let until = from + CALM;
+    until <= seconds.len()
+        && (from..until).all(|at| {
+            let second = &seconds[at];
+            let failing = (1.0 - GOOD_AT_LEAST + calm.failing) * second.ended();
+            let under_way = FEW + 2.0 * natural[at] + SIGMAS * natural[at].sqrt();
+            second.bad <= 2.0 + failing + SIGMAS * failing.sqrt() && second.under_way <= under_way
+        })
+}
+
+/// What a layer did over some seconds, each.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Carried {
+    /// Operations that ended well.
+    pub(super) good: f64,
+    /// Payload bytes.
+    pub(super) bytes: f64,
+    /// Operations that it rests on.
+    pub(super) count: f64,
+}
+
+/// What was carried in an episode, in operations and in bytes: bytes that came for nobody in the end were carried too. `None` where nothing was.
+pub(super) fn carried(seconds: &[Second], episode: Episode) -> Option<Carried> {
+    let seconds = &seconds[episode.from..episode.until];
+    let good = steady(seconds, |second| second.good)?;
+    let bytes = steady(seconds, |second| second.bytes).map_or(0.0, |stretch| stretch.mean);
+    Some(Carried { good: good.mean, bytes, count: good.count })
+}
+
+/// Some seconds on end.
+#[derive(Clone, Copy)]
+struct Stretch {
+    /// What there was each second.
+    mean: f64,
+    /// Operations that ended well.
+    count: f64,
+}
+
+/// The longest of the best stretches that is no worse than the best that holds a quarter of all, which alone would count luck as capacity.
+fn steady(seconds: &[Second], of: impl Fn(&Second) -> f64) -> Option<Stretch> {
+    let quarter = best(seconds, &of, 0.25)?;
+    let luck = 2.5 / quarter.count.max(1.0).sqrt();
+    let longer = [0.75, 0.5].into_iter().filter_map(|part| best(seconds, &of, part));
+    longer.into_iter().find(|longer| longer.mean >= quarter.mean * (1.0 - luck)).or(Some(quarter))
+}
+
+/// The most over a stretch that holds this part of all that there was.
+fn best(seconds: &[Second], of: impl Fn(&Second) -> f64, part: f64) -> Option<Stretch> {
+    let wanted = part * seconds.iter().map(&of).sum::<f64>();
+    let (mut from, mut held, mut count) = (0, 0.0, 0.0);
+    let mut best: Option<Stretch> = None;
+    for (until, second) in seconds.iter().enumerate() {
+        held += of(second);
+        count += second.good;
+        while from < until && held - of(&seconds[from]) >= wanted {
+            held -= of(&seconds[from]);
+            count -= seconds[from].good;
+            from += 1;
+        }
+        let mean = held / (until + 1 - from) as f64;
+        if held > 0.0 && held >= wanted && best.is_none_or(|best| mean > best.mean) {
+            best = Some(Stretch { mean, count });
+        }
+    }
+    best
+}
+
+/// The highest goodput of three seconds on end.
+pub(super) fn highest(seconds: &[Second]) -> f64 {
+    let mean = |three: &[Second]| three.iter().map(|second| second.good).sum::<f64>() / three.len() as f64;
+    seconds.windows(3).map(mean).fold(0.0, f64::max)
+}
+
+/// The share of what was offered in an episode that did not end well, where that is the same whatever the rate: no matter of load. `None` where it
+/// grows with the rate, or all rates were too alike to tell.
+pub(super) fn steady_loss(seconds: &[Second], episode: Episode) -> Option<f64> {
+    let mut seconds: Vec<&Second> = seconds[episode.from..episode.until].iter().collect();
+    seconds.sort_by(|one, other| one.offered.total_cmp(&other.offered));
+    let (low, high) = seconds.split_at(seconds.len() / 2);
+    let (below, above) = (sum(low), sum(high));
+    let good = |half: &Second, length: usize| half.good / (half.offered * length as f64).max(1.0);
+    let (below_good, above_good) = (good(&below, low.len()), good(&above, high.len()));
+    let alike = above_good >= 0.95 * below_good && above.offered > 1.3 * below.offered && low.len() >= 5;
+    let offered: f64 = seconds.iter().map(|second| second.offered).sum();
+    let well: f64 = seconds.iter().map(|second| second.good).sum();
+    alike.then(|| 1.0 - well / offered)
+}
