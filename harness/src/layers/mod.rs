@@ -71,7 +71,11 @@ fn end_with_standard_input() {
     std::process::exit(0);
 }
 
-fn raise_descriptor_limit() -> io::Result<()> {
+/// Lets this process open as many descriptors as the system allows it at all.
+///
+/// # Errors
+/// The system's.
+pub fn raise_descriptor_limit() -> io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
 }
