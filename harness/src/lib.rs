@@ -22,6 +22,7 @@ mod content;
 mod dag;
 mod envelope;
 mod error;
+mod front;
 mod layer;
 mod layers;
 mod process;

@@ -146,8 +146,9 @@ fn the_gateway_serves_blocks_and_cars_by_their_cid() {
 #[test]
 fn a_web_seed_serves_files_whole_and_in_parts() {
     let (_testbed, profile) = start(&[("item-01", 100_000)]);
-    let metadata = profile.text("metadata", "address");
-    let (_, torrent) = http_get(&metadata, "/torrents/item-01.torrent");
+    let (_, torrent) = http_get(&profile.text("metadata", "address"), "/torrents/item-01.torrent");
+    // Web seeds have no relay before them, as the gateway has none.
+    let metadata = profile.text("gateway", "address");
     let url = format!("http://{metadata}/files/");
     assert!(torrent.ends_with(format!("8:url-list{}:{url}e", url.len()).as_bytes()));
     let (status, whole) = http_get(&metadata, "/files/item-01");
@@ -287,7 +288,7 @@ fn stop_ends_every_layer_even_one_that_is_stopped() {
     let (testbed, _) = start(&[("one", 16 << 10)]);
     let processes = testbed.processes();
     let names: Vec<&str> = processes.iter().map(|(layer, _)| layer.as_str()).collect();
-    assert_eq!(names, ["index", "metadata", "tracker", "dht", "seedbox"]);
+    assert_eq!(names, ["index", "metadata", "tracker", "dht", "seedbox", "shape"]);
     let pids: Vec<u32> = processes.iter().map(|(_, pid)| *pid).collect();
     let exits = common::Exits::of(&pids);
     common::signal(pids[3], Signal::STOP);

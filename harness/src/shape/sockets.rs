@@ -105,7 +105,8 @@ impl Datagrams {
     pub(super) fn send(&self, to: SocketAddr, from: Option<IpAddr>, bytes: &[u8]) -> io::Result<()> {
         let transmit =
             Transmit { destination: to, ecn: None, contents: bytes, segment_size: None, src_ip: from };
-        self.socket.try_io(Interest::WRITABLE, || self.state.try_send((&self.socket).into(), &transmit))
+        // Not by way of the runtime, to which a new socket is not writable yet. Where the buffer is full, the datagram is lost anyway.
+        self.state.try_send((&self.socket).into(), &transmit)
     }
 
     /// Hands every datagram to `take`, with who sent it and the address it was sent to, until the socket fails.
