@@ -118,27 +118,35 @@ impl Front {
     /// # Errors
     /// It said something else.
     pub(crate) fn new(addresses: &[SocketAddrV4]) -> Result<Self, TestbedError> {
-        let wrong =
-            || TestbedError::Answer { layer: Layer::Shape.name(), answer: format!("{addresses:?}") };
+        let wrong = || TestbedError::Answer { layer: Layer::Shape.name(), answer: format!("{addresses:?}") };
         let (control, relays) = addresses.split_first().ok_or_else(wrong)?;
         Ok(Self { control: *control, relays: relays.try_into().map_err(|_| wrong())? })
     }
 
     /// Where visitors find a layer that answers at `bare` itself.
     pub(crate) fn address(&self, layer: Layer, bare: SocketAddrV4) -> SocketAddrV4 {
-        let relay = SHAPED.iter().zip(self.relays).find(|(shaped, _)| **shaped == layer);
+        let Some(relay) = self.relay(layer) else { return bare };
         // Of one that listens on every address, the layer's own is meant.
-        relay.map_or(bare, |(_, relay)| match relay.ip().is_unspecified() {
-            true => SocketAddrV4::new(*bare.ip(), relay.port()),
-            false => relay,
-        })
+        if relay.ip().is_unspecified() { SocketAddrV4::new(*bare.ip(), relay.port()) } else { relay }
+    }
+
+    /// The port at which the seedbox is to be found, before it is there.
+    pub(crate) fn seedbox_port(&self) -> u16 {
+        self.relay(Layer::Seedbox).map_or(0, |relay| relay.port())
+    }
+
+    fn relay(&self, layer: Layer) -> Option<SocketAddrV4> {
+        SHAPED.into_iter().zip(self.relays).find(|(shaped, _)| *shaped == layer).map(|(_, relay)| relay)
     }
 
     /// Tells the relays where the layers are.
     ///
     /// # Errors
     /// They do not answer, or say no.
-    pub(crate) fn lead_to(&self, layers: impl IntoIterator<Item = (Layer, SocketAddrV4)>) -> Result<(), TestbedError> {
+    pub(crate) fn lead_to(
+        &self,
+        layers: impl IntoIterator<Item = (Layer, SocketAddrV4)>,
+    ) -> Result<(), TestbedError> {
         let upstream: BTreeMap<_, _> =
             layers.into_iter().map(|(layer, address)| (layer.name().to_owned(), address.into())).collect();
         let failed = |reason: String| TestbedError::Control { reason };

@@ -138,7 +138,7 @@ fn start(options: &Options) -> Result<(Fleet, [Process; 6]), TestbedError> {
         torrents: torrents.clone(),
         tracker: tracker_address,
         dht: dht_addresses.clone(),
-        port: front.address(Layer::Seedbox, tracker_address).port(),
+        port: front.seedbox_port(),
     };
     let mut index = Process::start(&options.program, Layer::Index, &index)?;
     let mut metadata = Process::start(&options.program, Layer::Metadata, &metadata)?;

@@ -180,6 +180,7 @@ pub(crate) fn manifest(workers: usize) -> Manifest {
             .into(),
         },
         signals: vec![SignalMark { name: "listing".to_owned(), at_seconds: 3.0 }],
+        faults: Vec::new(),
         regions: vec!["asia".to_owned(), "europe".to_owned(), "americas".to_owned()],
         clients: vec!["qbittorrent".to_owned()],
         classes: vec!["installer".to_owned(), "tutorial".to_owned()],
