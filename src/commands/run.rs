@@ -48,6 +48,10 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
             "the target names no swarm.stand_in_port: visitors announce ports on which nothing listens",
         );
     }
+    if !target.capacity.is_empty() {
+        let stated = target.capacity.iter().map(|(layer, capacity)| format!("{} {capacity}", layer.name()));
+        screen.note(&format!("stated capacity: {}", stated.collect::<Vec<_>>().join("; ")));
+    }
     servers_are_there(&prepared, &target)?;
     content_is_there(&prepared, &target)?;
     shapers_are_there(&prepared, &target)?;

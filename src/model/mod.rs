@@ -8,6 +8,7 @@
 //! The same seed gives the same bytes: one generator, drawn from in the order of events, and no clock.
 
 mod capacity;
+mod fault;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use crate::profile::Layer;
 use crate::scenario::{Funnel, Scenario, piece_length};
 use crate::unit::Tick;
 
+use fault::Faults;
 use queue::{Admission, Queue};
 
 /// How long the model's names may be kept [assumed].
@@ -62,6 +64,9 @@ pub struct ModelWorld {
     now: Tick,
     rng: Xoshiro256PlusPlus,
     queues: BTreeMap<Layer, Queue>,
+    /// What the layers have a capacity for where no fault holds.
+    stated: BTreeMap<Layer, Capacity>,
+    faults: Faults,
     /// What happens when, in order of time and then of cause.
     agenda: BinaryHeap<Reverse<(Tick, u64, Happening)>>,
     /// Order of entry into the agenda.
@@ -81,6 +86,10 @@ struct Job {
     bytes_in: u64,
     /// The access line cannot deliver the answer before this.
     line_free: Tick,
+    /// A fault makes the answer so much later.
+    late: Duration,
+    /// It never came to be served: whoever gives it up is the last to know of it.
+    lost: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,6 +102,8 @@ enum Happening {
     GivenUp(u64),
     /// The queue had no room.
     TurnedAway(u64),
+    /// A fault of the layer begins or ends.
+    Changed(Layer),
 }
 
 impl ModelWorld {
@@ -103,7 +114,9 @@ impl ModelWorld {
     #[must_use]
     pub fn new(scenario: &Scenario, target: &ModelTarget, seed: u64) -> Self {
         let queues = Layer::ALL.map(|layer| (layer, Queue::new(target.layer(layer))));
-        Self {
+        let faults = Faults::of(scenario);
+        let changes: Vec<_> = faults.changes().collect();
+        let mut world = Self {
             sizes: scenario.content.sizes().collect(),
             down: scenario.access.members.iter().map(|(access, _)| access.down).collect(),
             funnel: scenario.funnel.clone(),
@@ -111,12 +124,18 @@ impl ModelWorld {
             now: Tick::ZERO,
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             queues: queues.into_iter().collect(),
+            stated: Layer::ALL.into_iter().map(|layer| (layer, target.layer(layer))).collect(),
+            faults,
             agenda: BinaryHeap::new(),
             entries: 0,
             waited_for: HashMap::new(),
             jobs: HashMap::new(),
             next_job: 0,
+        };
+        for (at, layer) in changes {
+            world.at(at, Happening::Changed(layer));
         }
+        world
     }
 
     fn at(&mut self, tick: Tick, happening: Happening) {
@@ -162,22 +181,30 @@ impl ModelWorld {
                 if let Some((job, at)) = next {
                     self.at(at, Happening::Served(layer, job));
                 }
-                let line_free = self.jobs.get(&job)?.line_free;
-                self.at((self.now + self.round_trip).max(line_free), Happening::Answered(job));
+                let Job { line_free, late, .. } = *self.jobs.get(&job)?;
+                self.at((self.now + self.round_trip + late).max(line_free), Happening::Answered(job));
                 None
             }
             Happening::Answered(job) => self.settle(job, None),
             Happening::GivenUp(job) => self.settle(job, Some(Cause::Timeout)),
             Happening::TurnedAway(job) => self.settle(job, Some(Cause::Overloaded)),
+            Happening::Changed(layer) => {
+                let capacity = self.faults.capacity(layer, self.now, *self.stated.get(&layer)?);
+                let begun = self.queues.get_mut(&layer)?.change(capacity, self.now, &mut self.rng);
+                for (job, at) in begun {
+                    self.at(at, Happening::Served(layer, job));
+                }
+                None
+            }
         }
     }
 
     /// The end of a job as its visitor sees it; `None` where the visitor is no longer there to see it.
     fn settle(&mut self, number: u64, failure: Option<Cause>) -> Option<(OpId, Outcome)> {
-        let id = self.jobs.get(&number)?.id;
+        let Job { id, lost, .. } = *self.jobs.get(&number)?;
         if self.waited_for.get(&id) != Some(&number) {
             // Given up or released earlier: this is the work that nobody waits for. It is over once it is answered or turned away.
-            if failure != Some(Cause::Timeout) {
+            if lost || failure != Some(Cause::Timeout) {
                 self.jobs.remove(&number);
             }
             return None;
@@ -185,7 +212,7 @@ impl ModelWorld {
         self.waited_for.remove(&id);
         let (result, bytes_in, started) = match failure {
             // The job itself stays in its queue: see the module's page.
-            Some(cause @ Cause::Timeout) => (Err(cause), 0, self.jobs.get(&number)?.started),
+            Some(cause @ Cause::Timeout) if !lost => (Err(cause), 0, self.jobs.get(&number)?.started),
             Some(cause) => (Err(cause), 0, self.jobs.remove(&number)?.started),
             None => {
                 let job = self.jobs.remove(&number)?;
@@ -221,8 +248,14 @@ impl World for ModelWorld {
         let line_free = self.now + Duration::from_secs_f64(bytes_in as f64 / down.max(1.0));
         let number = self.next_job;
         self.next_job += 1;
-        self.jobs.insert(number, Job { id, started: self.now, reply, bytes_in, line_free });
+        let late = self.faults.latency(layer, self.now, &mut self.rng);
+        let lost = self.faults.loses(layer, self.now, &mut self.rng);
+        self.jobs.insert(number, Job { id, started: self.now, reply, bytes_in, line_free, late, lost });
         self.waited_for.insert(id, number);
+        self.at(self.now + operation.patience(&self.funnel), Happening::GivenUp(number));
+        if lost {
+            return;
+        }
         let admission = self.queues.get_mut(&layer).map(|queue| queue.admit(number, self.now, &mut self.rng));
         match admission {
             Some(Admission::Serving(at)) => self.at(at, Happening::Served(layer, number)),
@@ -231,7 +264,6 @@ impl World for ModelWorld {
                 self.at(self.now + self.round_trip, Happening::TurnedAway(number))
             }
         }
-        self.at(self.now + operation.patience(&self.funnel), Happening::GivenUp(number));
     }
 
     fn release(&mut self, journey: JourneyId) {

@@ -19,6 +19,9 @@ pub(super) struct Pace {
     pub(super) service: Option<Service>,
     /// Items that wait at most.
     pub(super) waiting: usize,
+    /// So much earlier than its moment an item may pass: what a clock that ticks more coarsely than the gate opens would cost those who come
+    /// one at a time, each after the answer to the one before. The rate stays what it is.
+    pub(super) early: Duration,
 }
 
 /// Servers, of which an item holds one.
@@ -82,7 +85,8 @@ impl<T> Gate<T> {
     /// The item, where it would have to wait and too many do already.
     pub(super) fn arrive(&mut self, now: Duration, cost: f64, item: T, passed: &mut Vec<T>) -> Result<(), T> {
         self.advance(now, passed);
-        let at_once = self.waiting.is_empty() && self.opens <= now && self.has_free_server();
+        let at_once =
+            self.waiting.is_empty() && self.opens <= now + self.pace.early && self.has_free_server();
         if at_once {
             self.begin(now, cost, item, passed);
         } else if self.waiting.len() < self.pace.waiting {
@@ -139,7 +143,7 @@ impl<T> Gate<T> {
     /// When the first that waits begins, if nobody has to be done before.
     fn begins(&self) -> Option<Duration> {
         let first = self.waiting.front().filter(|_| self.has_free_server())?;
-        Some(first.arrived.max(self.opens).max(self.freed))
+        Some(first.arrived.max(self.opens.saturating_sub(self.pace.early)).max(self.freed))
     }
 
     /// When the first that is served passes.
@@ -150,7 +154,7 @@ impl<T> Gate<T> {
     fn begin(&mut self, at: Duration, cost: f64, item: T, passed: &mut Vec<T>) {
         self.begun += 1;
         if let Some(rate) = self.pace.rate {
-            self.opens = at + Duration::from_secs_f64(cost / rate);
+            self.opens = self.opens.max(at) + Duration::from_secs_f64(cost / rate);
         }
         match self.pace.service {
             None => passed.push(item),
@@ -203,11 +207,11 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn rate(rate: f64, waiting: usize) -> Pace {
-        Pace { rate: Some(rate), service: None, waiting }
+        Pace { rate: Some(rate), waiting, ..Pace::default() }
     }
 
     fn servers(parallelism: usize, mean: Duration, exponential: bool, waiting: usize) -> Pace {
-        Pace { rate: None, service: Some(Service { mean, exponential, parallelism }), waiting }
+        Pace { service: Some(Service { mean, exponential, parallelism }), waiting, ..Pace::default() }
     }
 
     /// What has passed by `now`.
@@ -256,6 +260,22 @@ mod tests {
         assert!(passed(&mut gate, 499 * MS).is_empty());
         assert_eq!(passed(&mut gate, 500 * MS), [250.0]);
         assert_eq!(passed(&mut gate, 750 * MS), [1000.0]);
+    }
+
+    #[test]
+    fn who_comes_one_at_a_time_and_is_let_through_by_a_coarse_clock_gets_the_rate_all_the_same() {
+        let pace = Pace { early: 2 * MS, ..rate(10_000.0, 9) };
+        let mut gate = Gate::new(pace, 1);
+        let (mut out, mut now) = (Vec::new(), Duration::ZERO);
+        for n in 0..10_000 {
+            gate.arrive(now, 1.0, n, &mut out).unwrap();
+            while out.len() <= n {
+                // The next tick.
+                now = MS * (now.as_millis() as u32 + 1);
+                gate.advance(now, &mut out);
+            }
+        }
+        assert!((998..=1001).contains(&now.as_millis()), "{now:?}");
     }
 
     #[test]

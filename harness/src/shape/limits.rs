@@ -51,6 +51,9 @@ pub struct Limits {
     pub black_hole: Option<bool>,
 }
 
+/// Two ticks of the clock that lets items pass.
+const EARLY: Duration = Duration::from_millis(2);
+
 /// A delay on the way to the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Delay {
@@ -125,17 +128,22 @@ impl Limits {
             exponential: self.exponential.unwrap_or(false),
             parallelism: self.parallelism.unwrap_or(1),
         });
-        Pace { rate: self.rate, service, waiting: self.waiting.unwrap_or(WAITING) }
+        Pace { rate: self.rate, service, waiting: self.waiting.unwrap_or(WAITING), early: EARLY }
     }
 
     /// The pace of new connections.
     pub(super) fn entrances(&self) -> Pace {
-        Pace { rate: self.connections_per_second, service: None, waiting: self.waiting.unwrap_or(WAITING) }
+        Pace {
+            rate: self.connections_per_second,
+            service: None,
+            waiting: self.waiting.unwrap_or(WAITING),
+            early: EARLY,
+        }
     }
 
     /// The pace of bytes towards clients, of which at most `waiting` chunks wait.
     pub(super) fn bytes(&self, waiting: usize) -> Pace {
-        Pace { rate: self.bandwidth, service: None, waiting }
+        Pace { rate: self.bandwidth, service: None, waiting, early: EARLY }
     }
 
     pub(super) fn delay(&self) -> Delay {

@@ -179,20 +179,48 @@ impl TcpRelay {
         Err(io::ErrorKind::ConnectionReset.into())
     }
 
+    /// Passes on a chunk of what is there when its turn comes; how much that was, `None` at the end.
+    async fn take_turn(&self, server: &TcpStream, client: &TcpStream) -> io::Result<Option<usize>> {
+        let Some(bytes) = read(server, TURN).await? else { return Ok(None) };
+        // Never too many: see `bandwidth`.
+        let _ = turn(&self.bytes, bytes.len() as f64).await;
+        write(client, &bytes).await?;
+        Ok(Some(bytes.len()))
+    }
+
     /// From the server to the client.
     async fn answers(&self, client: &TcpStream, server: &TcpStream, answered: &Cell<bool>) -> io::Result<()> {
         loop {
             let limited = self.relay.limits().bandwidth.is_some();
-            let Some(bytes) = read(server, if limited { TURN } else { CHUNK }).await? else {
-                return end(client);
-            };
-            if limited {
-                // Never too many: see `bandwidth`.
-                let _ = turn(&self.bytes, bytes.len() as f64).await;
-            }
+            let length =
+                if limited { self.take_turn(server, client).await? } else { pass(server, client).await? };
+            let Some(length) = length else { return end(client) };
             answered.set(true);
-            self.relay.count(|counters| counters.bytes_out += bytes.len() as u64);
-            write(client, &bytes).await?;
+            self.relay.count(|counters| counters.bytes_out += length as u64);
+        }
+    }
+}
+
+/// Passes on what is there; how much that was, `None` at the end.
+async fn pass(from: &TcpStream, to: &TcpStream) -> io::Result<Option<usize>> {
+    loop {
+        from.readable().await?;
+        let passed = with_scratch(CHUNK, |scratch| {
+            let length = from.try_read(scratch)?;
+            let written = match to.try_write(&scratch[..length]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                written => written?,
+            };
+            Ok((length, scratch[written..length].to_vec()))
+        });
+        match passed {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+            Ok((0, _)) => return Ok(None),
+            Ok((length, rest)) => {
+                write(to, &rest).await?;
+                return Ok(Some(length));
+            }
         }
     }
 }
