@@ -81,7 +81,9 @@ fn limited(capacity: Capacity, limits: &FaultLimits) -> Capacity {
         service: limits.service.unwrap_or(capacity.service),
         ..capacity
     };
-    if let Some(rate) = limits.rate.filter(|rate| limited.service.mul_f64(*rate).as_secs_f64() < f64::from(limited.servers)) {
+    if let Some(rate) =
+        limits.rate.filter(|rate| limited.service.mul_f64(*rate).as_secs_f64() < f64::from(limited.servers))
+    {
         limited.servers = 1;
         limited.service = Duration::from_secs_f64(1.0 / rate);
     }
@@ -98,7 +100,7 @@ mod tests {
     #[test]
     fn a_fault_changes_what_it_says_while_it_holds() {
         let stated = Capacity { servers: 4, service: Duration::from_millis(2), waiting: 100 };
-        let seconds = |seconds| Tick::from_millis(1000 * seconds);
+        let seconds = |seconds: u64| Tick::from_millis(1000 * seconds);
         let with = |limits: FaultLimits| {
             let (from, until) = (seconds(10), seconds(20));
             Faults(vec![Fault { layer: Layer::Tracker, from, until, limits }])
@@ -109,11 +111,15 @@ mod tests {
         assert_eq!((at(9), at(20)), (stated, stated));
         assert_eq!(at(10), Capacity { servers: 1, service: Duration::from_millis(20), waiting: 100 });
         assert_eq!(rate.capacity(Layer::Index, seconds(15), stated), stated);
-        assert_eq!(rate.changes().collect::<Vec<_>>(), [(seconds(10), Layer::Tracker), (seconds(20), Layer::Tracker)]);
+        assert_eq!(
+            rate.changes().collect::<Vec<_>>(),
+            [(seconds(10), Layer::Tracker), (seconds(20), Layer::Tracker)]
+        );
         // More than it serves anyway limits nothing: 2000/s.
         let above = with(FaultLimits { rate: Some(5000.0), ..none });
         assert_eq!(above.capacity(Layer::Tracker, seconds(15), stated), stated);
-        let slow = with(FaultLimits { service: Some(Duration::from_millis(9)), parallelism: Some(2), ..none });
+        let slow =
+            with(FaultLimits { service: Some(Duration::from_millis(9)), parallelism: Some(2), ..none });
         let expected = Capacity { servers: 2, service: Duration::from_millis(9), waiting: 100 };
         assert_eq!(slow.capacity(Layer::Tracker, seconds(15), stated), expected);
 

@@ -211,7 +211,7 @@ async fn pass(from: &TcpStream, to: &TcpStream) -> io::Result<Option<usize>> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 written => written?,
             };
-            Ok((length, scratch[written..length].to_vec()))
+            Ok::<_, io::Error>((length, scratch[written..length].to_vec()))
         });
         match passed {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
