@@ -114,6 +114,8 @@ fn tcp_server(answer: usize) -> (SocketAddr, Arc<AtomicU64>) {
 /// A server that answers every datagram with the address that it came from.
 fn udp_server() -> (SocketAddr, Arc<AtomicU64>) {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    // On a busy machine it may not get to read for a while.
+    socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20).unwrap();
     let (address, asked) = (socket.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
     let count = Arc::clone(&asked);
     thread::spawn(move || {
@@ -380,7 +382,10 @@ fn losses_are_as_many_as_stated_and_counted() {
     for sent in 1..=4000 {
         client.send(&[0; 98]).unwrap();
         if sent % 100 == 0 {
-            wait_for(|| shape.counters()["operations"] == sent);
+            wait_for(|| {
+                let counters = shape.counters();
+                counters["operations"] == sent && counters["passed"] == asked.load(Ordering::Relaxed)
+            });
         }
     }
     let lost = shape.counters()["dropped"].as_u64().unwrap();

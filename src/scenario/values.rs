@@ -1,5 +1,7 @@
 //! What single keys of scenarios hold.
 
+use std::time::Duration;
+
 use super::{AbuseKind, Channel, ConfounderKind, Engagement, Event, Kernel, Metric, SignalKind, Via};
 use crate::problem::{Choice, OneOf, Shown, Text, bounded, shown};
 use crate::unit::{BitRate, ByteSize, Change, Factor, Quantity};
@@ -153,6 +155,8 @@ bounded! {
     pub(super) Bandwidth(BitRate): "a bandwidth above 0", BitRate::FORMS, |it| it.0 > 0.0;
     /// Connections, at least one.
     pub(super) Connections(u32): "a number of connections above 0", "4000", |it| *it > 0;
+    /// A delay that relays know.
+    pub(super) Delay(Duration): "a duration of at most an hour", Duration::FORMS, |it| *it <= Duration::from_secs(3600);
     /// Operations served at a time.
     pub(super) Servers(u32): "a number of servers above 0", "8", |it| *it > 0;
     /// Things of which a page or a visitor has a few.

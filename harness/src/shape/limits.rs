@@ -53,6 +53,9 @@ pub struct Limits {
 
 /// Two ticks of the clock that lets items pass.
 const EARLY: Duration = Duration::from_millis(2);
+/// What a line takes at once: the depth of a common home router's queue. Of each connection only one chunk waits, so that this is also what
+/// bridges moments in which a busy machine does not let the relay run.
+const LINE: Duration = Duration::from_millis(20);
 
 /// A delay on the way to the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -143,7 +146,7 @@ impl Limits {
 
     /// The pace of bytes towards clients, of which at most `waiting` chunks wait.
     pub(super) fn bytes(&self, waiting: usize) -> Pace {
-        Pace { rate: self.bandwidth, service: None, waiting, early: EARLY }
+        Pace { rate: self.bandwidth, service: None, waiting, early: LINE }
     }
 
     pub(super) fn delay(&self) -> Delay {

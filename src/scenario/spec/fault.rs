@@ -5,13 +5,10 @@ use std::time::Duration;
 use crate::problem::{Name, Names, OneOf, PositiveDuration, PositiveRate, Reported, Table};
 use crate::profile::Layer;
 use crate::scenario::fault::{Fault, FaultLimits};
-use crate::scenario::values::{Bandwidth, Connections, Servers};
-use crate::unit::{Quantity, Share};
+use crate::scenario::values::{Bandwidth, Connections, Delay, Servers};
+use crate::unit::Share;
 
 use super::within;
-
-/// A relay delays nothing for longer.
-const LATEST: Duration = Duration::from_secs(3600);
 
 pub(super) fn faults(
     table: &mut Table<'_>,
@@ -48,17 +45,10 @@ fn limits(table: &mut Table<'_>) -> Result<FaultLimits, Reported> {
         table.optional::<Connections>("connections", "Connections at a time; one more is refused.");
     let new = table.optional::<PositiveRate>("connections_per_second", "New connections.");
     let latency =
-        table.optional::<Duration>("latency", "How much later operations reach the layer, in run time.");
-    let jitter = table.optional::<Duration>("jitter", "By how much that varies, either way, in run time.");
+        table.optional::<Delay>("latency", "How much later operations reach the layer, in run time.");
+    let jitter = table.optional::<Delay>("jitter", "By how much that varies, either way, in run time.");
     let loss = table.optional::<Share>("loss", "Operations that are lost.");
     let black_hole = table.or("black_hole", "Nothing is answered.", false);
-    let (latency, jitter) = (latency?, jitter?);
-    for (key, delay) in [("latency", latency), ("jitter", jitter)] {
-        if delay.is_some_and(|delay| delay > LATEST) {
-            let message = format!("`{key}` must be at most {}", LATEST.write());
-            return Err(table.wrong(key, message, None));
-        }
-    }
     Ok(FaultLimits {
         rate: rate?.map(|rate| rate.0.0),
         service: service?.map(|service| service.0),
@@ -66,8 +56,8 @@ fn limits(table: &mut Table<'_>) -> Result<FaultLimits, Reported> {
         bandwidth: bandwidth?.map(|bandwidth| bandwidth.0.0),
         connections: connections?.map(|connections| connections.0),
         connections_per_second: new?.map(|rate| rate.0.0),
-        latency,
-        jitter,
+        latency: latency?.map(|delay| delay.0),
+        jitter: jitter?.map(|delay| delay.0),
         loss: loss?.map(|loss| loss.0),
         black_hole: black_hole?,
     })
