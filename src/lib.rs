@@ -73,6 +73,7 @@
 //! * A log that is replayed ([`plan::replay`]) is driven line for line: arrival k is its k-th announce in order of time, whichever shard
 //!   drives it, and what is left out is counted by line and reason.
 //! * A journey has at most one operation under way per stage.
+//! * What a scenario's faults do to a target is done by relays before it (`live::steering`), which take them back when the run ends in any way.
 //! * Ranges that are asked of web seeds are under the ceiling of an authorization as operations are.
 //! * The memory of a run does not grow with its length while it is driven. Judging it afterwards holds all its seconds, about 40 KB each.
 //! * A worker holds what trackers answer against what it knows of its own visitors; it calls wrong only what no correct tracker could

@@ -200,6 +200,7 @@ fn rehearse(scenario: &Arc<Scenario>, case: &Case, seed: u64, dir: &Path) -> Rec
         envelope: Envelope::default(),
         signals: Vec::new(),
         outlook: None,
+        faults: Vec::new(),
         regions: vec!["everywhere".to_owned()],
         clients: scenario.clients.members.iter().map(|(client, _)| client.name.clone()).collect(),
         classes: vec!["client".to_owned()],

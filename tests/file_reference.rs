@@ -13,7 +13,7 @@ use squall::{profile, scenario};
 fn table(keys: &[Description]) -> String {
     // The tables of all layers have the same keys.
     let shown = |key: &&Description| match key.path.split('.').collect::<Vec<_>>()[..] {
-        ["envelope" | "layer", layer, ..] => layer == "index",
+        ["envelope" | "layer" | "capacity", layer, ..] => layer == "index",
         _ => true,
     };
     let rows: Vec<String> = keys.iter().filter(shown).map(row).collect();
@@ -21,7 +21,9 @@ fn table(keys: &[Description]) -> String {
 }
 
 fn row(key: &Description) -> String {
-    let path = key.path.replace("envelope.index", "envelope.LAYER").replace("layer.index", "layer.LAYER");
+    let path = ["envelope", "layer", "capacity"].into_iter().fold(key.path.clone(), |path, table| {
+        path.replace(&format!("{table}.index"), &format!("{table}.LAYER"))
+    });
     let left_out = match &key.presence {
         Presence::Required => "required".to_owned(),
         Presence::Optional => String::new(),

@@ -18,7 +18,7 @@ const TESTBED: f64 = 8.0;
 
 const ANY_HOUR: RangeInclusive<f64> = 0.0..=1000.0;
 
-const SHAPES: [Shape; 14] = [
+const SHAPES: [Shape; 15] = [
     shape("abuse-spike", 11.6..=12.1, 2.8..=3.6, 1.0..=1.25, 1.0..=1.0),
     shape("creator-campaign", 18.1..=18.4, 3.4..=4.5, 1.2..=1.5, 1.0..=1.0),
     shape("false-alarm", ANY_HOUR, 1.0..=1.015, 0.985..=1.015, 0.975..=1.0),
@@ -33,6 +33,7 @@ const SHAPES: [Shape; 14] = [
     shape("price-volume-spike", 11.6..=12.1, 3.3..=4.4, 1.05..=1.4, 1.0..=1.0),
     shape("risk-off", 33.8..=34.6, 1.8..=2.4, 1.15..=1.5, 0.65..=0.85),
     shape("seeder-exodus", 9.3..=11.8, 2.2..=2.9, 1.1..=1.4, 1.0..=1.0),
+    shape("tracker-brownout", 14.3..=14.8, 6.9..=9.2, 1.65..=2.25, 1.0..=1.0),
 ];
 
 #[test]
@@ -156,6 +157,23 @@ fn seeds_leave_and_the_tracker_hears_of_it() {
     // The stops are announces.
     let during = (at + over / 2.0) / 3600.0;
     assert!(day.expected(Stage::Announce, during) > 1.5 * stayed.expected(Stage::Announce, at + over / 2.0));
+}
+
+#[test]
+fn a_brownout_holds_while_more_comes_than_is_served() {
+    let day = Day::of("tracker-brownout");
+    let scenario = day.event.scenario();
+    let [fault] = &scenario.faults[..] else { panic!("{:?}", scenario.faults) };
+    let hours = |moment: std::time::Duration| moment.as_secs_f64() / 3600.0;
+    let (begins, ends) = (hours(fault.at), hours(fault.at + fault.lasts));
+    let served = fault.limits.rate.unwrap();
+    for hour in [begins, (begins + ends) / 2.0, ends] {
+        let announces = day.expected(Stage::Announce, hour);
+        assert!(announces > 1.5 * served, "{announces}/s at {hour} h");
+    }
+    // It moves no demand.
+    let without = day.but(|scenario| scenario.faults.clear());
+    assert_eq!(without.expected(Stage::Announce, 17.0 * 3600.0), day.expected(Stage::Announce, 17.0));
 }
 
 #[test]

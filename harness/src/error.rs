@@ -46,6 +46,12 @@ pub enum TestbedError {
         /// The last lines of its standard error, each on a line of its own; may be empty.
         last_words: String,
     },
+    /// The relays before the layers could not be told where these are.
+    #[error("the testbed's relays: {reason}")]
+    Control {
+        /// Why not.
+        reason: String,
+    },
     /// A layer said something else than its addresses.
     #[error("the testbed's {layer} layer answered `{answer}` instead of its addresses")]
     Answer {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A part of the fleet that can saturate on its own.
+/// A process of the testbed: a part of the fleet that can saturate on its own, or what stands before all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layer {
     Index,
@@ -10,10 +10,14 @@ pub(crate) enum Layer {
     Tracker,
     Dht,
     Seedbox,
+    /// The relays.
+    Shape,
 }
 
 impl Layer {
-    pub(crate) const ALL: [Self; 5] = [Self::Index, Self::Metadata, Self::Tracker, Self::Dht, Self::Seedbox];
+    /// The layers of the fleet.
+    pub(crate) const FLEET: [Self; 5] =
+        [Self::Index, Self::Metadata, Self::Tracker, Self::Dht, Self::Seedbox];
 
     /// The name in arguments, profiles and messages.
     pub(crate) const fn name(self) -> &'static str {
@@ -23,11 +27,12 @@ impl Layer {
             Self::Tracker => "tracker",
             Self::Dht => "dht",
             Self::Seedbox => "seedbox",
+            Self::Shape => "shape",
         }
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|layer| layer.name() == name)
+        Self::FLEET.into_iter().chain([Self::Shape]).find(|layer| layer.name() == name)
     }
 }
 

@@ -22,16 +22,18 @@ mod content;
 mod dag;
 mod envelope;
 mod error;
+mod front;
 mod layer;
 mod layers;
 mod process;
 mod profile;
+pub mod shape;
 mod testbed;
 mod torrent;
 
 pub use content::Content;
 pub use error::TestbedError;
-pub use layers::layer_main;
+pub use layers::{layer_main, raise_descriptor_limit};
 pub use testbed::{Options, Testbed};
 
 /// The hidden subcommand with which the embedding program starts itself for a layer.

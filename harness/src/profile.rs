@@ -6,6 +6,7 @@ use std::net::SocketAddrV4;
 use serde::Serialize;
 
 use crate::envelope::{self, LayerEnvelope};
+use crate::front::{self, Front, SHAPED, Stated};
 use crate::layer::Layer;
 use crate::layers::asset_paths;
 
@@ -18,6 +19,8 @@ const NODES_OF_AN_ANSWER: u32 = 20;
 /// A running fleet: where its layers answer and what they hold.
 #[derive(Debug)]
 pub(crate) struct Fleet {
+    pub(crate) front: Front,
+    /// Where the layers themselves answer.
     pub(crate) index: SocketAddrV4,
     pub(crate) metadata: SocketAddrV4,
     pub(crate) tracker: SocketAddrV4,
@@ -53,6 +56,8 @@ struct Profile<'a> {
     swarm: Swarm,
     content: Vec<Content<'a>>,
     process: Vec<Process>,
+    shaper: Vec<Shaper>,
+    capacity: BTreeMap<&'static str, Stated>,
     envelope: BTreeMap<&'static str, LayerEnvelope>,
 }
 
@@ -99,6 +104,13 @@ struct Content<'a> {
 }
 
 #[derive(Serialize)]
+struct Shaper {
+    layer: &'static str,
+    control: SocketAddrV4,
+    relay: &'static str,
+}
+
+#[derive(Serialize)]
 struct Process {
     layer: &'static str,
     pid: u32,
@@ -109,32 +121,42 @@ struct Process {
 /// # Errors
 /// The encoder's.
 pub(crate) fn toml(fleet: &Fleet) -> Result<String, toml::ser::Error> {
+    let at = |layer, bare| fleet.front.address(layer, bare);
+    let seedbox = at(Layer::Seedbox, fleet.seedbox);
     let profile = Profile {
         squall: 1,
         kind: "target",
         name: "testbed",
         index: Index {
-            address: fleet.index,
+            address: at(Layer::Index, fleet.index),
             host: "index.testbed",
             page: "/content/{name}",
             assets: asset_paths(),
         },
-        metadata: Server { address: fleet.metadata, host: "metadata.testbed" },
+        metadata: Server { address: at(Layer::Metadata, fleet.metadata), host: "metadata.testbed" },
         gateway: fleet
             .content
             .iter()
             .any(|offer| offer.cid.is_some())
             .then_some(Server { address: fleet.metadata, host: "gateway.testbed" }),
-        tracker: [Tracker { address: fleet.tracker }],
+        tracker: [Tracker { address: at(Layer::Tracker, fleet.tracker) }],
         dht: Dht { bootstrap: &fleet.dht[..fleet.dht.len().min(BOOTSTRAP)], k: NODES_OF_AN_ANSWER },
-        swarm: Swarm { stand_in_port: fleet.seedbox.port(), peers: [fleet.seedbox] },
+        swarm: Swarm { stand_in_port: seedbox.port(), peers: [seedbox] },
         content: fleet.content.iter().map(|item| content(item, fleet.seed)).collect(),
         process: fleet
             .processes
             .iter()
+            .filter(|(layer, _)| Layer::FLEET.contains(layer))
             .map(|(layer, pid)| Process { layer: layer.name(), pid: *pid })
             .collect(),
-        envelope: Layer::ALL.into_iter().map(|layer| (layer.name(), envelope::of(layer))).collect(),
+        shaper: SHAPED
+            .map(|layer| Shaper { layer: layer.name(), control: fleet.front.control, relay: layer.name() })
+            .into(),
+        capacity: SHAPED.into_iter().map(|layer| (layer.name(), front::capacity(layer).stated())).collect(),
+        envelope: Layer::FLEET
+            .into_iter()
+            .filter_map(|layer| Some((layer.name(), envelope::of(layer)?)))
+            .collect(),
     };
     toml::to_string(&profile)
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::content::{self, Content};
 use crate::dag::Dag;
 use crate::error::TestbedError;
+use crate::front::{self, Front};
 use crate::layer::Layer;
 use crate::layers::{DhtAssignment, IndexAssignment, IndexItem, MetadataAssignment, SeedboxAssignment};
 use crate::process::Process;
@@ -110,22 +111,25 @@ fn keep(options: &Options, report: &Sender<Result<Fleet, TestbedError>>, stopped
     }
 }
 
-/// Starts the layers in two waves: the second has to know where the first answers. On an error, dropping the processes ends them.
-fn start(options: &Options) -> Result<(Fleet, [Process; 5]), TestbedError> {
+/// Starts the layers in two waves: the second has to know where the first and the relays answer. On an error, dropping the processes ends them.
+fn start(options: &Options) -> Result<(Fleet, [Process; 6]), TestbedError> {
     let deadline = Instant::now() + START;
     let mut tracker = Process::start(&options.program, Layer::Tracker, &())?;
     let mut dht = Process::start(&options.program, Layer::Dht, &DhtAssignment { nodes: DHT_NODES })?;
+    let mut shape = Process::start(&options.program, Layer::Shape, &front::assignment(options.seed))?;
     let torrents = torrents(options)?;
     let tracker_address = tracker.address(deadline)?;
     let dht_addresses = dht.addresses(deadline)?;
+    let front = Front::new(&shape.addresses(deadline)?)?;
+    let public_tracker = front.address(Layer::Tracker, tracker_address);
 
-    let index = IndexAssignment { items: items(options, &torrents), tracker: tracker_address };
+    let index = IndexAssignment { items: items(options, &torrents), tracker: public_tracker };
     let seed = content_seed(options);
     let dags: Vec<Option<Dag>> =
         options.content.iter().map(|item| item.gateway.then(|| Dag::new(seed, item))).collect();
     let metadata = MetadataAssignment {
         torrents: torrents.clone(),
-        tracker: tracker_address,
+        tracker: public_tracker,
         seed,
         dags: dags.iter().flatten().cloned().collect(),
     };
@@ -134,6 +138,7 @@ fn start(options: &Options) -> Result<(Fleet, [Process; 5]), TestbedError> {
         torrents: torrents.clone(),
         tracker: tracker_address,
         dht: dht_addresses.clone(),
+        port: front.seedbox_port(),
     };
     let mut index = Process::start(&options.program, Layer::Index, &index)?;
     let mut metadata = Process::start(&options.program, Layer::Metadata, &metadata)?;
@@ -141,8 +146,15 @@ fn start(options: &Options) -> Result<(Fleet, [Process; 5]), TestbedError> {
 
     let (index_address, metadata_address, seedbox_address) =
         (index.address(deadline)?, metadata.address(deadline)?, seedbox.address(deadline)?);
-    let processes = [index, metadata, tracker, dht, seedbox];
+    front.lead_to([
+        (Layer::Index, index_address),
+        (Layer::Metadata, metadata_address),
+        (Layer::Tracker, tracker_address),
+        (Layer::Seedbox, seedbox_address),
+    ])?;
+    let processes = [index, metadata, tracker, dht, seedbox, shape];
     let fleet = Fleet {
+        front,
         index: index_address,
         metadata: metadata_address,
         tracker: tracker_address,
@@ -161,7 +173,7 @@ fn offer((torrent, dag): (&Torrent, &Option<Dag>)) -> Offer {
 }
 
 /// All layers are told to end before the first is waited for; those that have not ended in time are killed as they are dropped.
-fn end(mut processes: [Process; 5]) {
+fn end(mut processes: [Process; 6]) {
     processes.iter_mut().for_each(Process::release);
     let deadline = Instant::now() + STOP;
     processes.iter_mut().for_each(|process| process.wait_until(deadline));

@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -146,8 +146,9 @@ fn the_gateway_serves_blocks_and_cars_by_their_cid() {
 #[test]
 fn a_web_seed_serves_files_whole_and_in_parts() {
     let (_testbed, profile) = start(&[("item-01", 100_000)]);
-    let metadata = profile.text("metadata", "address");
-    let (_, torrent) = http_get(&metadata, "/torrents/item-01.torrent");
+    let (_, torrent) = http_get(&profile.text("metadata", "address"), "/torrents/item-01.torrent");
+    // Web seeds have no relay before them, as the gateway has none.
+    let metadata = profile.text("gateway", "address");
     let url = format!("http://{metadata}/files/");
     assert!(torrent.ends_with(format!("8:url-list{}:{url}e", url.len()).as_bytes()));
     let (status, whole) = http_get(&metadata, "/files/item-01");
@@ -250,6 +251,38 @@ fn the_seedbox_serves_true_pieces_on_every_loopback_address() {
 }
 
 #[test]
+fn relays_with_stated_capacities_stand_before_the_layers() {
+    let (_testbed, profile) = start(&[("one", 16 << 10)]);
+    let (hash, port) = (profile.info_hash("one"), profile.stand_in_port());
+    assert_eq!(http_get(&profile.text("index", "address"), "/").0, 200);
+    assert_eq!(http_get(&profile.text("metadata", "address"), &profile.content("one", "torrent")).0, 200);
+    announce(&profile.text("tracker", "address"), Ipv4Addr::new(127, 0, 0, 9), &hash, port);
+    block_of_piece(SocketAddr::from((SEEDBOX, port)), &hash, 0, 16 << 10);
+
+    let shaper = profile.value()["shaper"].as_array().unwrap();
+    let mut control = TcpStream::connect(shaper[0]["control"].as_str().unwrap()).unwrap();
+    control.write_all(b"{\"counters\":true}\n").unwrap();
+    let mut answer = String::new();
+    BufReader::new(control).read_line(&mut answer).unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    // What the seedbox and the tests of the layers said to each other did not come by here, and connects of BEP 15 are no operations.
+    for relay in shaper {
+        let counters = &answer["counters"][relay["relay"].as_str().unwrap()];
+        let connections = u64::from(relay["layer"].as_str() != Some("tracker"));
+        assert_eq!(counters["connections"], connections, "{relay}: {counters}");
+        assert_eq!(counters["turned_away"], 0, "{relay}: {counters}");
+        if relay["layer"].as_str() != Some("seedbox") {
+            assert_eq!(counters["passed"], 1, "{relay}: {counters}");
+        }
+    }
+    let capacity = &profile.value()["capacity"];
+    let stated = |layer: &str, key: &str| capacity[layer][key].as_str().map(str::to_owned);
+    assert_eq!(stated("tracker", "rate").as_deref(), Some("2000/s"));
+    assert_eq!(stated("seedbox", "bandwidth").as_deref(), Some("200 MiB/s"));
+    assert!(capacity.get("dht").is_none());
+}
+
+#[test]
 fn the_same_seed_gives_the_same_content() {
     let hashes = |seed| {
         let testbed =
@@ -287,7 +320,7 @@ fn stop_ends_every_layer_even_one_that_is_stopped() {
     let (testbed, _) = start(&[("one", 16 << 10)]);
     let processes = testbed.processes();
     let names: Vec<&str> = processes.iter().map(|(layer, _)| layer.as_str()).collect();
-    assert_eq!(names, ["index", "metadata", "tracker", "dht", "seedbox"]);
+    assert_eq!(names, ["index", "metadata", "tracker", "dht", "seedbox", "shape"]);
     let pids: Vec<u32> = processes.iter().map(|(_, pid)| *pid).collect();
     let exits = common::Exits::of(&pids);
     common::signal(pids[3], Signal::STOP);

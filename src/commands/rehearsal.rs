@@ -17,11 +17,12 @@ use crate::plan::{Plan, Schedule, Stage};
 use crate::problem::{FileKind, SourceFile};
 use crate::profile::{Envelope, Layer};
 use crate::record::{
-    self, Host, Inbox, Manifest, Outlook, OutlookChange, RecordError, Recorder, Recording, SignalMark,
-    Snapshot, WorldName,
+    self, FaultMark, Host, Inbox, Manifest, Outlook, OutlookChange, RecordError, Recorder, Recording,
+    SignalMark, Snapshot, WorldName,
 };
 use crate::report;
-use crate::scenario::{self, Catalogue, ContentClass, Cut, CutFlags, Scenario, VariantName, Via};
+use crate::scenario::{self, Catalogue, ContentClass, Cut, CutFlags, Fault, Scenario, VariantName, Via};
+use crate::unit::Tick;
 
 use super::cli::{CutArgs, OutArgs, ReportFormat};
 use super::exit::{Exit, Failure};
@@ -88,6 +89,7 @@ fn under(replay: &Replay, scenario: Scenario) -> Scenario {
         abuse: Vec::new(),
         restarts: Vec::new(),
         exoduses: Vec::new(),
+        faults: Vec::new(),
         content: Catalogue {
             classes: vec![ContentClass {
                 name: "logged".to_owned(),
@@ -133,6 +135,12 @@ impl Prepared {
         let signals = seen.filter(|(_, at)| *at < cut.until).filter_map(|(name, at)| {
             cut.tick_of(at).map(|tick| SignalMark { name, at_seconds: tick.as_secs_f64() })
         });
+        let faults = self.faults().map(|(fault, at, lasts)| FaultMark {
+            name: fault.name.clone(),
+            layer: fault.layer,
+            at_seconds: at.as_secs_f64(),
+            for_seconds: lasts.as_secs_f64(),
+        });
         Manifest {
             version: Manifest::VERSION,
             squall: env!("CARGO_PKG_VERSION").to_owned(),
@@ -155,6 +163,7 @@ impl Prepared {
             envelope: what.envelope.clone(),
             signals: signals.collect(),
             outlook: self.replay().is_none().then(|| self.outlook(what.peaks)),
+            faults: faults.collect(),
             regions: names(&mut self.scenario.audience.regions.iter().map(|region| &region.name)),
             clients: names(&mut self.scenario.clients.members.iter().map(|(client, _)| &client.name)),
             classes: names(&mut self.scenario.content.classes.iter().map(|class| &class.name)),
@@ -162,6 +171,13 @@ impl Prepared {
             host: what.host,
             started_at: what.started_at,
         }
+    }
+
+    /// The faults that hold during the run, and when.
+    pub(super) fn faults(&self) -> impl Iterator<Item = (&Fault, Tick, Duration)> {
+        let cut = &self.scenario.cut;
+        let faults = self.scenario.faults.iter();
+        faults.filter_map(|fault| fault.on_run(cut).map(|(at, lasts)| (fault, at, lasts)))
     }
 
     /// What the signals call for on the run clock, and what the plan asks of the layers.

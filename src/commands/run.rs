@@ -9,13 +9,13 @@ use std::time::Duration;
 use crate::analysis::Verdict;
 use crate::drive::{Limits, Stop, StopLevel, drive};
 use crate::journey::{Names, Rules};
-use crate::live::{self, Clock, Guard, LiveConfig, LiveWorld, Refusal};
+use crate::live::{self, Clock, Guard, LiveConfig, LiveWorld, Refusal, RunFault, Steering};
 use crate::plan::Arrival;
 use crate::problem::SourceFile;
-use crate::profile::Target;
+use crate::profile::{Layer, Target};
 use crate::record::{self, Recorder, WorkerRecorder, WorldName};
 use crate::report;
-use crate::scenario::Via;
+use crate::scenario::{Fault, Via};
 
 use super::cli::RunArgs;
 use super::doctor::Known;
@@ -48,8 +48,13 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
             "the target names no swarm.stand_in_port: visitors announce ports on which nothing listens",
         );
     }
+    if !target.capacity.is_empty() {
+        let stated = target.capacity.iter().map(|(layer, capacity)| format!("{} {capacity}", layer.name()));
+        screen.note(&format!("stated capacity: {}", stated.collect::<Vec<_>>().join("; ")));
+    }
     servers_are_there(&prepared, &target)?;
     content_is_there(&prepared, &target)?;
+    shapers_are_there(&prepared, &target)?;
     let guard = Arc::new(Guard::new(&target).map_err(refused)?);
     let asked = (Arc::clone(&target), Arc::clone(&guard));
     block_on(async move { live::authorize(&asked.0, &asked.1).await })?.map_err(refused)?;
@@ -129,6 +134,42 @@ fn content_is_there(prepared: &Prepared, target: &Target) -> Result<(), Failure>
         prepared.scenario.name, item.name, target.name
     );
     Err(Failure::new(Exit::Input, message))
+}
+
+/// Faults are brought about by relays before their layers.
+fn shapers_are_there(prepared: &Prepared, target: &Target) -> Result<(), Failure> {
+    let has_one = |layer: Layer| target.shapers.iter().any(|shaper| shaper.layer == layer);
+    let missing: Vec<String> = prepared
+        .faults()
+        .filter(|(fault, ..)| !has_one(fault.layer))
+        .map(|(fault, ..)| {
+            let layer = fault.layer.name();
+            format!(
+                "error: fault `{}` concerns the layer {layer}, and target `{}` has no relay before it\n  hint: put `squall-shape` \
+                 before it and add a `[[shaper]]` to the target's profile, or rehearse it with `squall simulate`",
+                fault.name, target.name
+            )
+        })
+        .collect();
+    if missing.is_empty() { Ok(()) } else { Err(Failure::new(Exit::Input, missing.join("\n"))) }
+}
+
+/// Hands the scenario's faults to the relays before the target; they are withdrawn when what this gives is dropped.
+fn steer(
+    prepared: &Prepared,
+    target: &Arc<Target>,
+    guard: &Arc<Guard>,
+    clock: Clock,
+) -> Result<Option<Steering>, Failure> {
+    let fault =
+        |(fault, at, lasts): (&Fault, _, _)| RunFault { layer: fault.layer, at, lasts, limits: fault.limits };
+    let faults: Vec<RunFault> = prepared.faults().map(fault).collect();
+    if faults.is_empty() {
+        return Ok(None);
+    }
+    let (target, guard) = (Arc::clone(target), Arc::clone(guard));
+    let steering = block_on(async move { Steering::start(&target.shapers, &faults, &guard, clock).await })?;
+    steering.map(Some).map_err(|error| Failure::new(Exit::Trouble, format!("error: {error}")))
 }
 
 /// The fleet under load: a profile's, or the embedded testbed's.
@@ -219,6 +260,7 @@ fn drive_live(
         })
         .collect();
     let clock = Clock::start_in(HEAD_START);
+    let steering = steer(prepared, target, guard, clock)?;
     let interrupter = Interrupter::start(Some((Arc::clone(target), Arc::clone(guard))), stop)?;
     let sampling = Sampling::start(target, clock, resources)?;
     let mut threads = Vec::new();
@@ -247,6 +289,7 @@ fn drive_live(
             failure.get_or_insert(error);
         }
     }
+    drop(steering);
     sampling.end()?;
     let interruption = interrupter.end()?;
     let recorded = join(recording)?;

@@ -43,7 +43,7 @@ impl Clock {
     }
 
     /// How long it is until `tick`, also while the clock still stands at zero.
-    fn until(self, tick: Tick) -> Duration {
+    pub(super) fn until(self, tick: Tick) -> Duration {
         let moment = self.epoch.checked_add(Duration::from_nanos(tick.0));
         moment.map_or(Duration::MAX, |moment| moment.saturating_duration_since(Instant::now()))
     }

@@ -39,6 +39,8 @@ pub(super) fn target(address: SocketAddr) -> Target {
             seed: None,
         }],
         envelope: Envelope::default(),
+        capacity: Default::default(),
+        shapers: Vec::new(),
         processes: Vec::new(),
         authorization: None,
     }

@@ -9,6 +9,7 @@
 //! The same seed gives the same bytes: one generator, drawn from in the order of events, and no clock.
 
 mod capacity;
+mod fault;
 mod line;
 mod queue;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use crate::profile::Layer;
 use crate::scenario::{Funnel, Scenario, piece_length};
 use crate::unit::Tick;
 
+use fault::Faults;
 use line::{Line, Next};
 use queue::{Admission, Queue};
 
@@ -67,8 +69,9 @@ pub struct ModelWorld {
     queues: BTreeMap<Layer, Queue>,
     /// The lines that answers of a layer share, of those that have one.
     lines: BTreeMap<Layer, Line>,
-    /// The share of operations that a layer loses, where there is one.
-    losses: BTreeMap<Layer, f64>,
+    /// What the layers have a capacity for where no fault holds.
+    stated: BTreeMap<Layer, Capacity>,
+    faults: Faults,
     /// What happens when, in order of time and then of cause.
     agenda: BinaryHeap<Reverse<(Tick, u64, Happening)>>,
     /// Order of entry into the agenda.
@@ -89,6 +92,8 @@ struct Job {
     bytes_in: u64,
     /// The access line cannot deliver the answer before this.
     line_free: Tick,
+    /// A fault makes the answer so much later.
+    late: Duration,
     /// It never came to be served: whoever gives it up is the last to know of it.
     lost: bool,
 }
@@ -105,6 +110,8 @@ enum Happening {
     GivenUp(u64),
     /// The queue had no room.
     TurnedAway(u64),
+    /// A fault of the layer begins or ends.
+    Changed(Layer),
 }
 
 impl ModelWorld {
@@ -114,11 +121,13 @@ impl ModelWorld {
     /// The target that `target` describes, under the visitors of `scenario`.
     #[must_use]
     pub fn new(scenario: &Scenario, target: &ModelTarget, seed: u64) -> Self {
-        let capacities = || Layer::ALL.into_iter().map(|layer| (layer, target.layer(layer)));
-        let queues = capacities().map(|(layer, capacity)| (layer, Queue::new(capacity)));
-        let line = |(layer, capacity): (Layer, Capacity)| Some((layer, Line::new(capacity.bandwidth?)));
-        let losses = capacities().map(|(layer, capacity)| (layer, capacity.loss));
-        Self {
+        let stated: BTreeMap<Layer, Capacity> =
+            Layer::ALL.into_iter().map(|layer| (layer, target.layer(layer))).collect();
+        let queues = stated.iter().map(|(layer, capacity)| (*layer, Queue::new(*capacity)));
+        let line = |(layer, capacity): (&Layer, &Capacity)| Some((*layer, Line::new(capacity.bandwidth?)));
+        let faults = Faults::of(scenario);
+        let changes: Vec<_> = faults.changes().collect();
+        let mut world = Self {
             sizes: scenario.content.sizes().collect(),
             down: scenario.access.members.iter().map(|(access, _)| access.down).collect(),
             funnel: scenario.funnel.clone(),
@@ -126,14 +135,19 @@ impl ModelWorld {
             now: Tick::ZERO,
             rng: Xoshiro256PlusPlus::seed_from_u64(seed),
             queues: queues.collect(),
-            lines: capacities().filter_map(line).collect(),
-            losses: losses.filter(|(_, loss)| *loss > 0.0).collect(),
+            lines: stated.iter().filter_map(line).collect(),
+            stated,
+            faults,
             agenda: BinaryHeap::new(),
             entries: 0,
             waited_for: HashMap::new(),
             jobs: HashMap::new(),
             next_job: 0,
+        };
+        for (at, layer) in changes {
+            world.at(at, Happening::Changed(layer));
         }
+        world
     }
 
     fn at(&mut self, tick: Tick, happening: Happening) {
@@ -197,6 +211,14 @@ impl ModelWorld {
             Happening::Answered(job) => self.settle(job, None),
             Happening::GivenUp(job) => self.settle(job, Some(Cause::Timeout)),
             Happening::TurnedAway(job) => self.settle(job, Some(Cause::Overloaded)),
+            Happening::Changed(layer) => {
+                let capacity = self.faults.capacity(layer, self.now, *self.stated.get(&layer)?);
+                let begun = self.queues.get_mut(&layer)?.change(capacity, self.now, &mut self.rng);
+                for (job, at) in begun {
+                    self.at(at, Happening::Served(layer, job));
+                }
+                None
+            }
         }
     }
 
@@ -209,8 +231,8 @@ impl ModelWorld {
 
     /// The layer has sent its answer; `None` where there is no such job.
     fn gone_out(&mut self, job: u64) -> Option<()> {
-        let line_free = self.jobs.get(&job)?.line_free;
-        self.at((self.now + self.round_trip).max(line_free), Happening::Answered(job));
+        let Job { line_free, late, .. } = *self.jobs.get(&job)?;
+        self.at((self.now + self.round_trip + late).max(line_free), Happening::Answered(job));
         Some(())
     }
 
@@ -224,9 +246,10 @@ impl ModelWorld {
         all.saturating_sub(left)
     }
 
-    /// Whether the layer loses this operation.
+    /// Whether an operation of the layer is lost: by its own doing, or a fault's.
     fn is_lost(&mut self, layer: Layer) -> bool {
-        self.losses.get(&layer).is_some_and(|loss| self.rng.random_bool(loss.clamp(0.0, 1.0)))
+        let loss = self.stated.get(&layer).map_or(0.0, |capacity| capacity.loss);
+        loss > 0.0 && self.rng.random_bool(loss.min(1.0)) || self.faults.loses(layer, self.now, &mut self.rng)
     }
 
     /// The end of a job as its visitor sees it; `None` where the visitor is no longer there to see it.
@@ -279,8 +302,10 @@ impl World for ModelWorld {
         let line_free = self.now + Duration::from_secs_f64(bytes_in as f64 / down.max(1.0));
         let number = self.next_job;
         self.next_job += 1;
+        let late = self.faults.latency(layer, self.now, &mut self.rng);
         let lost = self.is_lost(layer);
-        self.jobs.insert(number, Job { id, layer, started: self.now, reply, bytes_in, line_free, lost });
+        self.jobs
+            .insert(number, Job { id, layer, started: self.now, reply, bytes_in, line_free, late, lost });
         self.waited_for.insert(id, number);
         self.at(self.now + operation.patience(&self.funnel), Happening::GivenUp(number));
         if lost {

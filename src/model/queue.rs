@@ -48,11 +48,30 @@ impl Queue {
 
     /// A job has been served: the next one that is served now, and until when.
     pub(super) fn served(&mut self, now: Tick, rng: &mut Xoshiro256PlusPlus) -> Option<(u64, Tick)> {
-        if let Some(job) = self.waiting.pop_front() {
-            return Some((job, now + self.service(rng)));
-        }
         self.busy -= 1;
-        None
+        self.begin(now, rng)
+    }
+
+    /// The layer has another capacity from now on: those of the waiting that are served now, and until when. Whoever is being served is
+    /// served to the end.
+    pub(super) fn change(
+        &mut self,
+        capacity: Capacity,
+        now: Tick,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Vec<(u64, Tick)> {
+        self.capacity = capacity;
+        std::iter::from_fn(|| self.begin(now, rng)).collect()
+    }
+
+    /// Serves the first of those that wait, if there is a server.
+    fn begin(&mut self, now: Tick, rng: &mut Xoshiro256PlusPlus) -> Option<(u64, Tick)> {
+        if self.busy >= self.capacity.servers {
+            return None;
+        }
+        let job = self.waiting.pop_front()?;
+        self.busy += 1;
+        Some((job, now + self.service(rng)))
     }
 
     fn service(&self, rng: &mut Xoshiro256PlusPlus) -> std::time::Duration {

@@ -1,5 +1,6 @@
 //! Profiles: the parts that scenarios share: client and access mixes, targets, envelopes.
 
+mod capacity;
 mod content;
 mod envelope;
 mod mix;
@@ -8,6 +9,7 @@ mod target;
 mod tracker;
 mod values;
 
+pub use capacity::{Capacity, Shaper};
 pub use content::{ContentItem, InfoHash, TorrentItem};
 pub use envelope::{Envelope, LayerEnvelope, Slo};
 pub(crate) use mix::normalised;

@@ -1,5 +1,6 @@
 //! Reading profile files.
 
+mod capacity;
 mod content;
 mod dht;
 mod dns;
@@ -181,6 +182,8 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
             let pid = table.required::<Pid>("pid", "Its process id.");
             Ok(Process { layer: layer?.0, pid: pid?.0 })
         });
+    let capacity = capacity::capacities(table);
+    let shapers = capacity::shapers(table);
     let envelope = Envelope::read(table);
     let authorization =
         table.optional_table("authorization", "Leave to load addresses outside loopback.", authorization);
@@ -213,6 +216,8 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         visitor_networks: visitors?.unwrap_or_default(),
         content,
         envelope: envelope?,
+        capacity: capacity?,
+        shapers: shapers?,
         processes: processes?,
         authorization: authorization?,
     };

@@ -1,11 +1,12 @@
 //! The fleet under load.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use rustls_pki_types::{CertificateDer, ServerName};
 
-use super::{ContentItem, Envelope, Layer, Tracker};
+use super::{Capacity, ContentItem, Envelope, Layer, Shaper, Tracker};
 
 /// The fleet under load: where its layers answer, what they hold and what they promise.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +44,10 @@ pub struct Target {
     pub content: Vec<ContentItem>,
     /// What each layer promises.
     pub envelope: Envelope,
+    /// What layers are known to carry.
+    pub capacity: BTreeMap<Layer, Capacity>,
+    /// Relays before layers, by which faults are brought about. A layer may have several: each stands before a part of it.
+    pub shapers: Vec<Shaper>,
     /// Local processes whose CPU, memory and descriptors are sampled.
     pub processes: Vec<Process>,
     /// Leave to load addresses outside loopback.

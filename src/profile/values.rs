@@ -46,6 +46,8 @@ bounded! {
     pub(super) Nodes(u32): "a whole number from 1 to 100", "8", |it| (1..=100).contains(it);
     /// Peers to ask for.
     pub(super) Numwant(i32): "a number of peers from -1 to 1000, -1 for the tracker's own choice", "200", |it| (-1..=1000).contains(it);
+    /// Connections, at least one.
+    pub(super) Connections(u32): "a number of connections above 0", "4000", |it| *it > 0;
     /// A bandwidth that lets something through.
     pub(super) Bandwidth(BitRate): "a bandwidth above 0", BitRate::FORMS, |it| it.0 > 0.0;
     /// A quantile that can be exceeded.

@@ -53,6 +53,9 @@ pub struct Manifest {
     /// What was expected; absent in recordings from before that was kept, and where a log was replayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outlook: Option<Outlook>,
+    /// The scenario's faults on the run clock; empty in recordings from before there were any.
+    #[serde(default)]
+    pub faults: Vec<FaultMark>,
     /// Names of the regions, by index.
     pub regions: Vec<String>,
     /// Names of the clients, by index.
@@ -114,6 +117,20 @@ pub struct SignalMark {
     pub name: String,
     /// Seconds since the run began.
     pub at_seconds: f64,
+}
+
+/// A fault of the scenario on the run clock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FaultMark {
+    /// Its name.
+    pub name: String,
+    /// The layer that it concerns.
+    pub layer: Layer,
+    /// Seconds since the run began.
+    pub at_seconds: f64,
+    /// How long it holds, in seconds of the run.
+    pub for_seconds: f64,
 }
 
 /// What one process had used when it was sampled.

@@ -42,7 +42,7 @@ pub use downloads::{DownloadTimes, Downloads, LONGEST_DOWNLOAD};
 pub use error::RecordError;
 pub use host::{Bound, Host, Shortage};
 pub use latency::{Distribution, LONGEST, histogram};
-pub use manifest::{Manifest, Replayed, Resources, SignalMark, WorldName};
+pub use manifest::{FaultMark, Manifest, Replayed, Resources, SignalMark, WorldName};
 pub use outlook::{Outlook, OutlookChange};
 pub use read::Recording;
 pub use recorder::{Inbox, Recorder, ResourceSink, channel, run};

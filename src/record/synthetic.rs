@@ -181,6 +181,7 @@ pub(crate) fn manifest(workers: usize) -> Manifest {
         },
         signals: vec![SignalMark { name: "listing".to_owned(), at_seconds: 3.0 }],
         outlook: None,
+        faults: Vec::new(),
         regions: vec!["asia".to_owned(), "europe".to_owned(), "americas".to_owned()],
         clients: vec!["qbittorrent".to_owned()],
         classes: vec!["installer".to_owned(), "tutorial".to_owned()],

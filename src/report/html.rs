@@ -3,6 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::analysis::{Slice, Summary, Timeline};
+use crate::record::SignalMark;
 
 use super::chart::{Chart, Line, clock, figure, letters};
 use super::quantity::{bytes, percent, rate, three_digits};
@@ -54,16 +55,17 @@ pub fn html(summary: &Summary, timeline: &Timeline) -> String {
 }
 
 fn swarm_section(summary: &Summary, timeline: &Timeline) -> Markup {
+    let marks = marks(summary);
     html! {
         section #swarm {
             h2 { "Swarm" }
             dl { @for (name, what) in swarm::facts(summary) { dt { (name) } dd { (what) } } }
             p.soft {
-                @for (letter, mark) in letters(&summary.manifest.signals) {
+                @for (letter, mark) in letters(&marks) {
                     strong { (letter) } " " (mark.name) " " (clock(mark.at_seconds, summary.recorded_seconds as f64)) " \u{2003}"
                 }
             }
-            @for chart in charts(summary, timeline) { (figure(&chart)) }
+            @for chart in charts(summary, timeline, &marks) { (figure(&chart)) }
             @let lines = swarm::lines(summary);
             (table("How long downloads took, from due", TIMES, &lines, swarm::Line::times))
             (table("What became of them, and where their bytes came from", EXCHANGE, &lines, swarm::Line::exchange))
@@ -74,8 +76,21 @@ fn swarm_section(summary: &Summary, timeline: &Timeline) -> Markup {
     }
 }
 
+/// What happened on the run's clock: signals, and faults from their beginning to their end.
+fn marks(summary: &Summary) -> Vec<SignalMark> {
+    let faults = summary.manifest.faults.iter().flat_map(|fault| {
+        let (name, ends_at) = (&fault.name, fault.at_seconds + fault.for_seconds);
+        let begins = format!("{name} ({}) begins", fault.layer.name());
+        [
+            SignalMark { name: begins, at_seconds: fault.at_seconds },
+            SignalMark { name: format!("{name} ends"), at_seconds: ends_at },
+        ]
+    });
+    summary.manifest.signals.iter().cloned().chain(faults).collect()
+}
+
 /// The charts that have something to show.
-fn charts<'a>(summary: &'a Summary, timeline: &Timeline) -> Vec<Chart<'a>> {
+fn charts<'a>(summary: &Summary, timeline: &Timeline, marks: &'a [SignalMark]) -> Vec<Chart<'a>> {
     let line = |name, class, of: &dyn Fn(&Slice) -> Option<f64>| Line {
         name,
         class,
@@ -88,7 +103,7 @@ fn charts<'a>(summary: &'a Summary, timeline: &Timeline) -> Vec<Chart<'a>> {
         unit,
         base,
         seconds: (summary.recorded_seconds.max(1)) as f64,
-        signals: &summary.manifest.signals,
+        signals: marks,
     };
     let per_second = |value: f64| format!("{}/s", bytes(value as u64));
     let mut charts = Vec::new();

@@ -4,6 +4,7 @@
 
 mod catalogue;
 mod cut;
+mod fault;
 mod load;
 #[doc(hidden)]
 pub mod sample;
@@ -14,5 +15,6 @@ mod values;
 
 pub use catalogue::piece_length;
 pub use cut::{Cut, CutFlags};
+pub use fault::{Fault, FaultLimits};
 pub use load::{Loaded, keys, load, parse};
 pub use types::*;

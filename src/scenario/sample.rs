@@ -35,6 +35,7 @@ pub fn sample() -> Scenario {
         abuse: Vec::new(),
         restarts: Vec::new(),
         exoduses: Vec::new(),
+        faults: Vec::new(),
         audience: Audience {
             base: 20.0,
             returning: 0.3,

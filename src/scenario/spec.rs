@@ -5,6 +5,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 mod event;
+mod fault;
 mod side;
 mod signal;
 
@@ -55,6 +56,7 @@ pub(super) fn scenario(table: &mut Table<'_>, profiles: &mut Profiles<'_>) -> Re
         duration,
     );
     let exoduses = event::incidents(table, "exodus", "Seeds that leave, all together.", duration);
+    let faults = fault::faults(table, duration);
     let attention = table.table_of_defaults("attention", "How signals move attention.", attention);
     let funnel = table.table_of_defaults("funnel", "How visitors go from stage to stage.", funnel);
     let content = catalogue(table);
@@ -88,6 +90,7 @@ pub(super) fn scenario(table: &mut Table<'_>, profiles: &mut Profiles<'_>) -> Re
         abuse,
         restarts: restarts?,
         exoduses: exoduses?,
+        faults: faults?,
         audience: audience?,
         attention,
         funnel: funnel?,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::profile::{Access, Client, Mix};
 
-use super::Cut;
+use super::{Cut, Fault};
 
 /// A day to rehearse.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub struct Scenario {
     pub restarts: Vec<Incident>,
     /// Swarms that lose seeds.
     pub exoduses: Vec<Incident>,
+    /// What goes wrong with the target.
+    pub faults: Vec<Fault>,
     /// Who may come.
     pub audience: Audience,
     /// How signals move attention.

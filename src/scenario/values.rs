@@ -1,8 +1,10 @@
 //! What single keys of scenarios hold.
 
+use std::time::Duration;
+
 use super::{AbuseKind, Channel, ConfounderKind, Engagement, Event, Kernel, Metric, SignalKind, Via};
 use crate::problem::{Choice, OneOf, Shown, Text, bounded, shown};
-use crate::unit::{ByteSize, Change, Factor, Quantity};
+use crate::unit::{BitRate, ByteSize, Change, Factor, Quantity};
 
 /// What side traffic follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +151,14 @@ bounded! {
     /// A document that is sent.
     pub(super) Json(Text): "a JSON document on one line", "'{\"jsonrpc\":\"2.0\",\"method\":\"getBalance\",\"id\":1}'",
         |it| serde_json::from_str::<serde::de::IgnoredAny>(&it.0).is_ok();
+    /// A bandwidth that lets something through.
+    pub(super) Bandwidth(BitRate): "a bandwidth above 0", BitRate::FORMS, |it| it.0 > 0.0;
+    /// Connections, at least one.
+    pub(super) Connections(u32): "a number of connections above 0", "4000", |it| *it > 0;
+    /// A delay that relays know.
+    pub(super) Delay(Duration): "a duration of at most an hour", Duration::FORMS, |it| *it <= Duration::from_secs(3600);
+    /// Operations served at a time.
+    pub(super) Servers(u32): "a number of servers above 0", "8", |it| *it > 0;
     /// Things of which a page or a visitor has a few.
     pub(super) Few(u32): "a whole number from 0 to 100", "3", |it| *it <= 100;
     /// Items of a content class.

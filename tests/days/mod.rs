@@ -34,6 +34,7 @@ impl Day {
             abuse: Vec::new(),
             restarts: Vec::new(),
             exoduses: Vec::new(),
+            faults: Vec::new(),
             ..scenario.clone()
         };
         let plan = |scenario| Plan::new(Arc::new(scenario), VariantName::Baseline, SEED);

@@ -61,6 +61,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
         abuse: Vec::new(),
         restarts: Vec::new(),
         exoduses: Vec::new(),
+        faults: Vec::new(),
         audience: Audience { base: 1.0, returning: 0.0, old_clusters: 0.0, regions: Vec::new() },
         attention: Attention {
             price: 0.0,
@@ -161,6 +162,8 @@ pub(crate) fn target(address: SocketAddr, info_hash: impl Into<InfoHash>) -> Tar
             seed: None,
         }],
         envelope: Envelope::default(),
+        capacity: Default::default(),
+        shapers: Vec::new(),
         processes: Vec::new(),
         authorization: None,
     }

@@ -21,8 +21,8 @@ pub(crate) struct Assignment {
 
 /// How long a node waits for another's answer. On loopback that is ample, and the first queries go to nodes that are not there yet.
 const REQUEST_TIMEOUT: Duration = Duration::from_millis(300);
-/// Searches that fill the tables: the first may still meet nodes that have just begun.
-const SEARCHES: usize = 4;
+/// Searches that fill the tables: the first may still meet nodes that have just begun, and on a busy machine some answers are late.
+const SEARCHES: usize = 20;
 
 /// Addresses are those of all nodes.
 #[tokio::main(flavor = "current_thread")]

@@ -9,14 +9,15 @@ mod tracker;
 mod web;
 
 use std::io::{self, BufRead, Read, Write};
-use std::net::SocketAddrV4;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::layer::Layer;
+use crate::shape;
 
 pub(crate) use dht::Assignment as DhtAssignment;
 pub(crate) use pages::asset_paths;
@@ -58,6 +59,7 @@ fn serve(args: &[String]) -> Result<Never, anyhow::Error> {
         Layer::Tracker => tracker::run(),
         Layer::Dht => dht::run(&parse(&assignment)?),
         Layer::Seedbox => seedbox::run(parse(&assignment)?),
+        Layer::Shape => match shape::run(parse(&assignment)?, ready)? {},
     }
 }
 
@@ -71,13 +73,17 @@ fn end_with_standard_input() {
     std::process::exit(0);
 }
 
-fn raise_descriptor_limit() -> io::Result<()> {
+/// Lets this process open as many descriptors as the system allows it at all.
+///
+/// # Errors
+/// The system's.
+pub fn raise_descriptor_limit() -> io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?)
 }
 
 /// Says that the layer answers at `addresses`.
-fn ready(addresses: &[SocketAddrV4]) -> anyhow::Result<()> {
+fn ready<A: Serialize>(addresses: &[A]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     serde_json::to_writer(&mut stdout, addresses)?;
     stdout.write_all(b"\n")?;

@@ -34,6 +34,8 @@ pub(crate) struct Assignment {
     pub(crate) torrents: Vec<Torrent>,
     pub(crate) tracker: SocketAddrV4,
     pub(crate) dht: Vec<SocketAddrV4>,
+    /// The port that it announces, behind which it is to be found at every loopback address.
+    pub(crate) port: u16,
 }
 
 /// The seedbox's own address, at the far end of 127.0.0.0/8, away from those that visitors use.
@@ -52,14 +54,14 @@ const LOOKUPS: usize = 2;
 /// Threads for peers; checking pieces uses as many.
 const WORKERS: usize = 2;
 
-/// The first address is the seedbox's own.
+/// The address is that of the session itself: what is announced is another port.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 pub(super) async fn run(assignment: Assignment) -> anyhow::Result<Never> {
     let session = session().await?;
     let port = session.listen_addr().context("the session does not listen")?.port();
     let torrents = stream::iter(assignment.torrents.iter().map(Ok));
     torrents.try_for_each_concurrent(WORKERS, |torrent| seed(&session, assignment.seed, torrent)).await?;
-    let presence = Presence::new(assignment, port)?;
+    let presence = Presence::new(assignment)?;
     anyhow::ensure!(presence.node.bootstrapped().await, "no node of the DHT answers");
     presence.announce().await?;
     ready(&[SocketAddrV4::new(OWN_ADDRESS, port)])?;
@@ -161,7 +163,7 @@ struct Presence {
 }
 
 impl Presence {
-    fn new(assignment: Assignment, port: u16) -> anyhow::Result<Self> {
+    fn new(assignment: Assignment) -> anyhow::Result<Self> {
         let node = Dht::builder()
             .bootstrap(&assignment.dht)
             .bind_address(OWN_ADDRESS)
@@ -170,7 +172,7 @@ impl Presence {
             .context("starting a DHT node")?;
         Ok(Self {
             hashes: assignment.torrents.iter().map(|torrent| torrent.info_hash).collect(),
-            port: NonZeroU16::new(port).context("the session listens on port 0")?,
+            port: NonZeroU16::new(assignment.port).context("nobody can connect to port 0")?,
             tracker: assignment.tracker,
             node: node.as_async(),
         })

@@ -2,7 +2,7 @@ use super::super::{
     ContentItem, HttpEndpoint, HttpVersion, Index, InfoHash, TorrentItem, Tracker, WebEndpoint,
 };
 use super::*;
-use crate::profile::{DhtNodes, Dns};
+use crate::profile::{Capacity, DhtNodes, Dns, Shaper};
 use std::time::Duration;
 
 const SMALLEST: &str = r#"
@@ -31,6 +31,17 @@ transports = ["tcp", "utp"]
 [[process]]
 layer = "dht"
 pid = 1234
+
+[[shaper]]
+layer = "tracker"
+control = "127.0.0.1:4000"
+relay = "udp-1"
+
+[capacity.tracker]
+rate = "6000/min"
+connections_per_second = "20/s"
+connections = 400
+bandwidth = "8 Mbit/s"
 
 [envelope.tracker]
 base = "6000/min"
@@ -86,6 +97,16 @@ fn every_key_means_what_it_says() {
     };
     assert_eq!(target.content, [item]);
     assert_eq!(target.processes, [Process { layer: Layer::Dht, pid: 1234 }]);
+    let control = "127.0.0.1:4000".parse().unwrap();
+    assert_eq!(target.shapers, [Shaper { layer: Layer::Tracker, control, relay: "udp-1".to_owned() }]);
+    let capacity = Capacity {
+        rate: Some(100.0),
+        connections_per_second: Some(20.0),
+        connections: Some(400),
+        bandwidth: Some(1e6),
+    };
+    assert_eq!(capacity.to_string(), "100/s, 20/s new connections, 400 connections, 8 Mbit/s");
+    assert_eq!(target.capacity, [(Layer::Tracker, capacity)].into());
     let promise = LayerEnvelope {
         base: 100.0,
         burst: 400.0,

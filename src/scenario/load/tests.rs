@@ -2,10 +2,11 @@ use super::*;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::profile::Layer;
 use crate::scenario::{
     Abuse, AbuseKind, Attention, Audience, Catalogue, Channel, Confounder, ConfounderKind, ContentClass, Cut,
-    Echo, Engagement, Event, FeedFault, Funnel, Incident, Kernel, Lag, Metric, Region, SideRate, SideTraffic,
-    Signal, SignalKind, Transition, Variant, Variants, Via, sample,
+    Echo, Engagement, Event, Fault, FaultLimits, FeedFault, Funnel, Incident, Kernel, Lag, Metric, Region,
+    SideRate, SideTraffic, Signal, SignalKind, Transition, Variant, Variants, Via, sample,
 };
 
 const SMALLEST: &str = r#"
@@ -110,6 +111,22 @@ name = "seeds"
 at = "2h"
 share = "20%"
 over = "2m"
+
+[[fault]]
+name = "brownout"
+layer = "tracker"
+at = "2h"
+for = "10m"
+rate = "30/s"
+service = "20ms"
+parallelism = 3
+bandwidth = "2 MB/s"
+connections = 40
+connections_per_second = "5/s"
+latency = "200ms"
+jitter = "50ms"
+loss = "5%"
+black_hole = true
 
 [attention]
 price = 0.1
@@ -279,6 +296,25 @@ fn every_key_means_what_it_says() {
     };
     assert_eq!(scenario.restarts, [incident("herd", 60, 0.7, 1)]);
     assert_eq!(scenario.exoduses, [incident("seeds", 120, 0.2, 2)]);
+    let brownout = Fault {
+        name: "brownout".to_owned(),
+        layer: Layer::Tracker,
+        at: minutes(120),
+        lasts: minutes(10),
+        limits: FaultLimits {
+            rate: Some(30.0),
+            service: Some(Duration::from_millis(20)),
+            parallelism: Some(3),
+            bandwidth: Some(2e6),
+            connections: Some(40),
+            connections_per_second: Some(5.0),
+            latency: Some(Duration::from_millis(200)),
+            jitter: Some(Duration::from_millis(50)),
+            loss: Some(0.05),
+            black_hole: true,
+        },
+    };
+    assert_eq!(scenario.faults, [brownout]);
     let attention = Attention {
         price: 0.1,
         volume: 0.2,
