@@ -10,6 +10,7 @@ mod flow;
 pub mod forecast;
 pub mod foresight;
 mod groups;
+mod pressure;
 mod promise;
 mod stats;
 mod summary;
@@ -22,6 +23,7 @@ mod verdict;
 mod tests;
 
 pub use ceilings::{Ceiling, CeilingFinding, Checkup, DOCTOR_SCHEMA, Grade};
+pub use pressure::{Pressure, Resource, Samples};
 pub use summary::*;
 pub use timeline::{Slice, Timeline, timeline};
 pub use verdict::Verdict;
@@ -38,6 +40,7 @@ pub const SCHEMA: &str = "urn:squall:summary:1";
 #[must_use]
 pub fn analyse(recording: &Recording) -> Summary {
     let resources = usage::usage(&recording.resources, recording.rows.len() as u64);
+    let samples = Samples::of(recording);
     let generator = validity::generator(recording, &resources);
     // What promises nothing and is asked nothing is not part of the target: most have no resolvers.
     let is_there = |layer: &LayerSummary| layer.judgement.is_some() || layer.flow.counts.planned > 0;
@@ -74,6 +77,9 @@ pub fn analyse(recording: &Recording) -> Summary {
         self_check: self_check(&kinds),
         kinds,
         resources,
+        pressures: samples.fullest(recording.rows.len() as u64),
+        machine: samples.machine_growth(recording.rows.len() as u64),
+        metrics: usage::metrics(&recording.metrics),
         foreign_peers: traffic.foreign,
         web: traffic.web,
         downloads: downloads::of_all(recording),

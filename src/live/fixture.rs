@@ -40,6 +40,7 @@ pub(super) fn target(address: SocketAddr) -> Target {
         }],
         envelope: Envelope::default(),
         processes: Vec::new(),
+        metrics: Vec::new(),
         authorization: None,
     }
 }

@@ -3,6 +3,7 @@
 mod content;
 mod dht;
 mod dns;
+mod metrics;
 mod tracker;
 mod visitors;
 mod web;
@@ -181,6 +182,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
             let pid = table.required::<Pid>("pid", "Its process id.");
             Ok(Process { layer: layer?.0, pid: pid?.0 })
         });
+    let metrics = metrics::endpoints(table);
     let envelope = Envelope::read(table);
     let authorization =
         table.optional_table("authorization", "Leave to load addresses outside loopback.", authorization);
@@ -214,6 +216,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         content,
         envelope: envelope?,
         processes: processes?,
+        metrics: metrics?,
         authorization: authorization?,
     };
     visitors::apart(table, &target)?;

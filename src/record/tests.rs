@@ -149,7 +149,15 @@ fn a_stall_shows_in_latency_from_due() {
 #[test]
 fn a_torn_recording_is_read_as_far_as_it_goes() {
     let dir = tempfile::tempdir().unwrap();
-    let sample = Resources { second: 1, layer: None, pid: 1, cpu_seconds: 0.5, rss_bytes: 1, descriptors: 9 };
+    let sample = Resources {
+        second: 1,
+        layer: None,
+        pid: 1,
+        cpu_seconds: 0.5,
+        rss_bytes: 1,
+        descriptors: 9,
+        ..Resources::default()
+    };
     // Only pages, which come first: what is torn is the same, and there is less of it to read a thousand times.
     record(dir.path(), vec![stream(&operations(3, 3, 2)[..6], 3)], vec![sample]).unwrap();
     let whole = Recording::read(dir.path()).unwrap();
@@ -279,6 +287,7 @@ fn a_full_disk_is_an_error() {
             cpu_seconds: 0.0,
             rss_bytes: 0,
             descriptors: 0,
+            ..Resources::default()
         });
         let mut worker = workers.pop().unwrap();
         stream(&operations(1, 2, 2), 2).into_iter().for_each(|event| worker.observe(event));

@@ -10,6 +10,7 @@ pub mod plot;
 mod progress;
 mod quantity;
 pub mod replay;
+mod resources;
 pub mod signals;
 mod swarm;
 mod table;

@@ -33,6 +33,7 @@ fn synthetic() -> Recording {
             cpu_seconds: second as f64 * 0.25,
             rss_bytes: 40 << 20,
             descriptors: 60 + second,
+            ..Resources::default()
         }
     };
     let samples = (0..10).map(sample(None, 1)).chain((0..10).map(sample(Some(Layer::Index), 2))).collect();

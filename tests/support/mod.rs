@@ -162,6 +162,7 @@ pub(crate) fn target(address: SocketAddr, info_hash: impl Into<InfoHash>) -> Tar
         }],
         envelope: Envelope::default(),
         processes: Vec::new(),
+        metrics: Vec::new(),
         authorization: None,
     }
 }
