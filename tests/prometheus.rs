@@ -110,7 +110,12 @@ impl Caddy {
     }
 }
 
-fn endpoint(address: SocketAddr, path: &str, prometheus: bool, series: &[(Reading, Series)]) -> MetricsEndpoint {
+fn endpoint(
+    address: SocketAddr,
+    path: &str,
+    prometheus: bool,
+    series: &[(Reading, Series)],
+) -> MetricsEndpoint {
     let (path, series) = (path.to_owned(), series.iter().cloned().collect());
     MetricsEndpoint { layer: Layer::Index, address, path, prometheus, series }
 }
@@ -250,11 +255,14 @@ fn a_cpu_quota_is_named_by_every_source() {
         let by_source = |source: &str| read.iter().filter(|it| it.source == source).collect::<Vec<_>>();
         let node = by_source(&endpoints[2].name());
         assert!(node.len() >= 10 && node.iter().all(|it| it.trouble.is_none()), "{node:?}");
-        let known = [Reading::CpuSeconds, Reading::CpuLimitCores, Reading::MemoryBytes, Reading::DescriptorLimit];
+        let known =
+            [Reading::CpuSeconds, Reading::CpuLimitCores, Reading::MemoryBytes, Reading::DescriptorLimit];
         let last = &node.last().unwrap().readings;
         assert!(known.iter().all(|reading| last[reading] > 0.0), "{last:?}");
         let cores = std::thread::available_parallelism().unwrap().get();
-        assert!(last[&Reading::CpuLimitCores] >= cores as f64 && last.contains_key(&Reading::UdpReceiveDrops));
+        assert!(
+            last[&Reading::CpuLimitCores] >= cores as f64 && last.contains_key(&Reading::UdpReceiveDrops)
+        );
         drop(caddy);
         drop(group);
     });

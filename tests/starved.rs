@@ -17,7 +17,8 @@ const LONG: Duration = Duration::from_secs(60);
 fn a_starved_generator_is_the_limit_and_no_layer_is_blamed() {
     let dir = tempfile::tempdir().unwrap();
     // Half an hour after the start of trading, in six seconds.
-    let arguments = ["run", "scenarios/listing-day.toml", "--window", "36h..36h30m", "--speed", "300", "--out"];
+    let arguments =
+        ["run", "scenarios/listing-day.toml", "--window", "36h..36h30m", "--speed", "300", "--out"];
     let run = Running::start(squall().args(arguments).arg(dir.path()));
     let pid = run.pid();
     wait_for("recording under way", LONG, || (rows(dir.path()) >= 1).then_some(()));
@@ -35,7 +36,10 @@ fn a_starved_generator_is_the_limit_and_no_layer_is_blamed() {
     let (code, out, err) = run.finish(LONG);
     turns.join().unwrap();
     assert_eq!(code, Some(5), "{out}{err}");
-    assert!(out.starts_with("✗ INVALID: the generator") && out.contains("✗ generator: p99 of the send lag"), "{out}");
+    assert!(
+        out.starts_with("✗ INVALID: the generator") && out.contains("✗ generator: p99 of the send lag"),
+        "{out}"
+    );
 
     let summary = std::fs::read(dir.path().join("summary.json")).unwrap();
     let summary: Value = serde_json::from_slice(&summary).unwrap();
@@ -49,8 +53,11 @@ fn a_starved_generator_is_the_limit_and_no_layer_is_blamed() {
     }
     // What was read beside the load is there: of the workers, of every layer's process, of the machine.
     let samples = std::fs::read_to_string(dir.path().join("resources.jsonl")).unwrap();
-    let samples: Vec<Value> = samples.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(samples.iter().any(|sample| sample["worker_cpu_seconds"].as_array().is_some_and(|it| !it.is_empty())));
+    let samples: Vec<Value> =
+        samples.lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(
+        samples.iter().any(|sample| sample["worker_cpu_seconds"].as_array().is_some_and(|it| !it.is_empty()))
+    );
     assert!(samples.iter().any(|sample| sample["source"] == "machine"));
     let limited = samples.iter().filter(|sample| sample["readings"]["cpu_limit_cores"].as_f64() > Some(0.0));
     let mut seen: Vec<_> = limited.filter_map(|sample| sample["layer"].as_str()).collect();

@@ -42,8 +42,8 @@ pub struct Sampler {
 
 /// Threads of a process that are looked at.
 const MOST_THREADS: usize = 256;
-/// Samples after which it is looked anew which sockets a process has.
-const SOCKETS_EVERY: u32 = 5;
+/// Samples after which it is looked anew what a process may use, and which sockets it has.
+const LOOK_ANEW: u32 = 5;
 
 impl Sampler {
     /// A sampler for the target's local processes and for this one.
@@ -78,8 +78,50 @@ struct Watched {
     threads: HashMap<i32, Thread>,
     /// When these were looked at.
     looked: Option<Instant>,
-    inodes: BTreeSet<u64>,
+    standing: Standing,
     samples: u32,
+}
+
+/// What seldom changes of a process.
+#[derive(Debug, Default)]
+struct Standing {
+    groups: Groups,
+    /// Of its sockets.
+    inodes: BTreeSet<u64>,
+    /// What it may use.
+    limits: Readings,
+}
+
+impl Standing {
+    fn of(process: &Process, pid: u32) -> Self {
+        let groups = Groups::of(process);
+        let cores = process.status().ok().and_then(|status| status.cpus_allowed);
+        let cores = cores.map(|mask| mask.iter().map(|word| f64::from(word.count_ones())).sum::<f64>());
+        let files = process.limits().ok().map(|limits| limits.max_open_files.soft_limit);
+        let files = files.and_then(|limit| match limit {
+            LimitValue::Value(limit) => Some(limit as f64),
+            LimitValue::Unlimited => None,
+        });
+        let cores = cores.into_iter().chain(groups.quota()).min_by(f64::total_cmp);
+        let limits = [(Reading::CpuLimitCores, cores), (Reading::DescriptorLimit, files)];
+        let limits = limits.into_iter().filter_map(|(reading, value)| Some((reading, value?))).collect();
+        Self { groups, inodes: sockets::inodes(pid), limits }
+    }
+
+    /// What else may be used of, and was used. `available` is the machine's memory.
+    fn readings(&self, process: &Process, rss_bytes: u64, available: Option<u64>) -> Readings {
+        let io = process.io().ok();
+        let left = available.into_iter().chain(self.groups.memory()).min();
+        let read = [
+            (Reading::ThrottledSeconds, self.groups.throttled()),
+            // What it has, and what it could have beside that.
+            (Reading::MemoryLimitBytes, left.map(|left| (rss_bytes + left) as f64)),
+            (Reading::DiskReadBytes, io.map(|io| io.read_bytes as f64)),
+            (Reading::DiskWrittenBytes, io.map(|io| io.write_bytes as f64)),
+        ];
+        let read = read.into_iter().filter_map(|(reading, value)| Some((reading, value?)));
+        self.limits.clone().into_iter().chain(read).collect()
+    }
 }
 
 /// Time of a thread, in seconds.
@@ -92,8 +134,8 @@ struct Thread {
 
 impl Watched {
     fn new((layer, pid): (Option<Layer>, u32)) -> Self {
-        let (threads, inodes) = (HashMap::new(), BTreeSet::new());
-        Self { layer, pid, threads, looked: None, inodes, samples: 0 }
+        let (threads, standing) = (HashMap::new(), Standing::default());
+        Self { layer, pid, threads, looked: None, standing, samples: 0 }
     }
 
     fn sample(
@@ -104,16 +146,16 @@ impl Watched {
         let process = Process::new(i32::try_from(self.pid).ok()?).ok()?;
         let stat = process.stat().ok()?;
         let rss_bytes = stat.rss.saturating_mul(procfs::page_size());
-        let mut readings = limits(&process, rss_bytes, available);
-        readings.insert(Reading::Threads, stat.num_threads as f64);
-        let worker_cpu_seconds = self.look_at_threads(&process, &mut readings);
-        if self.samples.is_multiple_of(SOCKETS_EVERY) {
-            self.inodes = sockets::inodes(self.pid);
+        if self.samples.is_multiple_of(LOOK_ANEW) {
+            self.standing = Standing::of(&process, self.pid);
         }
         self.samples += 1;
+        let mut readings = self.standing.readings(&process, rss_bytes, available);
+        readings.insert(Reading::Threads, stat.num_threads as f64);
+        let worker_cpu_seconds = self.look_at_threads(&process, &mut readings);
         if let Ok(namespace) = std::fs::read_link(format!("/proc/{}/ns/net", self.pid)) {
             let sockets = sockets.entry(namespace).or_insert_with(|| Sockets::of(self.pid));
-            sockets.note(&self.inodes, &mut readings);
+            sockets.note(&self.standing.inodes, &mut readings);
         }
         Some(ResourceSample {
             layer: self.layer,
@@ -161,31 +203,6 @@ fn worker(name: &str) -> Option<u32> {
     name.strip_prefix("worker-")?.parse().ok()
 }
 
-/// What a process may use, and what its control groups and the disk say. `available` is the machine's memory.
-fn limits(process: &Process, rss_bytes: u64, available: Option<u64>) -> Readings {
-    let groups = Groups::of(process);
-    let cores = process.status().ok().and_then(|status| status.cpus_allowed);
-    let cores = cores.map(|mask| mask.iter().map(|word| f64::from(word.count_ones())).sum::<f64>());
-    let quota = groups.quota();
-    let files = process.limits().ok().map(|limits| limits.max_open_files.soft_limit);
-    let files = files.and_then(|limit| match limit {
-        LimitValue::Value(limit) => Some(limit),
-        LimitValue::Unlimited => None,
-    });
-    let io = process.io().ok();
-    let left = available.into_iter().chain(groups.memory()).min();
-    let read = [
-        (Reading::CpuLimitCores, cores.into_iter().chain(quota).min_by(f64::total_cmp)),
-        (Reading::ThrottledSeconds, quota.and(groups.throttled())),
-        // What it has, and what it could have beside that.
-        (Reading::MemoryLimitBytes, left.map(|left| (rss_bytes + left) as f64)),
-        (Reading::DescriptorLimit, files.map(|limit| limit as f64)),
-        (Reading::DiskReadBytes, io.map(|io| io.read_bytes as f64)),
-        (Reading::DiskWrittenBytes, io.map(|io| io.write_bytes as f64)),
-    ];
-    read.into_iter().filter_map(|(reading, value)| Some((reading, value?))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture::target;
@@ -226,9 +243,12 @@ mod tests {
         let spawn = |name: &str, body: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.to_owned()).spawn(body).unwrap()
         };
-        let idle = spawn("worker-900", Box::new(move || {
+        let idle = spawn(
+            "worker-900",
+            Box::new(move || {
                 let _ = stopped.recv();
-            }));
+            }),
+        );
         let busy_one =
             spawn("worker-901", Box::new(move || while spin.load(std::sync::atomic::Ordering::Relaxed) {}));
         // Other tests of this process may have workers too; these come last.
@@ -249,5 +269,40 @@ mod tests {
         busy_one.join().unwrap();
         assert!(seen[0] < 0.05, "{seen:?}");
         assert_eq!(["worker-12", "worker-", "sampler", "worker-x"].map(worker), [Some(12), None, None, None]);
+    }
+}
+#[cfg(test)]
+mod cost {
+    use super::*;
+    #[test]
+    #[ignore]
+    fn cost() {
+        let mut target = super::super::fixture::target("127.0.0.1:1".parse().unwrap());
+        let own = crate::profile::Process { layer: Layer::Seedbox, pid: std::process::id() };
+        let pids: Vec<u32> = std::env::var("PIDS")
+            .unwrap_or_default()
+            .split_whitespace()
+            .map(|it| it.parse().unwrap())
+            .collect();
+        target.processes = if pids.is_empty() {
+            vec![own; 10]
+        } else {
+            pids.into_iter().map(|pid| crate::profile::Process { layer: Layer::Seedbox, pid }).collect()
+        };
+        let mut sampler = Sampler::new(&target);
+        let begin = Instant::now();
+        let before = Process::myself().unwrap().stat().unwrap();
+        let n = 200;
+        for _ in 0..n {
+            let _ = sampler.sample();
+            let _ = sampler.machine();
+        }
+        let after = Process::myself().unwrap().stat().unwrap();
+        eprintln!(
+            "wall {:?} cpu ticks {} over {n} samples of {}",
+            begin.elapsed(),
+            after.utime + after.stime - before.utime - before.stime,
+            sampler.processes.len()
+        );
     }
 }

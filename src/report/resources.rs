@@ -101,7 +101,7 @@ fn dropped(summary: &Summary) -> Vec<String> {
 fn metrics(read: &MetricsSummary) -> String {
     let trouble = match &read.trouble {
         None => String::new(),
-        Some(trouble) => format!(", {} times something was missing or late: {trouble}", read.troubled),
+        Some(trouble) => format!(", {} missing or late ({trouble})", read.troubled),
     };
-    format!("{}: metrics of {} read {} times{trouble}", name(read.layer), read.source, read.read)
+    format!("{}: {}: {} readings{trouble}", name(read.layer), read.source, read.read)
 }
