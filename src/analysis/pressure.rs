@@ -206,12 +206,13 @@ impl Samples {
             .collect()
     }
 
-    /// The resource that was at its limit in the window in which a layer saturated, and was not in the span of the same length before it;
-    /// of several the one that brings the others to theirs.
+    /// The resource that was at its limit in the window in which a layer saturated, and was not before; of several the one that brings the
+    /// others to theirs. Before is the first half of the span of the same length that ends as the window begins: a resource comes to its
+    /// end somewhat earlier than the layer shows it.
     #[must_use]
     pub fn explains(&self, layer: Option<Layer>, from_second: u64, until_second: u64) -> Option<Pressure> {
         let before = from_second.saturating_sub(until_second.saturating_sub(from_second));
-        let earlier = self.pressure(layer, before, from_second);
+        let earlier = self.pressure(layer, before, before.midpoint(from_second));
         let was_full = |now: &Pressure| {
             earlier.iter().any(|it| it.resource == now.resource && it.source == now.source && it.is_full())
         };

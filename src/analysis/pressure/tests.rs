@@ -88,7 +88,6 @@ fn one_thread_without_a_core_of_its_own_is_enough() {
 #[test]
 fn what_is_held_and_what_is_dropped_is_judged_too() {
     let of = |reading, value: fn(f64) -> f64, limit: Option<(Reading, f64)>| {
-        let limit = limit.map(|(reading, value)| (reading, value));
         samples(process(1, move |at| {
             let read = [(reading, value(at))].into_iter().chain(limit);
             (at * 0.1, read.collect())

@@ -86,13 +86,14 @@ fn endpoint(table: &mut Table<'_>) -> Result<MetricsEndpoint, Reported> {
     );
     let prometheus =
         table.or("prometheus", "Whether it is a Prometheus server: `series` are queries.", false);
-    let prometheus = prometheus?;
+    // Where that is wrong nothing in `series` is: everything can be a query.
+    let queries = *prometheus.as_ref().unwrap_or(&true);
     let series = table.table_of_defaults(
         "series",
         "What is read where the names are not those of node_exporter or of process metrics.",
-        |table| series(table, prometheus),
+        |table| series(table, queries),
     );
-    let (layer, MetricsUrl(address, path), series) = (layer?.0, url?, series?);
+    let (layer, MetricsUrl(address, path), prometheus, series) = (layer?.0, url?, prometheus?, series?);
     if prometheus && series.is_empty() {
         let hint =
             Some("add `series = { cpu_cores = 'sum(rate(process_cpu_seconds_total[5s]))' }`".to_owned());
