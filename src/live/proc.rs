@@ -271,38 +271,3 @@ mod tests {
         assert_eq!(["worker-12", "worker-", "sampler", "worker-x"].map(worker), [Some(12), None, None, None]);
     }
 }
-#[cfg(test)]
-mod cost {
-    use super::*;
-    #[test]
-    #[ignore]
-    fn cost() {
-        let mut target = super::super::fixture::target("127.0.0.1:1".parse().unwrap());
-        let own = crate::profile::Process { layer: Layer::Seedbox, pid: std::process::id() };
-        let pids: Vec<u32> = std::env::var("PIDS")
-            .unwrap_or_default()
-            .split_whitespace()
-            .map(|it| it.parse().unwrap())
-            .collect();
-        target.processes = if pids.is_empty() {
-            vec![own; 10]
-        } else {
-            pids.into_iter().map(|pid| crate::profile::Process { layer: Layer::Seedbox, pid }).collect()
-        };
-        let mut sampler = Sampler::new(&target);
-        let begin = Instant::now();
-        let before = Process::myself().unwrap().stat().unwrap();
-        let n = 200;
-        for _ in 0..n {
-            let _ = sampler.sample();
-            let _ = sampler.machine();
-        }
-        let after = Process::myself().unwrap().stat().unwrap();
-        eprintln!(
-            "wall {:?} cpu ticks {} over {n} samples of {}",
-            begin.elapsed(),
-            after.utime + after.stime - before.utime - before.stime,
-            sampler.processes.len()
-        );
-    }
-}
