@@ -61,6 +61,13 @@
 //! that what becomes due meanwhile shares one waking. `benches/RESULTS.md` says what that comes to beside other tools, row by row and with
 //! what is missing; `harness/instructions` holds the hot paths to their counts.
 //!
+//! # Whose limit
+//!
+//! Beside the load, once a second: every worker's CPU, what local processes use of what they may use (`live::proc`), what the network stack
+//! dropped, and metrics of the target (`live::metrics`), a page or a Prometheus server, through the guard as everything else.
+//! [`analysis::Samples`] says how full each resource was in a window, and which one explains that a layer saturated in it: full then, and
+//! not before. A resource without a known limit explains nothing. The guard's ceiling does not count metrics: they are no operations.
+//!
 //! # Invariants
 //!
 //! * Per kind of operation and for journeys: planned = released + shed; released = ok + failed + cut. Downloads that were begun = whole +

@@ -10,6 +10,7 @@ mod flow;
 pub mod forecast;
 pub mod foresight;
 mod groups;
+mod pressure;
 mod promise;
 mod saturation;
 mod scorecard;
@@ -24,6 +25,7 @@ mod verdict;
 mod tests;
 
 pub use ceilings::{Ceiling, CeilingFinding, Checkup, DOCTOR_SCHEMA, Grade};
+pub use pressure::{Pressure, Resource, Samples};
 pub use saturation::{CapacityNumbers, LayerSaturation, Limit, Saturated, SaturationFinding, Usl};
 pub use scorecard::{AfterSignal, DemandCard, ImpactCard, Intensity, ResponseCard, Scorecards};
 pub use summary::*;
@@ -42,6 +44,7 @@ pub const SCHEMA: &str = "urn:squall:summary:1";
 #[must_use]
 pub fn analyse(recording: &Recording) -> Summary {
     let resources = usage::usage(&recording.resources, recording.rows.len() as u64);
+    let samples = Samples::of(recording);
     let generator = validity::generator(recording, &resources);
     // What promises nothing and is asked nothing is not part of the target: most have no resolvers.
     let is_there = |layer: &LayerSummary| layer.judgement.is_some() || layer.flow.counts.planned > 0;
@@ -60,7 +63,7 @@ pub fn analyse(recording: &Recording) -> Summary {
     let mut traffic = Traffic::default();
     recording.rows.iter().flat_map(|row| row.kinds.values()).for_each(|row| traffic += &row.traffic);
     let kinds: Vec<_> = Kind::ALL.into_iter().filter_map(|kind| kind_summary(recording, kind)).collect();
-    let saturation = saturation::saturation(recording);
+    let saturation = saturation::saturation(recording, &samples);
     Summary {
         schema: SCHEMA,
         verdict: verdict(recording, &generator, &layers),
@@ -82,6 +85,9 @@ pub fn analyse(recording: &Recording) -> Summary {
         self_check: self_check(&kinds),
         kinds,
         resources,
+        pressures: samples.fullest(recording.rows.len() as u64),
+        machine: samples.machine_growth(recording.rows.len() as u64),
+        metrics: usage::metrics(&recording.metrics),
         foreign_peers: traffic.foreign,
         web: traffic.web,
         downloads: downloads::of_all(recording),

@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::journey::{Cause, Kind, Oddity, Swarm, Web};
 use crate::plan::Stage;
-use crate::profile::Layer;
+use crate::profile::{Layer, Readings};
 use crate::record::{Counts, Downloads, Manifest, Shortage, Tally};
 
-use super::Verdict;
 use super::saturation::LayerSaturation;
 use super::scorecard::Scorecards;
+use super::{Pressure, Verdict};
 
 /// All that is known about a run.
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
@@ -58,6 +58,12 @@ pub struct Summary {
     pub kinds: Vec<KindSummary>,
     /// What the processes of each layer used; the generator first.
     pub resources: Vec<ResourceSummary>,
+    /// The fullest resource of the generator and of each layer, over the 5 s in which it was.
+    pub pressures: Vec<Pressure>,
+    /// By how much counters of the generator's network namespace grew during the run.
+    pub machine: Readings,
+    /// What came of reading the target's metrics.
+    pub metrics: Vec<MetricsSummary>,
     /// Peers outside the allowed networks that answers named; none was contacted.
     pub foreign_peers: u64,
     /// What the HTTP exchanges were like.
@@ -179,7 +185,8 @@ pub struct Generator {
     pub mean_gap_seconds: Option<f64>,
     /// Operations that failed for the generator's own fault, of all that ended.
     pub local_error_share: f64,
-    /// CPU of the generator in its busiest 5 s, in cores a worker; `None` without samples.
+    /// CPU of its busiest worker in that one's busiest 5 s, in cores; of all workers on average in recordings from before they were told
+    /// apart; `None` without samples.
     pub cpu_cores_per_worker: Option<f64>,
 }
 
@@ -207,9 +214,9 @@ pub enum Fault {
         /// Their share.
         share: f64,
     },
-    /// The workers had no CPU to spare.
+    /// A worker had no CPU to spare.
     Cpu {
-        /// Cores a worker in the busiest 5 s.
+        /// Cores of the busiest worker in its busiest 5 s; of all on average where the recording does not tell them apart.
         cores_per_worker: f64,
     },
 }
@@ -403,4 +410,25 @@ pub struct ResourceSummary {
     pub peak_rss_bytes: u64,
     /// Highest sum of open descriptors.
     pub peak_descriptors: u64,
+    /// CPU of the busiest thread in its busiest 5 s, in cores; of the generator that of the busiest worker.
+    pub peak_thread_cores: Option<f64>,
+    /// CPU that its processes may use, in cores.
+    pub cpu_limit_cores: Option<f64>,
+    /// UDP datagrams that its sockets dropped for full buffers during the run.
+    pub udp_drops: Option<u64>,
+}
+
+/// What came of reading metrics at one place.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct MetricsSummary {
+    /// The layer that they tell of.
+    pub layer: Option<Layer>,
+    /// Where they were read.
+    pub source: String,
+    /// How often something was read.
+    pub read: u64,
+    /// How often something was missing or late.
+    pub troubled: u64,
+    /// What was, the last time.
+    pub trouble: Option<String>,
 }

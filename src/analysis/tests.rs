@@ -171,6 +171,7 @@ fn a_generator_that_sheds_fails_by_itself_or_has_no_cpu_voids_the_run() {
         cpu_seconds: second as f64 * 1.7,
         rss_bytes: 1,
         descriptors: 1,
+        ..Resources::default()
     };
     busy.resources = (0..20).map(sample).collect();
     busy.manifest.workers = 2;
@@ -216,6 +217,7 @@ fn what_the_machine_lacked_stands_beside_the_faults_and_nowhere_else() {
                 cpu_seconds: second as f64 * cores,
                 rss_bytes: 1,
                 descriptors,
+                ..Resources::default()
             }
         };
         recording.resources = (0..20).map(sample(None, 1, 0.5)).collect();

@@ -41,11 +41,11 @@ pub(super) fn generator(recording: &Recording, resources: &[ResourceSummary]) ->
     let lag_p99 = quantile_seconds(&lag, 0.99);
     let gap = (operations.planned > 0).then(|| plan_seconds(recording) / operations.planned as f64);
     let local = share(operations.failed.of(Cause::Local), operations.measured());
-    let cpu = resources
-        .iter()
-        .find(|used| used.layer.is_none())
-        .and_then(|used| used.peak_cpu_cores)
-        .map(|cores| cores / recording.manifest.workers.max(1) as f64);
+    // One worker that is at its end beside others that are idle is enough: its share of the plan is late.
+    let cpu = resources.iter().find(|used| used.layer.is_none()).and_then(|used| {
+        let on_average = used.peak_cpu_cores.map(|cores| cores / recording.manifest.workers.max(1) as f64);
+        used.peak_thread_cores.or(on_average)
+    });
 
     let limits = recording.manifest.envelope.layers.values().map(|promise| promise.slo.limit.as_secs_f64());
     let tightest = limits.fold(f64::INFINITY, f64::min);

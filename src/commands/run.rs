@@ -262,7 +262,7 @@ fn drive_live(
     let clock = Clock::start_in(HEAD_START);
     let steering = steer(prepared, target, guard, clock)?;
     let interrupter = Interrupter::start(Some((Arc::clone(target), Arc::clone(guard))), stop)?;
-    let sampling = Sampling::start(target, clock, resources)?;
+    let sampling = Sampling::start(target, guard, clock, resources)?;
     let mut threads = Vec::new();
     for (i, (shard, observer)) in shards.into_iter().zip(observers).enumerate() {
         let config = LiveConfig {

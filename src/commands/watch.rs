@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::drive::{Stop, StopLevel};
-use crate::live::{self, Clock, Guard, Refusal, Sampler};
+use crate::live::{self, Clock, Guard, Refusal, Sampler, Scraped};
 use crate::profile::Target;
-use crate::record::{ResourceSink, Resources};
+use crate::record::{Metrics, ResourceSink, Resources};
 
 use super::exit::Failure;
 use super::print;
@@ -54,45 +54,104 @@ impl Interrupter {
     }
 }
 
-/// Samples CPU, memory and descriptors of the target's local processes and of the generator.
+/// Reads beside a run, once a second, what processes use, what the machine drops, and what metrics of the target say.
 pub(super) struct Sampling {
     done: mpsc::Sender<()>,
-    thread: thread::JoinHandle<()>,
+    processes: thread::JoinHandle<()>,
+    /// Where the target has metrics.
+    metrics: Option<Scraping>,
 }
 
 impl Sampling {
-    pub(super) fn start(target: &Target, clock: Clock, sink: ResourceSink) -> Result<Self, Failure> {
+    pub(super) fn start(
+        target: &Arc<Target>,
+        guard: &Arc<Guard>,
+        clock: Clock,
+        sink: ResourceSink,
+    ) -> Result<Self, Failure> {
         let (done, ended) = mpsc::channel();
+        let metrics = match target.metrics.is_empty() {
+            true => None,
+            false => Some(Scraping::start(Arc::clone(target), Arc::clone(guard), clock, sink.clone())?),
+        };
         let sampler = Sampler::new(target);
-        let thread = spawn("sampler", move || sample(&sampler, clock, &sink, &ended))?;
-        Ok(Self { done, thread })
+        let processes = spawn("sampler", move || sample(sampler, clock, &sink, &ended))?;
+        Ok(Self { done, processes, metrics })
     }
 
     pub(super) fn end(self) -> Result<(), Failure> {
         let _ = self.done.send(());
-        join(self.thread)
+        join(self.processes)?;
+        self.metrics.map_or(Ok(()), Scraping::end)
     }
 }
 
-/// Samples the processes once a second until `ended` says so, and once more then.
-fn sample(sampler: &Sampler, clock: Clock, sink: &ResourceSink, ended: &mpsc::Receiver<()>) {
+/// Samples the processes and the machine once a second until `ended` says so, and once more then.
+fn sample(mut sampler: Sampler, clock: Clock, sink: &ResourceSink, ended: &mpsc::Receiver<()>) {
     loop {
         let last =
             !matches!(ended.recv_timeout(Duration::from_secs(1)), Err(mpsc::RecvTimeoutError::Timeout));
-        let second = clock.now().second();
+        let now = clock.now();
         for sample in sampler.sample() {
             sink.send(Resources {
-                second,
+                second: now.second(),
                 layer: sample.layer,
                 pid: sample.pid,
                 cpu_seconds: sample.cpu_seconds,
                 rss_bytes: sample.rss_bytes,
                 descriptors: sample.descriptors,
+                at_seconds: Some(now.as_secs_f64()),
+                worker_cpu_seconds: sample.worker_cpu_seconds,
+                readings: sample.readings,
             });
         }
+        sink.send_metrics(Metrics {
+            source: Metrics::MACHINE.to_owned(),
+            at_seconds: now.as_secs_f64(),
+            layer: None,
+            readings: sampler.machine(),
+            trouble: None,
+        });
         if last {
             break;
         }
+    }
+}
+
+/// Reads the target's metrics until it is told that the run is over.
+struct Scraping {
+    done: oneshot::Sender<()>,
+    thread: thread::JoinHandle<Result<(), Failure>>,
+}
+
+impl Scraping {
+    fn start(
+        target: Arc<Target>,
+        guard: Arc<Guard>,
+        clock: Clock,
+        sink: ResourceSink,
+    ) -> Result<Self, Failure> {
+        let (done, until) = oneshot::channel::<()>();
+        let thread = spawn("metrics", move || {
+            block_on(async move {
+                let hand_in = |Scraped { source, layer, at_seconds, readings, trouble }| {
+                    sink.send_metrics(Metrics { source, at_seconds, layer: Some(layer), readings, trouble });
+                };
+                tokio::select! {
+                    scraped = live::scrape(&target, &guard, clock, hand_in) => {
+                        scraped.map_err(|error| Failure::trouble("reading metrics", error))
+                    }
+                    // However it ends: the run is over.
+                    _ = until => Ok(()),
+                }
+            })?
+        })?;
+        Ok(Self { done, thread })
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        let _ = self.done.send(());
+        join(self.thread)?
     }
 }
 

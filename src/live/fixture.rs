@@ -42,6 +42,7 @@ pub(super) fn target(address: SocketAddr) -> Target {
         capacity: Default::default(),
         shapers: Vec::new(),
         processes: Vec::new(),
+        metrics: Vec::new(),
         authorization: None,
     }
 }

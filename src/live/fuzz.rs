@@ -13,6 +13,7 @@ use super::dag;
 use super::dns;
 use super::krpc;
 use super::metainfo::Layout;
+use super::metrics;
 use super::mse;
 use super::tracker::{http, udp, ws};
 use super::web_seed::Files;
@@ -22,7 +23,7 @@ use super::wire::Frames;
 pub type Target = fn(&[u8]);
 
 /// Every decoder of the live world.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("bencode", |data| {
         let _ = bencode::first_value(data).and_then(|value| bencode::field(value, b"r"));
     }),
@@ -32,6 +33,7 @@ pub const TARGETS: [(&str, Target); 12] = [
     }),
     ("dag", dag::read_any),
     ("dns", dns::read_any),
+    ("metrics", metrics::read_any),
     ("udp-tracker", |data| {
         let _ = (udp::transaction(data), udp::connection_id(data), udp::scraped(data, 3));
         let _ = (udp::answer(data, false), udp::answer(data, true));

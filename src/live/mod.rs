@@ -4,7 +4,7 @@
 //! WebSocket, these two also over TLS, DNS (RFC 1035), the DHT (BEP 5, 32, 42, 43, 51), the peer wire (BEP 3, 6, 9, 10, 11, 52) over TCP and
 //! uTP (BEP 29), encrypted (MSE) or not, downloads and uploads, web seeds
 //! (BEP 19), and trustless gateways of IPFS. Protocol logic is pure where it can be
-//! (`bencode`, `dag`, `merkle`, `metainfo`, `tracker`, `swarm`, `krpc`, `lookup`, `dns::message`, `wire`, `torrent`, `shaper`, `source`, `web_seed`); what touches a socket goes
+//! (`bencode`, `dag`, `merkle`, `metainfo`, `tracker`, `swarm`, `krpc`, `lookup`, `dns::message`, `metrics::page`, `wire`, `torrent`, `shaper`, `source`, `web_seed`); what touches a socket goes
 //! through `guard`, the only file that opens one.
 
 mod announce;
@@ -23,6 +23,7 @@ mod fixture;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod gateway;
+mod groups;
 mod guard;
 mod http;
 mod krpc;
@@ -30,6 +31,7 @@ mod lookup;
 mod merkle;
 mod metainfo;
 mod meter;
+mod metrics;
 mod mse;
 mod patience;
 mod perform;
@@ -49,6 +51,7 @@ mod world;
 pub use authorize::{authorize, watch};
 pub use clock::{Alarm, Clock};
 pub use guard::{Guard, Refusal};
+pub use metrics::{Scraped, scrape};
 pub use proc::{ResourceSample, Sampler};
 pub use steering::{RunFault, Steering, SteeringError};
 pub use world::{LiveConfig, LiveWorld};

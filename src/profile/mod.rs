@@ -5,6 +5,7 @@ mod content;
 mod envelope;
 mod mix;
 mod read;
+mod reading;
 mod target;
 mod tracker;
 mod values;
@@ -15,6 +16,7 @@ pub use envelope::{Envelope, LayerEnvelope, Slo};
 pub(crate) use mix::normalised;
 pub use mix::{Access, Client, DhtHabits, Encryption, Mix};
 pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_keys};
+pub use reading::{MetricsEndpoint, Reading, Readings, Series};
 pub use target::{
     Authorization, DhtNodes, Dns, Gateway, HttpEndpoint, HttpVersion, Index, Process, Target, Tls, Transport,
     WebEndpoint,

@@ -4,6 +4,7 @@ mod capacity;
 mod content;
 mod dht;
 mod dns;
+mod metrics;
 mod tracker;
 mod visitors;
 mod web;
@@ -184,6 +185,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         });
     let capacity = capacity::capacities(table);
     let shapers = capacity::shapers(table);
+    let metrics = metrics::endpoints(table);
     let envelope = Envelope::read(table);
     let authorization =
         table.optional_table("authorization", "Leave to load addresses outside loopback.", authorization);
@@ -219,6 +221,7 @@ fn target(table: &mut Table<'_>, beside: &Path) -> Result<Target, Reported> {
         capacity: capacity?,
         shapers: shapers?,
         processes: processes?,
+        metrics: metrics?,
         authorization: authorization?,
     };
     visitors::apart(table, &target)?;

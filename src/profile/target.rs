@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use rustls_pki_types::{CertificateDer, ServerName};
 
-use super::{Capacity, ContentItem, Envelope, Layer, Shaper, Tracker};
+use super::{Capacity, ContentItem, Envelope, Layer, MetricsEndpoint, Shaper, Tracker};
 
 /// The fleet under load: where its layers answer, what they hold and what they promise.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,12 +50,14 @@ pub struct Target {
     pub shapers: Vec<Shaper>,
     /// Local processes whose CPU, memory and descriptors are sampled.
     pub processes: Vec<Process>,
+    /// Where metrics are read while it is under load.
+    pub metrics: Vec<MetricsEndpoint>,
     /// Leave to load addresses outside loopback.
     pub authorization: Option<Authorization>,
 }
 
 impl Target {
-    /// Every address that a visitor may be told to contact, as far as the profile names them.
+    /// Every address that is contacted, as far as the profile names them: by visitors, or for metrics.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
         let servers = [&self.index.server, &self.metadata].into_iter();
         let servers = servers.chain(self.gateway.iter().map(|gateway| &gateway.server));
@@ -63,6 +65,7 @@ impl Target {
         http.chain(self.trackers.iter().map(|tracker| tracker.address))
             .chain(self.dht.iter().copied())
             .chain(self.dns.iter().flat_map(|dns| dns.resolvers.iter().copied()))
+            .chain(self.metrics.iter().map(|metrics| metrics.address))
     }
 }
 

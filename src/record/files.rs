@@ -20,7 +20,8 @@ use super::breakdown::Breakdown;
 use super::downloads::DownloadCount;
 use super::error::RecordError;
 use super::latency::Distribution;
-use super::manifest::{Manifest, Resources};
+use super::manifest::Manifest;
+use super::resources::{Metrics, Resources};
 use super::row::{KindRow, Row};
 use super::second::Second;
 
@@ -230,6 +231,10 @@ impl Files {
 
     pub(crate) fn append_resources(&mut self, sample: &Resources) -> Result<(), RecordError> {
         self.resources.append_json(sample)
+    }
+
+    pub(crate) fn append_metrics(&mut self, metrics: &Metrics) -> Result<(), RecordError> {
+        self.resources.append_json(metrics)
     }
 
     pub(crate) fn finish(

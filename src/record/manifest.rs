@@ -1,4 +1,4 @@
-//! What stands beside the seconds: what was run, and what it used.
+//! What stands beside the seconds: what was run.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -131,22 +131,4 @@ pub struct FaultMark {
     pub at_seconds: f64,
     /// How long it holds, in seconds of the run.
     pub for_seconds: f64,
-}
-
-/// What one process had used when it was sampled.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Resources {
-    /// Second of the run.
-    pub second: u64,
-    /// The layer that the process serves; absent for the generator itself.
-    pub layer: Option<Layer>,
-    /// Process id.
-    pub pid: u32,
-    /// CPU time, user and system, since the process began.
-    pub cpu_seconds: f64,
-    /// Resident memory in bytes.
-    pub rss_bytes: u64,
-    /// Open descriptors.
-    pub descriptors: u64,
 }

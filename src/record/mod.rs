@@ -8,7 +8,7 @@
 //! | `manifest.json` | what was run, where, against which promise |
 //! | `timeline.jsonl` | a header line, one object a second, a trailer line if the run ended properly, which says whether it was stopped before its end |
 //! | `intervals.hlog` | HDR interval log, one histogram a second, kind and measure (`page.due`, `page.service`, `page.lag`; `download.first-piece`, `download.completion`), in microseconds |
-//! | `resources.jsonl` | CPU, memory and descriptors of the generator and of the target's local processes |
+//! | `resources.jsonl` | what the generator, the target's local processes and the machine used, and what metrics of the target said |
 //! | `sources/` | the files that the run was made of |
 //!
 //! Invariants: at the end planned = released + shed and released = ok + failed + cut, for journeys and for every kind, and the downloads that were begun are those that ended; at any earlier
@@ -27,6 +27,7 @@ mod manifest;
 mod outlook;
 mod read;
 mod recorder;
+mod resources;
 mod row;
 mod second;
 mod snapshot;
@@ -42,10 +43,11 @@ pub use downloads::{DownloadTimes, Downloads, LONGEST_DOWNLOAD};
 pub use error::RecordError;
 pub use host::{Bound, Host, Shortage};
 pub use latency::{Distribution, LONGEST, histogram};
-pub use manifest::{FaultMark, Manifest, Replayed, Resources, SignalMark, WorldName};
+pub use manifest::{FaultMark, Manifest, Replayed, SignalMark, WorldName};
 pub use outlook::{Outlook, OutlookChange};
 pub use read::Recording;
 pub use recorder::{Inbox, Recorder, ResourceSink, channel, run};
+pub use resources::{Metrics, Resources};
 pub use row::{Counts, Failures, KindRow, Latencies, Row, Traffic};
 pub use snapshot::{Snapshot, StageSnapshot, Totals};
 pub use worker::{Batch, WorkerRecorder};

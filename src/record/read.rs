@@ -13,7 +13,8 @@ use super::error::RecordError;
 use super::files::{self, Header, INTERVALS, MANIFEST, RESOURCES, Series, TIMELINE, Trailer};
 use super::latency::Distribution;
 use super::ledger::Ledger;
-use super::manifest::{Manifest, Resources};
+use super::manifest::Manifest;
+use super::resources::{Metrics, Resources};
 use super::row::Row;
 
 /// A run, read from its directory.
@@ -27,6 +28,8 @@ pub struct Recording {
     pub rows: Vec<Row>,
     /// Samples of processes, in order of writing.
     pub resources: Vec<Resources>,
+    /// What was read of the machine and of metrics of the target, in order of writing.
+    pub metrics: Vec<Metrics>,
     /// Who it was for; empty unless the run ended properly.
     pub breakdown: Breakdown,
     /// Whether the run ended properly and is here as a whole.
@@ -48,7 +51,7 @@ impl Recording {
         let mut notes = Vec::new();
         let manifest = read_manifest(&dir.join(MANIFEST))?;
         let (mut rows, trailer) = read_timeline(&dir.join(TIMELINE), &mut notes)?;
-        let resources = read_resources(&dir.join(RESOURCES), &mut notes)?;
+        let (resources, metrics) = read_resources(&dir.join(RESOURCES), &mut notes)?;
         let intervals = read_intervals(&dir.join(INTERVALS), &mut notes)?;
         let kept = attach(&mut rows, intervals);
         if kept < rows.len() {
@@ -68,6 +71,7 @@ impl Recording {
             manifest,
             rows,
             resources,
+            metrics,
             stopped_at_seconds: trailer.as_ref().and_then(|trailer| trailer.stopped_at_seconds),
             breakdown: trailer.map(|trailer| trailer.breakdown).unwrap_or_default(),
             finished,
@@ -93,6 +97,7 @@ impl Recording {
             sum.stopped_at_seconds = stops.into_iter().flatten().min();
             sum.breakdown += &part.breakdown;
             sum.resources.extend_from_slice(&part.resources);
+            sum.metrics.extend_from_slice(&part.metrics);
             sum.notes.extend_from_slice(&part.notes);
             add_rows(&mut sum.rows, &part.rows);
         }
@@ -214,9 +219,20 @@ fn read_timeline(path: &Path, notes: &mut Vec<String>) -> Result<(Vec<Row>, Opti
     Ok((rows, trailer))
 }
 
-fn read_resources(path: &Path, notes: &mut Vec<String>) -> Result<Vec<Resources>, RecordError> {
+fn read_resources(
+    path: &Path,
+    notes: &mut Vec<String>,
+) -> Result<(Vec<Resources>, Vec<Metrics>), RecordError> {
     let text = read_text(path)?;
-    read_lines(path, RESOURCES, &text, notes)?.map(|(line, text)| parse(path, line, text)).collect()
+    let (mut resources, mut metrics) = (Vec::new(), Vec::new());
+    for (line, text) in read_lines(path, RESOURCES, &text, notes)? {
+        if text.starts_with("{\"source\"") {
+            metrics.push(parse(path, line, text)?);
+        } else {
+            resources.push(parse(path, line, text)?);
+        }
+    }
+    Ok((resources, metrics))
 }
 
 type Intervals = BTreeMap<u64, Vec<(Series, Distribution)>>;

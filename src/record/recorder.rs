@@ -10,7 +10,8 @@ use super::breakdown::Breakdown;
 use super::error::RecordError;
 use super::files::Files;
 use super::ledger::Ledger;
-use super::manifest::{Manifest, Resources};
+use super::manifest::Manifest;
+use super::resources::{Metrics, Resources};
 use super::second::Second;
 use super::snapshot::Snapshot;
 use super::worker::{Batch, WorkerRecorder};
@@ -18,7 +19,8 @@ use super::worker::{Batch, WorkerRecorder};
 /// What the recorder is told.
 pub(crate) enum Message {
     Batch(Batch),
-    Resources(Resources),
+    Resources(Box<Resources>),
+    Metrics(Box<Metrics>),
     Lost,
 }
 
@@ -30,6 +32,7 @@ impl Message {
             Self::Batch(Batch { last: None, through, .. }) => Some(*through),
             Self::Batch(Batch { through, .. }) => Some(through.saturating_sub(1)),
             Self::Resources(sample) => Some(sample.second),
+            Self::Metrics(metrics) => Some(metrics.at_seconds as u64),
             Self::Lost => None,
         }
     }
@@ -48,7 +51,12 @@ pub struct ResourceSink(SyncSender<Message>);
 impl ResourceSink {
     /// Hands in one sample. After the recorder has ended it goes nowhere.
     pub fn send(&self, sample: Resources) {
-        let _ = self.0.send(Message::Resources(sample));
+        let _ = self.0.send(Message::Resources(Box::new(sample)));
+    }
+
+    /// Hands in what was read elsewhere, likewise.
+    pub fn send_metrics(&self, metrics: Metrics) {
+        let _ = self.0.send(Message::Metrics(Box::new(metrics)));
     }
 }
 
@@ -135,6 +143,14 @@ impl Recorder {
         self.files.append_resources(sample)
     }
 
+    /// Writes down what was read elsewhere.
+    ///
+    /// # Errors
+    /// When the disk says no.
+    pub fn metrics(&mut self, metrics: &Metrics) -> Result<(), RecordError> {
+        self.files.append_metrics(metrics)
+    }
+
     /// The first second that is not written yet.
     #[must_use]
     pub fn next(&self) -> u64 {
@@ -184,6 +200,7 @@ pub fn run(
         }
         match message {
             Message::Resources(sample) => recorder.resources(&sample)?,
+            Message::Metrics(metrics) => recorder.metrics(&metrics)?,
             Message::Lost => lost += 1,
             Message::Batch(batch) => {
                 finished += usize::from(batch.last.is_some());
@@ -202,8 +219,10 @@ pub fn run(
         on_second(&recorder.close_next()?);
     }
     for message in inbox.from.try_iter() {
-        if let Message::Resources(sample) = message {
-            recorder.resources(&sample)?;
+        match message {
+            Message::Resources(sample) => recorder.resources(&sample)?,
+            Message::Metrics(metrics) => recorder.metrics(&metrics)?,
+            Message::Batch(_) | Message::Lost => {}
         }
     }
     if lost > 0 {

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use crate::drive::{Event, Settled, Shed, Stop, StopLevel};
 use crate::journey::{Download, Fate, Group, Kind, Milestone};
+use crate::profile::{Layer, Reading};
 use crate::unit::Tick;
 
 use super::files::{Files, INTERVALS, Log, RESOURCES, TIMELINE};
@@ -149,7 +150,15 @@ fn a_stall_shows_in_latency_from_due() {
 #[test]
 fn a_torn_recording_is_read_as_far_as_it_goes() {
     let dir = tempfile::tempdir().unwrap();
-    let sample = Resources { second: 1, layer: None, pid: 1, cpu_seconds: 0.5, rss_bytes: 1, descriptors: 9 };
+    let sample = Resources {
+        second: 1,
+        layer: None,
+        pid: 1,
+        cpu_seconds: 0.5,
+        rss_bytes: 1,
+        descriptors: 9,
+        ..Resources::default()
+    };
     // Only pages, which come first: what is torn is the same, and there is less of it to read a thousand times.
     record(dir.path(), vec![stream(&operations(3, 3, 2)[..6], 3)], vec![sample]).unwrap();
     let whole = Recording::read(dir.path()).unwrap();
@@ -279,6 +288,7 @@ fn a_full_disk_is_an_error() {
             cpu_seconds: 0.0,
             rss_bytes: 0,
             descriptors: 0,
+            ..Resources::default()
         });
         let mut worker = workers.pop().unwrap();
         stream(&operations(1, 2, 2), 2).into_iter().for_each(|event| worker.observe(event));
@@ -442,4 +452,44 @@ fn a_stopped_run_says_when() {
         let sum = Recording::merge(&[whole.clone(), part]).unwrap();
         assert_eq!(sum.stopped_at_seconds, Some(6));
     }
+}
+
+#[test]
+fn samples_and_metrics_are_read_as_written_and_older_ones_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let sample = Resources {
+        second: 1,
+        layer: Some(Layer::Tracker),
+        pid: 7,
+        cpu_seconds: 0.5,
+        rss_bytes: 3,
+        descriptors: 9,
+        at_seconds: Some(1.25),
+        worker_cpu_seconds: vec![0.25, 0.125],
+        readings: [(Reading::CpuLimitCores, 0.2), (Reading::UdpReceiveDrops, 4.0)].into(),
+    };
+    record(dir.path(), vec![stream(&operations(3, 3, 2)[..6], 3)], vec![sample.clone()]).unwrap();
+    let metrics = Metrics {
+        source: "http://10.77.0.2:9100/metrics".to_owned(),
+        at_seconds: 1.5,
+        layer: Some(Layer::Index),
+        readings: [(Reading::TrackedConnections, 5.0)].into(),
+        trouble: Some("it came after 2 s".to_owned()),
+    };
+    let path = dir.path().join(RESOURCES);
+    let mut text = fs::read_to_string(&path).unwrap();
+    text += &serde_json::to_string(&metrics).unwrap();
+    text +=
+        "\n{\"second\":2,\"layer\":null,\"pid\":8,\"cpu_seconds\":1.0,\"rss_bytes\":4,\"descriptors\":5}\n";
+    fs::write(&path, text).unwrap();
+    let read = Recording::read(dir.path()).unwrap();
+    let older = Resources {
+        second: 2,
+        pid: 8,
+        cpu_seconds: 1.0,
+        rss_bytes: 4,
+        descriptors: 5,
+        ..Resources::default()
+    };
+    assert_eq!((read.resources, read.metrics), (vec![sample, older], vec![metrics]));
 }

@@ -10,6 +10,7 @@ pub mod plot;
 mod progress;
 mod quantity;
 pub mod replay;
+mod resources;
 mod saturation;
 mod scorecard;
 pub mod signals;

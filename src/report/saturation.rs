@@ -3,6 +3,7 @@
 use crate::analysis::{LayerSaturation, Limit, Saturated, SaturationFinding, Summary};
 
 use super::quantity::{percent, rate, three_digits};
+use super::resources;
 use super::table::{Align, table};
 
 /// Heads of the columns of [`row`].
@@ -29,7 +30,9 @@ pub(super) fn lines(summary: &Summary) -> Vec<String> {
     let mut lines: Vec<String> = ordered
         .zip(1..)
         .filter_map(|(layer, number)| {
-            Some(format!("✗ {number}. {}: {}", layer.layer.name(), what(&layer.finding)?))
+            let because = layer.because.as_ref().map(|it| format!("; {}", resources::evidence(it)));
+            let (name, because) = (layer.layer.name(), because.unwrap_or_default());
+            Some(format!("✗ {number}. {name}: {}{because}", what(&layer.finding)?))
         })
         .collect();
     if lines.is_empty() {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::*;
 use crate::analysis::{analyse, timeline};
 use crate::journey::Kind;
-use crate::profile::Layer;
+use crate::profile::{Layer, Reading, Readings};
 use crate::record::synthetic::{operations, record, recording, stream};
-use crate::record::{Recording, Resources, Snapshot, Totals};
+use crate::record::{Metrics, Recording, Resources, Snapshot, Totals};
 
 /// Compares with a golden file; `BLESS=1` writes it.
 fn assert_golden(name: &str, text: &str) {
@@ -33,6 +33,7 @@ fn synthetic() -> Recording {
             cpu_seconds: second as f64 * 0.25,
             rss_bytes: 40 << 20,
             descriptors: 60 + second,
+            ..Resources::default()
         }
     };
     let samples = (0..10).map(sample(None, 1)).chain((0..10).map(sample(Some(Layer::Index), 2))).collect();
@@ -53,6 +54,42 @@ fn the_report_of_a_run() {
         &json(&summary).unwrap().lines().take(4).collect::<Vec<_>>().join("\n"),
     );
     assert_golden("run.html", &html(&summary, &timeline(&recording, 300)));
+}
+
+#[test]
+fn what_was_scarce_is_told_with_its_numbers() {
+    let mut recording = synthetic();
+    for sample in &mut recording.resources {
+        let limit = if sample.layer.is_some() { 0.26 } else { 2.0 };
+        sample.readings = [
+            (Reading::CpuLimitCores, limit),
+            (Reading::ThreadCores, 0.2),
+            (Reading::ThreadBusy, 0.3),
+            (Reading::UdpReceiveDrops, sample.second as f64 * 3.0),
+        ]
+        .into();
+        if sample.layer.is_none() {
+            sample.worker_cpu_seconds = vec![sample.second as f64 * 0.01, sample.second as f64 * 0.2];
+            sample.readings.remove(&Reading::UdpReceiveDrops);
+        }
+    }
+    let read = |source: &str, layer, at: u64| Metrics {
+        source: source.to_owned(),
+        at_seconds: at as f64,
+        layer,
+        readings: [(Reading::UdpReceiveDrops, at as f64), (Reading::Retransmits, 7.0)].into(),
+        trouble: None,
+    };
+    let endpoint = "http://10.77.0.2:9100/metrics";
+    recording.metrics = (0..10).map(|at| read(Metrics::MACHINE, None, at)).collect();
+    recording.metrics.extend((0..5).map(|at| read(endpoint, Some(Layer::Tracker), at)));
+    let late = Metrics {
+        trouble: Some("no answer within 5 s".to_owned()),
+        readings: Readings::new(),
+        ..read(endpoint, Some(Layer::Tracker), 9)
+    };
+    recording.metrics.push(late);
+    assert_golden("scarce.txt", &text(&analyse(&recording), false));
 }
 
 #[test]

@@ -9,7 +9,8 @@ use crate::profile::LayerEnvelope;
 use crate::scenario::VariantName;
 
 use super::doctor;
-use super::quantity::{bytes, percent, rate, seconds, three_digits};
+use super::quantity::{percent, rate, seconds, three_digits};
+use super::resources;
 use super::saturation;
 use super::scorecard;
 use super::swarm;
@@ -32,7 +33,7 @@ pub fn text(summary: &Summary, color: bool) -> String {
         latencies(summary),
         swarm::text(summary),
         generator(summary),
-        resources(summary),
+        resources::text(summary),
         rest(summary),
     ];
     let text = sections.into_iter().filter(|section| !section.is_empty()).collect::<Vec<_>>().join("\n");
@@ -95,7 +96,7 @@ pub(super) fn verdict(summary: &Summary) -> String {
         text += &format!("  {when}{}\n", doctor::shortage(shortage));
     }
     if !summary.generator.faults.is_empty() {
-        text += "  rates below are \"at least\"\n";
+        text += &at_least(summary);
     }
     for layer in &summary.layers {
         let finding = layer.judgement.as_ref().map(|judgement| &judgement.finding);
@@ -120,6 +121,16 @@ pub(super) fn verdict(summary: &Summary) -> String {
         text += &hints(summary);
     }
     text
+}
+
+/// What a run that its generator limited still says of each layer.
+fn at_least(summary: &Summary) -> String {
+    let kept = |layer: &LayerSummary| {
+        let sustained = layer.judgement.as_ref().and_then(|judgement| judgement.sustained_per_second);
+        let good = rate(sustained.unwrap_or(layer.flow.goodput_per_second));
+        format!("  {}: at least {good}\n", layer.layer.name())
+    };
+    summary.layers.iter().map(kept).collect()
 }
 
 /// Less headroom than the target's profile demands.
@@ -165,7 +176,7 @@ fn fault_text(fault: &Fault) -> String {
             percent(*share)
         ),
         Fault::Cpu { cores_per_worker } => {
-            format!("{} of a core per worker at the peak", percent(*cores_per_worker))
+            format!("a worker took {} of a core at the peak", percent(*cores_per_worker))
         }
     }
 }
@@ -348,28 +359,6 @@ fn generator(summary: &Summary) -> String {
         seconds(seen.mean_gap_seconds),
         percent(seen.local_error_share),
     )
-}
-
-fn resources(summary: &Summary) -> String {
-    if summary.resources.is_empty() {
-        return String::new();
-    }
-    let head = ["", "resources", "processes", "CPU", "CPU peak", "memory peak", "descriptors peak"];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
-    let cpu = |cores: Option<f64>| cores.map_or("-".to_owned(), percent);
-    for used in &summary.resources {
-        rows.push(vec![
-            String::new(),
-            used.layer.map_or("generator", |layer| layer.name()).to_owned(),
-            used.processes.to_string(),
-            cpu(used.cpu_cores),
-            cpu(used.peak_cpu_cores),
-            bytes(used.peak_rss_bytes),
-            used.peak_descriptors.to_string(),
-        ]);
-    }
-    let columns = [&[Align::Left; 2][..], &[Align::Right; 5]].concat();
-    table(&columns, &rows)
 }
 
 fn rest(summary: &Summary) -> String {

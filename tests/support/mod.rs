@@ -165,6 +165,7 @@ pub(crate) fn target(address: SocketAddr, info_hash: impl Into<InfoHash>) -> Tar
         capacity: Default::default(),
         shapers: Vec::new(),
         processes: Vec::new(),
+        metrics: Vec::new(),
         authorization: None,
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::analysis::Pressure;
 use crate::profile::Layer;
 
 /// Whether a layer saturated, and what it carries.
@@ -13,6 +14,8 @@ pub struct LayerSaturation {
     pub finding: SaturationFinding,
     /// Highest rate of a window of 5 s that it was asked, retries included. More was never tested.
     pub tested_per_second: f64,
+    /// The resource of it that came to its end as it fell behind; `None` where it did not, or nothing is known of its resources.
+    pub because: Option<Pressure>,
     /// What it carries, by four definitions.
     pub numbers: CapacityNumbers,
     /// Most operations under way at the end of a second.
@@ -74,6 +77,23 @@ impl SaturationFinding {
         }
     }
 
+    /// The second in which a layer that had fallen behind had caught up.
+    #[must_use]
+    pub const fn recovered_at_seconds(&self) -> Option<u64> {
+        match self {
+            Self::Saturated(Saturated { recovered_at_seconds, .. })
+            | Self::Slumped { recovered_at_seconds, .. } => *recovered_at_seconds,
+            _ => None,
+        }
+    }
+
+    pub(super) const fn limit_mut(&mut self) -> Option<&mut Limit> {
+        match self {
+            Self::Saturated(Saturated { limit, .. }) | Self::Slumped { limit, .. } => Some(limit),
+            _ => None,
+        }
+    }
+
     /// Whose limit it was, of what the load brought about.
     #[must_use]
     pub const fn limit(&self) -> Option<Limit> {
@@ -113,7 +133,7 @@ pub enum Limit {
     Target,
     /// The generator's.
     Generator,
-    /// The network's between them.
+    /// The network's between them, on the generator's side.
     Network,
     /// It cannot be told.
     Undetermined,

@@ -21,6 +21,7 @@ use crate::profile::Layer;
 use crate::record::Recording;
 
 use super::flow::{WINDOW, counts, latencies};
+use super::pressure::{Resource, Samples};
 use super::promise::{self, Tested};
 use super::stats::{littles_ratio, quantile_seconds, share};
 
@@ -29,10 +30,11 @@ use onset::{Calm, Episode};
 use series::Second;
 
 /// Judges every layer that was asked for anything, in funnel order.
-pub(super) fn saturation(recording: &Recording) -> Vec<LayerSaturation> {
+pub(super) fn saturation(recording: &Recording, samples: &Samples) -> Vec<LayerSaturation> {
     let trouble = generator_trouble(recording);
     let layers = Layer::ALL.into_iter();
     let mut found: Vec<LayerSaturation> = layers.filter_map(|layer| of(recording, layer, trouble)).collect();
+    found.iter_mut().for_each(|layer| explain(layer, recording, samples));
     shield(recording, &mut found);
     found
 }
@@ -73,6 +75,7 @@ fn of(recording: &Recording, layer: Layer, trouble: Option<u64>) -> Option<Layer
         numbers: numbers(&seconds, &finding, &kept),
         peak_backlog: seconds.iter().map(|second| second.under_way as u64).max().unwrap_or(0),
         backlog_growth_per_second: growth(&seconds, &episodes),
+        because: None,
         littles_ratio: littles_ratio(populations, measured, due.mean() / 1e6),
         slowdown: slowdown(recording, layer, &seconds),
         finding,
@@ -98,6 +101,22 @@ fn finding(
             (None, Some((_, slumped))) => slumped,
             (None, None) => SaturationFinding::NotReached,
         },
+    }
+}
+
+/// Seconds from the onset in which a resource is looked for that came to its end.
+const EXPLAINED: u64 = 15;
+
+/// Names the resource that a layer fell behind for. Where there is none, but the generator had come to the end of one of its own just then, whose
+/// limit it was cannot be told, unless that was the network.
+fn explain(layer: &mut LayerSaturation, recording: &Recording, samples: &Samples) {
+    let Some(from) = layer.finding.at_seconds() else { return };
+    let end = layer.finding.recovered_at_seconds().unwrap_or(series::planned_seconds(recording) as u64);
+    let until = end.min(from + EXPLAINED).max(from + 1);
+    layer.because = samples.explains(Some(layer.layer), from, until);
+    let own = samples.explains(None, from, until).filter(|_| layer.because.is_none());
+    if let (Some(own), Some(limit @ Limit::Target)) = (own, layer.finding.limit_mut()) {
+        *limit = if own.resource == Resource::Network { Limit::Network } else { Limit::Undetermined };
     }
 }
 

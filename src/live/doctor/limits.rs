@@ -9,6 +9,8 @@ use procfs::{Current, LoadAverage, Meminfo};
 use rustix::process::{Resource, getrlimit};
 use serde::{Deserialize, Serialize};
 
+use super::super::groups::Groups;
+
 /// Which machine, and since when it runs: what was measured on another one, or before it was started again, says nothing here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -94,7 +96,7 @@ impl Limits {
     pub fn read() -> Self {
         let files = getrlimit(Resource::Nofile);
         let snmp = procfs::net::snmp().ok();
-        let groups = Groups::of_this_process();
+        let groups = Process::myself().map(|own| Groups::of(&own)).unwrap_or_default();
         let machine = Meminfo::current().ok().and_then(|memory| memory.mem_available);
         Self {
             cores: allowed_cores(),
@@ -122,66 +124,6 @@ fn allowed_cores() -> u64 {
     let mask = Process::myself().and_then(|own| own.status()).ok().and_then(|status| status.cpus_allowed);
     let cores = mask.map_or(0, |mask| mask.iter().map(|word| u64::from(word.count_ones())).sum());
     if cores > 0 { cores } else { std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64) }
-}
-
-/// The control groups of a process, as folders with their ancestors: each of them can set a bound. By hand: the crates for control groups
-/// make them, and reading takes two files.
-struct Groups {
-    /// Of version 2, where one is mounted.
-    unified: Vec<String>,
-    /// Of version 1: of CPU time, and of memory.
-    cpu: Vec<String>,
-    memory: Vec<String>,
-}
-
-impl Groups {
-    fn of_this_process() -> Self {
-        let groups = Process::myself().and_then(|own| own.cgroups()).map(|all| all.0).unwrap_or_default();
-        let folders = |mount: &str, controller: &str| -> Vec<String> {
-            let is_it = |controllers: &[String]| match controller {
-                "" => controllers.iter().all(String::is_empty),
-                name => controllers.iter().any(|it| it == name),
-            };
-            let group = groups.iter().find(|group| is_it(&group.controllers));
-            let ancestors = group.into_iter().flat_map(|group| Path::new(&group.pathname).ancestors());
-            // In a container the path may be the host's, and the container's own group stands at the mount.
-            ancestors.map(|path| format!("{mount}{}", path.display())).collect()
-        };
-        Self {
-            unified: folders("/sys/fs/cgroup", ""),
-            cpu: folders("/sys/fs/cgroup/cpu", "cpu"),
-            memory: folders("/sys/fs/cgroup/memory", "memory"),
-        }
-    }
-
-    fn quota(&self) -> Option<f64> {
-        let unified = self.unified.iter().filter_map(|folder| {
-            quota(&fs::read_to_string(Path::new(folder).join("cpu.max")).unwrap_or_default())
-        });
-        let first = self.cpu.iter().filter_map(|folder| {
-            let read = |name| fs::read_to_string(Path::new(folder).join(name)).unwrap_or_default();
-            quota(&format!("{} {}", read("cpu.cfs_quota_us"), read("cpu.cfs_period_us")))
-        });
-        unified.chain(first).min_by(f64::total_cmp)
-    }
-
-    fn memory(&self) -> Option<u64> {
-        let left = |folder: &String, limit: &str, used: &str| {
-            let folder = Path::new(folder);
-            Some(number::<u64>(&folder.join(limit))?.saturating_sub(number(&folder.join(used))?))
-        };
-        let unified = self.unified.iter().filter_map(|it| left(it, "memory.max", "memory.current"));
-        let first =
-            self.memory.iter().filter_map(|it| left(it, "memory.limit_in_bytes", "memory.usage_in_bytes"));
-        unified.chain(first).min()
-    }
-}
-
-/// Cores of a quota and its period, such as `150000 100000`; `None` for `max` or a negative one, which set no bound.
-fn quota(text: &str) -> Option<f64> {
-    let mut numbers = text.split_whitespace().map(f64::from_str);
-    let (quota, period) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-    (quota > 0.0 && period > 0.0).then_some(quota / period)
 }
 
 fn ports(text: &str) -> Option<Ports> {
@@ -212,9 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn quotas_and_ranges_are_read_as_the_kernel_writes_them() {
-        assert_eq!(quota("150000 100000\n"), Some(1.5));
-        assert_eq!(["max 100000\n", "-1\n 100000\n", "", "100000", "0 0"].map(quota), [None; 5]);
+    fn ranges_are_read_as_the_kernel_writes_them() {
         assert_eq!(ports("32768\t60999\n"), Some(Ports { first: 32_768, last: 60_999 }));
         assert_eq!(ports("32768\t60999\n").unwrap().count(), 28_232);
         assert_eq!(["", "5", "9 8", "1 70000"].map(ports), [None; 4]);
