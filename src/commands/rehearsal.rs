@@ -34,6 +34,8 @@ pub(super) struct Prepared {
     pub(super) files: Vec<SourceFile>,
     pub(super) variant: VariantName,
     pub(super) seed: u64,
+    /// How long what is under way at the end of the plan may still finish.
+    pub(super) drain: Duration,
 }
 
 /// Reads the scenario, cuts it as the flags say, plans it; or puts a log in the place of its plan.
@@ -46,7 +48,9 @@ pub(super) fn prepare(args: &CutArgs, colors: Colors) -> Result<Prepared, Failur
         None => drawn(args, loaded.scenario)?,
         Some(log) => replayed(args, log, loaded.scenario)?,
     };
-    Ok(Prepared { scenario, schedule, files: loaded.files, variant: args.variant, seed: args.seed })
+    // The visitors' patience, within bounds that keep a run of a minute a run of a minute.
+    let drain = scenario.funnel.patience.clamp(Duration::from_secs(1), Duration::from_secs(15));
+    Ok(Prepared { scenario, schedule, files: loaded.files, variant: args.variant, seed: args.seed, drain })
 }
 
 fn drawn(args: &CutArgs, mut scenario: Scenario) -> Result<(Arc<Scenario>, Schedule), Failure> {
@@ -117,10 +121,9 @@ impl Prepared {
         }
     }
 
-    /// What a worker may do. The drain is the visitors' patience, within bounds that keep a run of a minute a run of a minute.
+    /// What a worker may do.
     pub(super) fn limits(&self) -> Limits {
-        let drain = self.scenario.funnel.patience.clamp(Duration::from_secs(1), Duration::from_secs(15));
-        Limits { drain, ..Limits::new(self.schedule.length()) }
+        Limits { drain: self.drain, ..Limits::new(self.schedule.length()) }
     }
 
     /// What the recording says of itself.

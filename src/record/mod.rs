@@ -16,6 +16,7 @@
 //! What was appended survives the death of the process, not that of the machine: files are not synced. The two latest seconds are still open in
 //! the workers. Adding is all that merging does, so workers, shards and machines merge alike. Nothing here reads a clock.
 
+mod abort;
 mod breakdown;
 mod downloads;
 mod error;
@@ -36,6 +37,7 @@ pub(crate) mod synthetic;
 #[cfg(test)]
 mod tests;
 
+pub use abort::{AbortCondition, Aborted};
 pub use breakdown::{Breakdown, CONTENT_RANKS, GroupTally, Tally};
 pub use downloads::{DownloadTimes, Downloads, LONGEST_DOWNLOAD};
 pub use error::RecordError;
@@ -43,7 +45,7 @@ pub use host::{Bound, Host, Shortage};
 pub use latency::{Distribution, LONGEST, histogram};
 pub use manifest::{Manifest, Replayed, Resources, SignalMark, WorldName};
 pub use read::Recording;
-pub use recorder::{Inbox, Recorder, ResourceSink, channel, run};
+pub use recorder::{Inbox, Intake, Recorder, ResourceSink, channel, run};
 pub use row::{Counts, Failures, KindRow, Latencies, Row, Traffic};
 pub use snapshot::{Snapshot, StageSnapshot, Totals};
 pub use worker::{Batch, WorkerRecorder};
