@@ -11,6 +11,7 @@ pub mod forecast;
 pub mod foresight;
 mod groups;
 mod promise;
+pub mod search;
 mod stats;
 mod summary;
 mod timeline;

@@ -21,7 +21,7 @@ use crate::record::{
 use crate::report;
 use crate::scenario::{self, Catalogue, ContentClass, Cut, CutFlags, Scenario, VariantName, Via};
 
-use super::cli::{CutArgs, OutArgs, ReportFormat};
+use super::cli::{CutArgs, ReportFormat};
 use super::exit::{Exit, Failure};
 use super::threads::spawn;
 use super::{Colors, print};
@@ -249,18 +249,18 @@ pub(super) struct Recorded<'a> {
     pub(super) started_at: Option<jiff::Timestamp>,
 }
 
-/// The run directory: the one asked for, or a new one under `runs/` named after the scenario and `mark`.
+/// The run directory: the one asked for, or a new one under `runs/` named after what is rehearsed and `mark`.
 ///
 /// # Errors
 /// [`Exit::Input`] where the directory asked for holds something already: better said before a testbed is started.
-pub(super) fn directory(args: &OutArgs, scenario: &str, mark: &str) -> Result<PathBuf, Failure> {
-    if let Some(dir) = &args.out {
+pub(super) fn directory(asked: Option<&Path>, name: &str, mark: &str) -> Result<PathBuf, Failure> {
+    if let Some(dir) = asked {
         let taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
-        return if taken { Err(not_empty(dir)) } else { Ok(dir.clone()) };
+        return if taken { Err(not_empty(dir)) } else { Ok(dir.to_owned()) };
     }
-    let base = Path::new("runs").join(format!("{scenario}-{mark}"));
+    let base = Path::new("runs").join(format!("{name}-{mark}"));
     // Two runs in one second: count on.
-    let others = (2..).map(|n| base.with_file_name(format!("{scenario}-{mark}-{n}")));
+    let others = (2..).map(|n| base.with_file_name(format!("{name}-{mark}-{n}")));
     Ok(std::iter::once(base.clone()).chain(others).find(|path| !path.exists()).unwrap_or(base))
 }
 

@@ -35,10 +35,10 @@ const HEAD_START: Duration = Duration::from_millis(200);
 /// See [`Exit`]: bad input, a refused target, or trouble with disk, testbed or machine.
 pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     let prepared = prepare(&args.cut, colors)?;
-    let mut screen = Screen::new(&args.out, &prepared.scenario);
+    let mut screen = Screen::new(args.out.quiet, &prepared.scenario);
     let started_at = jiff::Timestamp::now();
     let mark = started_at.strftime("%Y%m%dT%H%M%SZ").to_string();
-    let dir = directory(&args.out, &prepared.scenario.name, &mark)?;
+    let dir = directory(args.out.out.as_deref(), &prepared.scenario.name, &mark)?;
     let machine = Known::new(args.doctor.as_deref())?;
     screen.note(&prepared.size());
     let fleet = Fleet::of(args.target.as_deref(), &prepared, &screen, colors)?;

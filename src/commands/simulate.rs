@@ -24,7 +24,8 @@ const BUILT_IN: &str = include_str!("../../profiles/model.toml");
 pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Failure> {
     let prepared = prepare(&args.cut, colors)?;
     let (target, file) = model(args.model.as_deref(), colors)?;
-    let dir = directory(&args.out, &prepared.scenario.name, &format!("simulated-seed{}", args.cut.seed))?;
+    let mark = format!("simulated-seed{}", args.cut.seed);
+    let dir = directory(args.out.out.as_deref(), &prepared.scenario.name, &mark)?;
     // No host and no date: the same seed gives the same bytes, wherever and whenever.
     let manifest = prepared.manifest(Recorded {
         world: WorldName::Model,
@@ -39,7 +40,7 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
     let mut sources = prepared.sources();
     sources.push(("model.toml".to_owned(), file.text));
     let recorder = recorder(&dir, &manifest, &sources)?;
-    let mut screen = Screen::new(&args.out, &prepared.scenario);
+    let mut screen = Screen::new(args.out.quiet, &prepared.scenario);
     let stop = Stop::default();
     let interrupter = Interrupter::start(None, &stop)?;
     let driven = drive_model(&prepared, args.out.isolated, &target, recorder, &stop, |second| {

@@ -10,6 +10,7 @@ pub mod plot;
 mod progress;
 mod quantity;
 pub mod replay;
+pub mod search;
 pub mod signals;
 mod swarm;
 mod table;

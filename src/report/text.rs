@@ -274,7 +274,7 @@ fn broken(finding: &Finding, promise: &LayerEnvelope) -> Option<String> {
 }
 
 /// `p99`, `p99.9`.
-fn quantile_name(quantile: f64) -> String {
+pub(super) fn quantile_name(quantile: f64) -> String {
     format!("p{}", (quantile * 1e5).round() / 1e3)
 }
 

@@ -38,6 +38,7 @@ burst = "400/s"
 burst_for = "5m"
 reserve = "600/s"
 headroom = "25%"
+abort_on = { errors = "20%" }
 slo = { quantile = 0.999, limit = "250ms", errors = "2%" }
 
 [authorization]
