@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::profile::Layer;
 use crate::scenario::VariantName;
-use crate::unit::{Rate, Share, parse_duration};
+use crate::unit::{Quantity, Rate, Share, parse_duration};
 
 use super::exit::Exit;
 use super::schema::SchemaOf;
@@ -158,8 +158,11 @@ pub(super) struct SearchArgs {
     #[command(flatten)]
     pub(super) slo: SloArgs,
     /// Never ask for more than this, operations of a layer per second.
-    #[arg(long, value_name = "RATE", default_value = "50000/s", env = "SQUALL_MAX_RATE")]
+    #[arg(long, value_name = "RATE", default_value = "50000/s", env = "SQUALL_MAX_RATE", value_parser = positive_rate)]
     pub(super) max_rate: Rate,
+    /// The first rate, at which the layer is looked at without load.
+    #[arg(long, value_name = "RATE", default_value = "20/s", env = "SQUALL_START", value_parser = positive_rate)]
+    pub(super) start: Rate,
     /// How long a trial is judged, in whole seconds; up to three times as long near the edge.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration, env = "SQUALL_TRIAL")]
     pub(super) trial: Duration,
@@ -206,6 +209,11 @@ pub(super) struct SloArgs {
 fn layer(name: &str) -> Result<Layer, String> {
     let names = || Layer::ALL.map(Layer::name).join(", ");
     Layer::ALL.into_iter().find(|layer| layer.name() == name).ok_or_else(|| format!("one of {}", names()))
+}
+
+fn positive_rate(text: &str) -> Result<Rate, String> {
+    let rate = text.parse().ok().filter(|rate: &Rate| rate.0 > 0.0);
+    rate.ok_or_else(|| format!("a rate above 0, for example {}", Rate::FORMS))
 }
 
 fn quantile(text: &str) -> Result<f64, String> {

@@ -32,8 +32,6 @@ const LISTING_DAY: &str = include_str!("../../scenarios/listing-day.toml");
 const CLIENTS: &str = include_str!("../../profiles/clients.toml");
 const ACCESS: &str = include_str!("../../profiles/access.toml");
 
-/// The first rate: enough operations in a trial to say something about a p99.
-const FIRST: f64 = 20.0;
 /// A layer whose envelope says nothing is held to this [assumed].
 const SLO: Slo = Slo { quantile: 0.99, limit: Duration::from_millis(250), errors: 0.01 };
 
@@ -152,7 +150,7 @@ impl Hunt<'_> {
         let ceiling = self.setup.ceiling().map_or(self.args.max_rate.0, |most| most.min(self.args.max_rate.0));
         Options {
             slo: slo(&self.args.slo, self.setup.envelope(), layer),
-            first: FIRST.min(ceiling),
+            first: self.args.start.0.min(ceiling),
             ceiling,
             trial: self.trial(),
             precision: self.precision(),
