@@ -19,7 +19,7 @@ fn model(servers: u32, service: &str, waiting: u32) -> String {
 }
 
 /// Visitors who ask again when they have waited for so long.
-fn visitors(patience: &str, retries: u32) -> String {
+fn visitors(patience: &str, retries: u32, size: &str) -> String {
     let profiles = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles");
     format!(
         r#"squall = 1
@@ -49,7 +49,7 @@ start = {{ conversion = "0%", lag = {{ median = "1m", p90 = "2m" }} }}
 [[content]]
 class = "something"
 items = 8
-size = "1 MiB"
+size = "{size}"
 "#
     )
 }
@@ -76,7 +76,8 @@ fn written(text: &str) -> (tempfile::TempDir, String) {
 /// The capacity of M/M/c is c / S.
 #[test]
 fn the_capacity_of_a_queue_is_found() {
-    let cases = [(1, "1ms", 1000.0), (2, "5ms", 400.0), (4, "10ms", 400.0), (16, "20ms", 800.0), (1, "4ms", 250.0)];
+    let cases =
+        [(1, "1ms", 1000.0), (2, "5ms", 400.0), (4, "10ms", 400.0), (16, "20ms", 800.0), (1, "4ms", 250.0)];
     for ((servers, service, capacity), seed) in cases.into_iter().zip(1..) {
         let (dir, model) = written(&model(servers, service, 1_000_000));
         let out = path(&dir.path().join("out"));
@@ -86,7 +87,10 @@ fn the_capacity_of_a_queue_is_found() {
         assert_eq!(code, Some(0), "{found:#}");
         let layer = &found["layers"][0];
         let seen = layer["found"]["capacity_per_second"].as_f64().unwrap();
-        println!("c {servers}, S {service}: {seen:.0}/s of {capacity}/s, {} trials", layer["trials"].as_array().unwrap().len());
+        println!(
+            "c {servers}, S {service}: {seen:.0}/s of {capacity}/s, {} trials",
+            layer["trials"].as_array().unwrap().len()
+        );
         assert!((seen / capacity - 1.0).abs() < 0.05, "c {servers}, S {service}: {seen}");
         let stopped = layer["found"]["stopped_by"].as_str().unwrap();
         assert!(["latency", "goodput"].contains(&stopped), "{stopped}");
@@ -101,7 +105,8 @@ fn every_layer_of_the_built_in_model_has_its_capacity() {
     let (code, found) = search(&["--simulate", "--no-recovery", "--quiet", "--out", &out]);
     assert_eq!(code, Some(0), "{found:#}");
     // Servers over service, as profiles/model.toml states them.
-    let stated = [("index", 2000.0), ("metadata", 1000.0), ("tracker", 5000.0), ("dht", 400.0), ("seedbox", 4000.0)];
+    let stated =
+        [("index", 2000.0), ("metadata", 1000.0), ("tracker", 5000.0), ("dht", 400.0), ("seedbox", 4000.0)];
     let layers = found["layers"].as_array().unwrap();
     assert_eq!(layers.len(), stated.len());
     for (layer, (name, capacity)) in layers.iter().zip(stated) {
@@ -130,7 +135,8 @@ fn the_same_seed_finds_the_same_in_the_same_way() {
     assert!(first.1 == second.1, "the recordings differ");
     assert_ne!(first.0["layers"][0]["trials"], found("third", "8").0["layers"][0]["trials"]);
     let trials = first.0["layers"][0]["trials"].as_array().unwrap();
-    let named = trials.iter().map(|tried| dir.path().join("first").join(tried["directory"].as_str().unwrap()));
+    let named =
+        trials.iter().map(|tried| dir.path().join("first").join(tried["directory"].as_str().unwrap()));
     assert!(named.into_iter().all(|trial| trial.join("timeline.jsonl").exists()));
 }
 
@@ -141,7 +147,7 @@ fn a_metastable_collapse_shows_and_a_bounded_queue_has_none() {
     let recovery = |waiting: u32| {
         let (dir, model) = written(&model(1, "2ms", waiting));
         let scenario = dir.path().join("visitors.toml");
-        fs::write(&scenario, visitors("500ms", 3)).unwrap();
+        fs::write(&scenario, visitors("500ms", 3, "1 MiB")).unwrap();
         let (scenario, out) = (path(&scenario), path(&dir.path().join("out")));
         let (code, found) =
             search(&["--model", &model, "--scenario", &scenario, "--trial", "5s", "--quiet", "--out", &out]);
@@ -176,14 +182,19 @@ fn what_ended_a_search_is_its_exit_code() {
     // Nobody is served as fast as this.
     let (code, found) = search(&[&how[..], &["--limit", "1us", "--out", &out("unreachable")]].concat());
     let found = &found["layers"][0]["found"];
-    assert_eq!((code, &found["stopped_by"], &found["capacity_per_second"]), (Some(7), &"unreachable".into(), &Value::Null));
+    assert_eq!(
+        (code, &found["stopped_by"], &found["capacity_per_second"]),
+        (Some(7), &"unreachable".into(), &Value::Null)
+    );
 
     let text = run(&["search", "--model", &model, "--quiet", "--max-rate", "150/s", "--out", &out("text")]);
     let text = stdout(&text);
     assert!(text.contains("✓  metadata") && text.contains("≥ 150/s  ceiling"), "{text}");
     let again = run(&["search", "--model", &model, "--quiet", "--out", &out("text")]);
     assert_eq!(again.status.code(), Some(2), "a search is never written over");
-    for wrong in [&["--layer", "trackers"][..], &["--max-rate", "0/s"], &["--quantile", "99"], &["--target", "x.toml"]] {
+    for wrong in
+        [&["--layer", "trackers"][..], &["--max-rate", "0/s"], &["--quantile", "99"], &["--target", "x.toml"]]
+    {
         let output = run(&[&["search", "--model", &model], wrong].concat());
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", stderr(&output));
     }
@@ -207,8 +218,22 @@ fn an_interrupted_search_prints_what_is_known() {
 #[test]
 fn the_layers_of_the_embedded_testbed_are_searched() {
     let dir = tempfile::tempdir().unwrap();
-    let out = path(&dir.path().join("out"));
-    let how = ["--trial", "1s", "--max-rate", "40/s", "--limit", "2s", "--no-recovery", "--workers", "1"];
+    let (scenario, out) = (dir.path().join("visitors.toml"), path(&dir.path().join("out")));
+    fs::write(&scenario, visitors("10s", 2, "64 KiB")).unwrap();
+    let scenario = path(&scenario);
+    let how = [
+        "--scenario",
+        &scenario,
+        "--trial",
+        "1s",
+        "--max-rate",
+        "80/s",
+        "--limit",
+        "2s",
+        "--no-recovery",
+        "--workers",
+        "1",
+    ];
     let (code, found) = search(&[&how[..], &["--quiet", "--out", &out]].concat());
     assert_eq!(code, Some(0), "{found:#}");
     let layers = found["layers"].as_array().unwrap();
@@ -216,6 +241,6 @@ fn the_layers_of_the_embedded_testbed_are_searched() {
     assert_eq!(names, ["index", "metadata", "tracker", "dht", "seedbox"]);
     for layer in layers {
         assert_eq!(layer["found"]["stopped_by"], "ceiling", "{layer:#}");
-        assert_eq!(layer["found"]["capacity_per_second"], 40.0, "{layer:#}");
+        assert_eq!(layer["found"]["capacity_per_second"], 80.0, "{layer:#}");
     }
 }

@@ -271,9 +271,8 @@ impl Search {
 
     fn trial(&self) -> Option<Trial> {
         let Options { trial, .. } = self.options;
-        let steady = |purpose, rate, times: u32| {
-            Some(Trial::steady(purpose, rate, self.warm_up(), trial * times))
-        };
+        let steady =
+            |purpose, rate, times: u32| Some(Trial::steady(purpose, rate, self.warm_up(), trial * times));
         match self.stage {
             Stage::Seek => {
                 let (purpose, rate) = self.sought();
@@ -398,8 +397,9 @@ impl Search {
             return;
         };
         self.high = Some((held.rate, limit));
-        // Lower and lower, by more each time: what was kept once and is not any more may be much too high.
-        let lower = held.rate * (1.0 - (self.options.precision * f64::from(1u32 << failures.min(16))).min(0.5));
+        // Lower and lower, by more every third time: what was kept once and is not any more may be much too high.
+        let times = f64::from(1u32 << (failures / 3).min(16));
+        let lower = held.rate * (1.0 - (self.options.precision * times).min(0.5));
         if lower < self.options.first * LOWEST {
             self.low = None;
             self.end(Stopped::Unreachable);
@@ -412,8 +412,13 @@ impl Search {
     fn recover(&mut self, step: usize, rate: f64, kept: bool) {
         (self.recovery, self.stage) = match (kept, step) {
             // What the layer had to be lowered to earlier it has to be lowered to.
-            (true, 0) => (self.settled_at.map_or(Recovery::NoHysteresis, |per_second| Recovery::At { per_second }), Stage::Done),
-            (true, _) => (Recovery::At { per_second: self.settled_at.map_or(rate, |at| at.min(rate)) }, Stage::Done),
+            (true, 0) => (
+                self.settled_at.map_or(Recovery::NoHysteresis, |per_second| Recovery::At { per_second }),
+                Stage::Done,
+            ),
+            (true, _) => {
+                (Recovery::At { per_second: self.settled_at.map_or(rate, |at| at.min(rate)) }, Stage::Done)
+            }
             (false, _) if step + 1 == STEPS.len() => (Recovery::NotAbove { per_second: rate }, Stage::Done),
             (false, _) => (self.recovery, Stage::Recover(step + 1)),
         };

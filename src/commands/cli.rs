@@ -160,7 +160,7 @@ pub(super) struct SearchArgs {
     /// Never ask for more than this, operations of a layer per second.
     #[arg(long, value_name = "RATE", default_value = "50000/s", env = "SQUALL_MAX_RATE", value_parser = positive_rate)]
     pub(super) max_rate: Rate,
-    /// The first rate, at which the layer is looked at without load.
+    /// The first rate, at which the layer is looked at without load; five visitors a second at least.
     #[arg(long, value_name = "RATE", default_value = "20/s", env = "SQUALL_START", value_parser = positive_rate)]
     pub(super) start: Rate,
     /// How long a trial is judged, in whole seconds; up to three times as long near the edge.

@@ -32,6 +32,8 @@ const LISTING_DAY: &str = include_str!("../../scenarios/listing-day.toml");
 const CLIENTS: &str = include_str!("../../profiles/clients.toml");
 const ACCESS: &str = include_str!("../../profiles/access.toml");
 
+/// Visitors per second at the first rate, at least.
+const VISITORS: f64 = 5.0;
 /// A layer whose envelope says nothing is held to this [assumed].
 const SLO: Slo = Slo { quantile: 0.99, limit: Duration::from_millis(250), errors: 0.01 };
 
@@ -55,7 +57,8 @@ pub(super) fn search(args: &SearchArgs, colors: Colors) -> Result<Exit, Failure>
     let interrupted = interrupter.end()?;
     let capacities = searched?;
 
-    let writing = |error: &dyn std::fmt::Display| Failure::trouble(format!("writing {}", dir.display()), error);
+    let writing =
+        |error: &dyn std::fmt::Display| Failure::trouble(format!("writing {}", dir.display()), error);
     let json = report::search::json(&capacities).map_err(|error| writing(&error))?;
     fs::write(dir.join("search.json"), &json).map_err(|error| writing(&error))?;
     print::out(&match args.output_format {
@@ -146,11 +149,14 @@ impl Hunt<'_> {
         self.args.precision.0.max(0.001)
     }
 
-    fn options(&self, layer: Layer) -> Options {
-        let ceiling = self.setup.ceiling().map_or(self.args.max_rate.0, |most| most.min(self.args.max_rate.0));
+    /// `weight` is how many operations a visitor asks for.
+    fn options(&self, layer: Layer, weight: f64) -> Options {
+        let ceiling =
+            self.setup.ceiling().map_or(self.args.max_rate.0, |most| most.min(self.args.max_rate.0));
         Options {
             slo: slo(&self.args.slo, self.setup.envelope(), layer),
-            first: self.args.start.0.min(ceiling),
+            // Fewer visitors than these would say little about a second.
+            first: self.args.start.0.max(VISITORS * weight).min(ceiling),
             ceiling,
             trial: self.trial(),
             precision: self.precision(),
@@ -160,8 +166,9 @@ impl Hunt<'_> {
     }
 
     fn layer(&mut self, layer: Layer) -> Result<LayerFound, Failure> {
-        let options = self.options(layer);
-        let mut asking = trial::Asking { layer, slo: options.slo.clone(), weight: self.setup.weight(layer) };
+        let weight = self.setup.weight(layer);
+        let options = self.options(layer, weight);
+        let mut asking = trial::Asking { layer, slo: options.slo.clone(), weight };
         let mut trials = Vec::new();
         let mut search = Search::new(options.clone());
         if layer == Layer::Seedbox {
@@ -196,8 +203,8 @@ impl Hunt<'_> {
         if self.stop.level() != StopLevel::Run {
             return Ok(None);
         }
-        let recording =
-            Recording::read(&dir).map_err(|error| Failure::trouble(format!("recording {}", dir.display()), error))?;
+        let recording = Recording::read(&dir)
+            .map_err(|error| Failure::trouble(format!("recording {}", dir.display()), error))?;
         let tried = Tried {
             directory: name,
             purpose: trial.purpose,

@@ -87,7 +87,9 @@ pub(super) fn drive_model(
         }
     }));
     observer.finish();
-    recorded.and_then(|()| intake.finish(&mut on_second)).map_err(|error| Failure::trouble("recording", error))
+    recorded
+        .and_then(|()| intake.finish(&mut on_second))
+        .map_err(|error| Failure::trouble("recording", error))
 }
 
 /// The model to simulate, and its file.

@@ -18,10 +18,12 @@ use crate::problem::{
 use crate::unit::{Quantity, Rate, Share};
 
 use super::mix::normalised;
-use super::values::{AWhile, Address, Bandwidth, Header, Network, Numwant, PeerIdPrefix, Pid, Port, Quantile};
+use super::values::{
+    AWhile, Address, Bandwidth, Header, Network, Numwant, PeerIdPrefix, Pid, Port, Quantile,
+};
 use super::{
-    AbortOn, Access, Authorization, Client, Encryption, Envelope, Layer, LayerEnvelope, Mix, Process, Slo, Target,
-    Transport,
+    AbortOn, Access, Authorization, Client, Encryption, Envelope, Layer, LayerEnvelope, Mix, Process, Slo,
+    Target, Transport,
 };
 
 use web::{endpoint, index, speaks};
@@ -305,12 +307,17 @@ fn no_less_than_a_breach(table: &Table<'_>, abort_on: &AbortOn, slo: &Slo) -> Re
 }
 
 fn abort_on(table: &mut Table<'_>) -> Result<AbortOn, Reported> {
-    let errors = table.optional::<Share>("errors", "Share of operations that fail or do not come back; more end the run.");
+    let errors = table
+        .optional::<Share>("errors", "Share of operations that fail or do not come back; more end the run.");
     let limit = table.optional::<PositiveDuration>(
         "limit",
         "Latency from the intended moment, at the quantile of the SLO; a longer one ends the run.",
     );
-    let over = table.or("for", "The time over which they are taken, whole seconds of the run.", AWhile(Duration::from_secs(10)));
+    let over = table.or(
+        "for",
+        "The time over which they are taken, whole seconds of the run.",
+        AWhile(Duration::from_secs(10)),
+    );
     let (errors, limit, over) = (errors?.map(|share| share.0), limit?.map(|limit| limit.0), over?.0);
     if errors.is_none() && limit.is_none() {
         let hint = "for example `abort_on = { errors = \"20%\", for = \"10s\" }`".to_owned();

@@ -200,7 +200,10 @@ mod tests {
     #[test]
     fn a_run_ends_once_enough_failed_for_long_enough() {
         let rows = |failed: [u64; 6]| {
-            (0..).zip(failed).map(|(at, failed)| second(at, 100, 100 - failed, failed, 10)).collect::<Vec<_>>()
+            (0..)
+                .zip(failed)
+                .map(|(at, failed)| second(at, 100, 100 - failed, failed, 10))
+                .collect::<Vec<_>>()
         };
         let found = first(watch(Some(0.2), None), rows([0, 0, 20, 30, 40, 100]));
         let condition = AbortCondition::Errors { observed: 0.3, limit: 0.2 };
@@ -230,7 +233,8 @@ mod tests {
         assert_eq!(found.at_seconds, 3);
         assert_eq!(found.condition, AbortCondition::Errors { observed: 1.0, limit: 0.2 });
         // Few are under way, and none of them for long.
-        let busy = std::iter::once(second(0, 150, 100, 0, 10)).chain((1..6).map(|at| second(at, 100, 100, 0, 10)));
+        let busy =
+            std::iter::once(second(0, 150, 100, 0, 10)).chain((1..6).map(|at| second(at, 100, 100, 0, 10)));
         assert_eq!(first(watch(Some(0.2), Some(5)), busy), None);
     }
 

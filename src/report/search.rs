@@ -27,8 +27,17 @@ pub fn text(capacities: &Capacities, color: bool) -> String {
         capacities.seed,
         capacities.workers,
     );
-    let head =
-        ["", "layer", "capacity", "stopped by", "fails at", "there / SLO", "unloaded", "trials", "recovers at"];
+    let head = [
+        "",
+        "layer",
+        "capacity",
+        "stopped by",
+        "fails at",
+        "there / SLO",
+        "unloaded",
+        "trials",
+        "recovers at",
+    ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(capacities.layers.iter().map(row));
     use Align::{Left, Right};
@@ -50,7 +59,7 @@ pub fn trial(layer: Layer, tried: &Tried) -> String {
     let measured = &tried.measured;
     let result = measured.limit.map_or("kept", |limit| Stopped::from(limit).name());
     format!(
-        "{} {} {} for {} s: {result}, good {}, {} in time-outs and failures, {}",
+        "{} {} {} for {} s: {result}; good {}, errors {}, latency {}",
         layer.name(),
         tried.purpose.name(),
         rate(tried.rate_per_second),
@@ -101,7 +110,9 @@ fn notes(layer: &LayerFound) -> String {
     let found = &layer.found;
     let mut notes = Vec::new();
     let why = match found.stopped_by {
-        Stopped::Generator => Some("the generator could not ask for more: more --workers, or another machine"),
+        Stopped::Generator => {
+            Some("the generator could not ask for more: more --workers, or another machine")
+        }
         Stopped::Ceiling => Some("more may not be asked: --max-rate, or the ceiling of the authorization"),
         Stopped::Unreachable => Some("it kept no rate, however low: look at the first trials"),
         Stopped::Down => Some("after an overload it kept nothing any more"),
@@ -115,7 +126,9 @@ fn notes(layer: &LayerFound) -> String {
     }
     match found.recovery {
         Recovery::At { .. } => {
-            notes.push("after an overload it stays down until the rate is lowered to that (metastable)".to_owned());
+            notes.push(
+                "after an overload it stays down until the rate is lowered to that (metastable)".to_owned(),
+            );
         }
         Recovery::NotAbove { .. } => {
             notes.push("after an overload it did not come back while anything was asked of it".to_owned());
@@ -135,5 +148,8 @@ fn notes(layer: &LayerFound) -> String {
 /// Trials at the rate and for the purpose of the one before.
 fn repeated(trials: &[Tried]) -> usize {
     let what = |tried: &Tried| (tried.purpose, tried.rate_per_second.to_bits());
-    trials.windows(2).filter(|pair| what(&pair[0]) == what(&pair[1]) && pair[1].purpose != Purpose::Weigh).count()
+    trials
+        .windows(2)
+        .filter(|pair| what(&pair[0]) == what(&pair[1]) && pair[1].purpose != Purpose::Weigh)
+        .count()
 }

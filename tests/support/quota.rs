@@ -37,7 +37,8 @@ impl Quota {
         let (period, share) = (PERIOD.as_micros(), PERIOD.as_micros() * u128::from(percent) / 100);
         // The first hierarchy, and the second.
         let (group, settings) = if Path::new("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").exists() {
-            let settings = vec![("cpu.cfs_period_us", period.to_string()), ("cpu.cfs_quota_us", share.to_string())];
+            let settings =
+                vec![("cpu.cfs_period_us", period.to_string()), ("cpu.cfs_quota_us", share.to_string())];
             (Path::new("/sys/fs/cgroup/cpu").join(name), settings)
         } else {
             (Path::new("/sys/fs/cgroup").join(name), vec![("cpu.max", format!("{share} {period}"))])
@@ -46,9 +47,10 @@ impl Quota {
         let quota = Self { group, pid };
         for (file, value) in settings {
             // Never created: what is no control group has no such file.
-            fs::OpenOptions::new().write(true).open(quota.group.join(file)).and_then(|mut to| {
-                std::io::Write::write_all(&mut to, value.as_bytes())
-            })?;
+            fs::OpenOptions::new()
+                .write(true)
+                .open(quota.group.join(file))
+                .and_then(|mut to| std::io::Write::write_all(&mut to, value.as_bytes()))?;
         }
         fs::write(quota.group.join("cgroup.procs"), pid.to_string())?;
         Ok(quota)

@@ -97,7 +97,8 @@ pub(super) fn whose(breach: Option<Limit>, faults: &[Fault]) -> Option<Limit> {
     if has(|fault| matches!(fault, Fault::Ceiling { .. })) {
         return Some(Limit::Ceiling);
     }
-    let strained = has(|fault| matches!(fault, Fault::Lag { .. } | Fault::Cpu { .. } | Fault::LocalErrors { .. }));
+    let strained =
+        has(|fault| matches!(fault, Fault::Lag { .. } | Fault::Cpu { .. } | Fault::LocalErrors { .. }));
     match breach {
         Some(_) if strained => Some(Limit::Generator),
         Some(breach) => Some(breach),
@@ -125,7 +126,8 @@ impl Backlog {
                 open
             })
             .collect();
-        let at = |second: usize| second.checked_sub(1).and_then(|last| under_way.get(last)).copied().unwrap_or(0);
+        let at =
+            |second: usize| second.checked_sub(1).and_then(|last| under_way.get(last)).copied().unwrap_or(0);
         let peak = under_way[from.min(under_way.len())..].iter().copied().max().unwrap_or(0);
         let middle = at(usize::midpoint(from, until));
         Self { growth: peak.saturating_sub(at(from)), peak, second_half: at(until) as i64 - middle as i64 }
@@ -134,6 +136,8 @@ impl Backlog {
     fn grows(&self, visitors: u64) -> bool {
         let growth = self.growth as f64;
         let by_more_than_chance = growth > 3.0 * (self.peak as f64).sqrt();
-        growth > (1.0 - GOOD) * visitors as f64 && by_more_than_chance && self.second_half as f64 > growth / 4.0
+        growth > (1.0 - GOOD) * visitors as f64
+            && by_more_than_chance
+            && self.second_half as f64 > growth / 4.0
     }
 }

@@ -68,7 +68,8 @@ fn the_stages_follow_one_another() {
     assert_eq!(rates(Settle), [80.0]);
     assert_eq!((found.stopped_by, found.confirmed, found.at_least), (Stopped::Latency, true, false));
     assert_eq!(found.recovery, Recovery::NoHysteresis);
-    let judged = |of: Purpose| trials.iter().rfind(|trial| trial.purpose == of).unwrap().judged.lasts.as_secs();
+    let judged =
+        |of: Purpose| trials.iter().rfind(|trial| trial.purpose == of).unwrap().judged.lasts.as_secs();
     assert_eq!((judged(Rise), judged(Bisect), judged(Confirm)), (5, 10, 15));
     let recover = trials.last().unwrap();
     let overload = recover.before[0];
@@ -129,13 +130,19 @@ fn what_is_not_there_is_unreachable() {
 fn a_ceiling_and_a_generator_say_at_least() {
     let options_of = |ceiling| Options { ceiling, ..options() };
     let (found, trials) = searched(options_of(500.0), |_, _| kept());
-    assert_eq!((found.stopped_by, found.capacity_per_second, found.at_least), (Stopped::Ceiling, Some(500.0), true));
+    assert_eq!(
+        (found.stopped_by, found.capacity_per_second, found.at_least),
+        (Stopped::Ceiling, Some(500.0), true)
+    );
     assert!(found.confirmed && found.failed_at_per_second.is_none());
     assert!(trials.iter().flat_map(Trial::segments).all(|segment| segment.rate <= 500.0));
     assert_eq!(found.recovery, Recovery::NotTried, "nothing was seen to fail");
 
     let (found, _) = searched(options(), up_to(300.0, Limit::Generator));
-    assert_eq!((found.stopped_by, found.at_least, found.recovery), (Stopped::Generator, true, Recovery::NotTried));
+    assert_eq!(
+        (found.stopped_by, found.at_least, found.recovery),
+        (Stopped::Generator, true, Recovery::NotTried)
+    );
     let (found, trials) = searched(options_of(410.0), up_to(400.0, Limit::Latency));
     assert_eq!(found.recovery, Recovery::NotTried, "an overload may not be asked for");
     assert!(trials.iter().flat_map(Trial::segments).all(|segment| segment.rate <= 410.0));
@@ -197,16 +204,19 @@ fn an_interrupted_search_says_what_it_knows() {
     search.interrupt();
     assert_eq!(search.next_trial(), None);
     let found = search.found();
-    assert_eq!((found.capacity_per_second, found.stopped_by, found.confirmed), (Some(80.0), Stopped::Interrupted, false));
+    assert_eq!(
+        (found.capacity_per_second, found.stopped_by, found.confirmed),
+        (Some(80.0), Stopped::Interrupted, false)
+    );
 }
 
 mod measured {
-    use crate::record::synthetic::{observation, operation, recording};
     use super::*;
     use crate::drive::Settled;
     use crate::journey::{Cause, Kind};
     use crate::profile::Layer;
     use crate::record::Recording;
+    use crate::record::synthetic::{observation, operation, recording};
     use crate::unit::Tick;
 
     /// 100 announces a second for 10 s, of which each lasts and ends as `how` says of its number.
@@ -248,7 +258,10 @@ mod measured {
             limit(&|n| (20, if n % 20 == 0 { Settled::Failed(Cause::Local) } else { Settled::Ok })),
             Some(Limit::Generator)
         );
-        assert_eq!(measured(&announces(|n| (20, if n > 500 { Settled::Cut } else { Settled::Ok }))).limit, Some(Limit::Latency));
+        assert_eq!(
+            measured(&announces(|n| (20, if n > 500 { Settled::Cut } else { Settled::Ok }))).limit,
+            Some(Limit::Latency)
+        );
     }
 
     #[test]
@@ -273,7 +286,11 @@ mod measured {
         assert_eq!(whose(None, &lag), None);
         assert_eq!(whose(Some(Limit::Latency), &lag), Some(Limit::Generator));
         assert_eq!(whose(None, &shed), Some(Limit::Generator));
-        assert_eq!(whose(Some(Limit::Latency), &shed), Some(Limit::Latency), "it kept up: too much was under way");
+        assert_eq!(
+            whose(Some(Limit::Latency), &shed),
+            Some(Limit::Latency),
+            "it kept up: too much was under way"
+        );
         assert_eq!(whose(None, &ceiling), Some(Limit::Ceiling));
     }
 }

@@ -146,10 +146,10 @@ impl Setup {
             Layer::Seedbox => {
                 let content = &self.visitors.scenario.content;
                 let pieces = |size: u64| size.div_ceil(piece_length(size)).max(1) as f64;
-                let (sum, all) = content
-                    .weights()
-                    .zip(content.sizes())
-                    .fold((0.0, 0.0), |(sum, all), (weight, size)| (sum + weight * pieces(size), all + weight));
+                let (sum, all) =
+                    content.weights().zip(content.sizes()).fold((0.0, 0.0), |(sum, all), (weight, size)| {
+                        (sum + weight * pieces(size), all + weight)
+                    });
                 1.0 + sum / all
             }
         }
@@ -194,7 +194,8 @@ impl Setup {
                 let mut target = (*aim.target).clone();
                 // Names are asked for by those alone whose trial it is.
                 target.dns = target.dns.filter(|_| asking.layer == Layer::Dns);
-                let aim = Aim { target: Arc::new(target), guard: Arc::clone(&aim.guard), workers: aim.workers };
+                let aim =
+                    Aim { target: Arc::new(target), guard: Arc::clone(&aim.guard), workers: aim.workers };
                 drive_live(&prepared, true, &aim, recorder, stop, |_| {})
             }
             Ground::Model { target, .. } => {

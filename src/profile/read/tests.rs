@@ -94,11 +94,7 @@ fn every_key_means_what_it_says() {
         reserve: 600.0,
         slo: Slo { quantile: 0.999, limit: Duration::from_millis(250), errors: 0.02 },
         headroom: 0.25,
-        abort_on: Some(AbortOn {
-            errors: Some(0.2),
-            limit: None,
-            over: Duration::from_secs(10),
-        }),
+        abort_on: Some(AbortOn { errors: Some(0.2), limit: None, over: Duration::from_secs(10) }),
     };
     assert_eq!(target.envelope, Envelope { layers: [(Layer::Tracker, promise)].into() });
     let authorization = Authorization {
