@@ -204,10 +204,10 @@ fn what_ended_a_search_is_its_exit_code() {
 fn an_interrupted_search_prints_what_is_known() {
     let (dir, model) = written(&model(1, "1ms", 100));
     let out = dir.path().join("out");
-    let how = ["search", "--model", &model, "--trial", "1h", "--quiet", "--out", &path(&out)];
+    let how = ["search", "--model", &model, "--trial", "10m", "--quiet", "--out", &path(&out)];
     let running = Running::start(squall().args(how));
     let trials = || fs::read_dir(out.join("trials")).map_or(0, |entries| entries.count());
-    wait_for("third trial", Duration::from_secs(60), || (trials() >= 3).then_some(()));
+    wait_for("third trial", Duration::from_secs(120), || (trials() >= 3).then_some(()));
     rustix::process::kill_process(running.pid(), rustix::process::Signal::INT).unwrap();
     let (code, text, err) = running.finish(Duration::from_secs(60));
     assert_eq!(code, Some(130), "{text}{err}");

@@ -180,8 +180,8 @@ const OVERLOAD: (f64, f64) = (2.0, 1.2);
 /// How long a layer gets to recover, in overloads: a backlog of twice the capacity is served by a quarter of it in four, what visitors'
 /// retries make of it takes longer. At most a minute.
 const RECOVERY: (u32, Duration) = (20, Duration::from_secs(60));
-/// The lowest rate, as a part of the first.
-const LOWEST: f64 = 1.0 / 64.0;
+/// The lowest rate, as a part of the first: below it a trial has too few operations to be judged.
+const LOWEST: f64 = 1.0 / 8.0;
 /// A bracket that is narrower than this gets trials of twice the length.
 const NARROW: f64 = 1.3;
 /// Less served than this, and a failure needs no repetition.

@@ -190,7 +190,18 @@ impl Hunt<'_> {
             search.interrupt();
         }
         let Options { slo, .. } = options;
-        Ok(LayerFound { layer, slo, operations_per_visitor: asking.weight, found: search.found(), trials })
+        let mut found =
+            LayerFound { layer, slo, operations_per_visitor: asking.weight, found: search.found(), trials };
+        if layer == Layer::Seedbox
+            && let Some(weight) = Tried::operations_per_visitor(&found.trials)
+        {
+            // All trials together know better than the first.
+            let times = weight / asking.weight;
+            found.found = found.found.scaled(times);
+            found.operations_per_visitor = weight;
+            found.trials.iter_mut().for_each(|tried| tried.rate_per_second *= times);
+        }
+        Ok(found)
     }
 
     /// Drives one trial; `None` where it was interrupted.

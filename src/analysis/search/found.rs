@@ -153,6 +153,25 @@ pub enum Recovery {
     },
 }
 
+impl Found {
+    /// The same with rates in other units: what was taken for an operation are `times` as many.
+    #[must_use]
+    pub fn scaled(self, times: f64) -> Self {
+        let rate = |rate: Option<f64>| rate.map(|rate| times * rate);
+        let recovery = match self.recovery {
+            Recovery::At { per_second } => Recovery::At { per_second: times * per_second },
+            Recovery::NotAbove { per_second } => Recovery::NotAbove { per_second: times * per_second },
+            other @ (Recovery::NotTried | Recovery::NoHysteresis) => other,
+        };
+        Self {
+            capacity_per_second: rate(self.capacity_per_second),
+            failed_at_per_second: rate(self.failed_at_per_second),
+            recovery,
+            ..self
+        }
+    }
+}
+
 /// A trial and what it came to.
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Tried {
@@ -166,6 +185,25 @@ pub struct Tried {
     pub judged_seconds: f64,
     /// What it measured.
     pub measured: Measured,
+}
+
+impl Tried {
+    /// Operations for each visitor of the trials that were kept, all of them together; `None` where none was. Of those that were not,
+    /// visitors did not come to ask for everything.
+    #[must_use]
+    pub fn operations_per_visitor(trials: &[Self]) -> Option<f64> {
+        let kept = trials.iter().filter(|tried| tried.measured.limit.is_none());
+        let (operations, visitors) = kept.fold((0.0, 0.0), |(operations, visitors), tried| {
+            let of_trial = tried.measured.offered_per_second * tried.judged_seconds;
+            let each = tried.measured.operations_per_visitor;
+            if each > 0.0 {
+                (operations + of_trial, visitors + of_trial / each)
+            } else {
+                (operations, visitors)
+            }
+        });
+        (visitors > 0.0).then(|| operations / visitors)
+    }
 }
 
 impl Capacities {

@@ -79,7 +79,7 @@ fn the_stages_follow_one_another() {
 
 proptest! {
     #[test]
-    fn the_capacity_of_a_sharp_edge_is_found(capacity in 0.5..45_000.0f64, precision in 0.01..0.2f64) {
+    fn the_capacity_of_a_sharp_edge_is_found(capacity in 2.6..45_000.0f64, precision in 0.01..0.2f64) {
         let (found, _) = searched(Options { precision, ..options() }, up_to(capacity, Limit::Errors));
         let seen = found.capacity_per_second.unwrap();
         prop_assert!(seen <= capacity && capacity <= seen * (1.0 + precision), "{seen} for {capacity}");
@@ -123,7 +123,7 @@ fn what_is_not_there_is_unreachable() {
     assert_eq!((found.stopped_by, found.capacity_per_second, trials.len()), (Stopped::Unreachable, None, 1));
     let (found, trials) = searched(options(), |_, _| failed(Limit::Latency));
     assert_eq!((found.stopped_by, found.capacity_per_second), (Stopped::Unreachable, None));
-    assert!(trials.iter().any(|trial| trial.judged.rate < 1.0), "it was asked for little");
+    assert!(trials.iter().any(|trial| trial.judged.rate < 3.0), "it was asked for little");
 }
 
 #[test]

@@ -194,6 +194,10 @@ impl Setup {
                 let mut target = (*aim.target).clone();
                 // Names are asked for by those alone whose trial it is.
                 target.dns = target.dns.filter(|_| asking.layer == Layer::Dns);
+                if asking.layer != Layer::Seedbox {
+                    // The visitors of earlier trials are in the swarms still, and no strangers.
+                    target.own_peers = Vec::new();
+                }
                 let aim =
                     Aim { target: Arc::new(target), guard: Arc::clone(&aim.guard), workers: aim.workers };
                 drive_live(&prepared, true, &aim, recorder, stop, |_| {})
