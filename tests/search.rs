@@ -179,6 +179,16 @@ fn what_ended_a_search_is_its_exit_code() {
     let (code, found) = search(&[&how[..], &["--budget", "8s", "--out", &out("budget")]].concat());
     assert_eq!((code, &found["layers"][0]["found"]["stopped_by"]), (Some(7), &"budget".into()));
 
+    // Names are a layer too, and asked for by themselves.
+    let names = written(&fs::read_to_string(&model).unwrap().replace("layer.metadata", "layer.dns"));
+    let how_names = ["--model", &names.1, "--quiet", "--no-recovery", "--trial", "2s", "--max-rate", "150/s"];
+    let (code, found) = search(&[&how_names[..], &["--out", &out("names")]].concat());
+    let layer = &found["layers"][0];
+    assert_eq!(
+        (code, &layer["layer"], &layer["found"]["stopped_by"]),
+        (Some(0), &"dns".into(), &"ceiling".into())
+    );
+
     // Nobody is served as fast as this.
     let (code, found) = search(&[&how[..], &["--limit", "1us", "--out", &out("unreachable")]].concat());
     let found = &found["layers"][0]["found"];
