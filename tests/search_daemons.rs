@@ -66,7 +66,7 @@ fn three_times(layer: &str, profile: &str) {
 fn search(layer: &str, target: &Path, out: &Path, start: f64) -> f64 {
     let [target, out] = [target, out].map(|path| path.display().to_string());
     let start = format!("{start:.0}/s");
-    let how = ["--trial", "2s", "--limit", "250ms", "--no-recovery", "--workers", "1", "--start", &start];
+    let how = ["--trial", "2s", "--limit", "1s", "--no-recovery", "--workers", "1", "--start", &start];
     let which = ["search", "--target", &target, "--layer", layer, "--out", &out, "--output-format", "json"];
     let output = run(&[&which[..], &how].concat());
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
@@ -81,7 +81,7 @@ fn search(layer: &str, target: &Path, out: &Path, start: f64) -> f64 {
 fn opentracker_has_a_capacity() {
     let _alone = alone();
     let Some((tracker, address)) = opentracker() else { return };
-    let Some(_quota) = Quota::hold(tracker.daemon.pid(), 5) else { return };
+    let Some(_quota) = Quota::hold(tracker.daemon.pid(), 1) else { return };
     let hash: String = KNOWN.iter().map(|byte| format!("{byte:02x}")).collect();
     let table = format!("[[tracker]]\nkind = \"http\"\naddress = \"{address}\"\npath = \"/announce\"\n");
     three_times("tracker", &profile("opentracker", &table, &hash));
@@ -114,7 +114,7 @@ fn nginx_has_a_capacity() {
             .args(["-p", &dir.to_string(), "-e", "stderr"]),
     );
     await_listener(([127, 0, 0, 1], port).into());
-    let Some(_quota) = Quota::hold(daemon.pid(), 5) else { return };
+    let Some(_quota) = Quota::hold(daemon.pid(), 1) else { return };
     let table = format!("[index]\naddress = \"127.0.0.1:{port}\"\npage = \"/index.html\"\n");
     three_times("index", &profile("nginx", &table, &"5a".repeat(20)));
 }
@@ -130,7 +130,7 @@ fn a_libtorrent_seeder_has_a_capacity() {
     let mut daemon = Daemon::start(python("seeder.py").arg(folder.path()).arg("v1"));
     let line = daemon.line();
     let [hash, _, port] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
-    let Some(_quota) = Quota::hold(daemon.pid(), 10) else { return };
+    let Some(_quota) = Quota::hold(daemon.pid(), 5) else { return };
     let table = format!("[swarm]\npeers = [\"127.0.0.1:{port}\"]\n");
     three_times("seedbox", &profile("libtorrent", &table, hash));
 }

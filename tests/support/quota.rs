@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::daemon::installed;
 
-/// Time in which the share is given: short, so that whoever waits for the next does not wait for long.
-const PERIOD: Duration = Duration::from_millis(20);
+/// Time in which the share is given; the kernel gives 1 ms of it at least.
+const PERIOD: Duration = Duration::from_millis(100);
 
 /// A control group of its own; it goes with the test.
 pub(crate) struct Quota {
@@ -25,7 +25,7 @@ impl Drop for Quota {
 }
 
 impl Quota {
-    /// Holds a process to `percent` of a core, 5 at least; `None` where this machine does not let us.
+    /// Holds a process to `percent` of a core; `None` where this machine does not let us.
     pub(crate) fn hold(pid: u32, percent: u32) -> Option<Self> {
         let quota = Self::of(pid, percent);
         installed("a writable cgroup with a CPU controller", quota.is_ok());
