@@ -251,6 +251,8 @@ fn the_layers_of_the_embedded_testbed_are_searched() {
     assert_eq!(names, ["index", "metadata", "tracker", "dht", "seedbox"]);
     for layer in layers {
         assert_eq!(layer["found"]["stopped_by"], "ceiling", "{layer:#}");
-        assert_eq!(layer["found"]["capacity_per_second"], 80.0, "{layer:#}");
+        // How many pieces a visitor asks for is measured, and so is the rate.
+        let capacity = layer["found"]["capacity_per_second"].as_f64().unwrap();
+        assert!((60.0..100.0).contains(&capacity), "{layer:#}");
     }
 }
