@@ -23,7 +23,7 @@
 //! | 8 | [`model`] | queues and virtual time |
 //! | 9 | [`record`] | what happened, second by second, on disk as it happens |
 //! | 10 | [`fit`] | a measured series becomes a scenario; an event against the weeks before it |
-//! | 10 | [`analysis`] | is the run valid, does the envelope hold |
+//! | 10 | [`analysis`] | is the run valid, does the envelope hold, which trial finds a capacity |
 //! | 11 | [`report`] | formats what analysis found |
 //! | 12 | [`commands`] | the verbs: sees both ends, wires, prints |
 //!
@@ -51,6 +51,14 @@
 //! `squall doctor` measures what this machine carries ([`live::doctor`]); `run` holds the plan against it ([`analysis::foresight`]) and
 //! writes limits, rates and what was foreseen to lack into the manifest. A forecast is a warning and never a verdict: it counts bare sockets
 //! and lines at full speed, so that a plan it objects to is too large, and one that it does not object to may be as well.
+//!
+//! # Finding a capacity
+//!
+//! `squall search` is many small runs and one pure decision: [`analysis::search::Search`] says which trial comes next, `commands` drives it
+//! as `run` or `simulate` would (isolated, one kind of operation as `[[abuse]]` at an even rate), and [`analysis::search::measure`] reads its
+//! recording. A trial has warm-up seconds that are not judged and a drain after it. What ends a run early ([`profile::AbortOn`]) is watched
+//! by the recorder, where the seconds of all workers meet; `simulate` therefore records on the worker's own thread, so that the same
+//! seed ends in the same second.
 //!
 //! # What an operation costs
 //!

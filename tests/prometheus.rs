@@ -224,7 +224,7 @@ fn a_cpu_quota_is_named_by_every_source() {
     local(async move {
         let folder = tempfile::tempdir().unwrap();
         let caddy = Caddy::start(None);
-        group.add(caddy.daemon.id());
+        group.add(caddy.daemon.pid());
         let (_node, node) = node_exporter();
         let (_server, server) = prometheus(folder.path(), &[("index", caddy.admin), ("node", node)]);
         let quota = (Reading::CpuLimitCores, Series::Constant(QUOTA));
@@ -235,7 +235,7 @@ fn a_cpu_quota_is_named_by_every_source() {
             endpoint(node, "/metrics", false, &[]),
         ];
         let mut target = target(caddy.web, [7; 20]);
-        target.processes = vec![Process { layer: Layer::Index, pid: caddy.daemon.id() }];
+        target.processes = vec![Process { layer: Layer::Index, pid: caddy.daemon.pid() }];
         target.metrics = endpoints.to_vec();
         let web = caddy.web;
         let (samples, read) = watched(target, move |stop| {
@@ -247,7 +247,7 @@ fn a_cpu_quota_is_named_by_every_source() {
         assert_eq!(found.resource, Resource::Cpu, "{found:?}");
         // The server's answers are a few seconds behind.
         let all = samples.pressure(Some(Layer::Index), CALM + 6, CALM + LOUD);
-        let sources = [format!("process {}", caddy.daemon.id()), endpoints[0].name(), endpoints[1].name()];
+        let sources = [format!("process {}", caddy.daemon.pid()), endpoints[0].name(), endpoints[1].name()];
         for source in &sources {
             let cpu = all.iter().find(|it| it.source == *source && it.resource == Resource::Cpu).unwrap();
             assert!(cpu.utilisation >= 0.9, "{cpu:?}");
@@ -277,7 +277,7 @@ fn descriptors_that_run_out_are_named() {
     local(async {
         let caddy = Caddy::start(Some(64));
         let mut target = target(caddy.web, [7; 20]);
-        target.processes = vec![Process { layer: Layer::Index, pid: caddy.daemon.id() }];
+        target.processes = vec![Process { layer: Layer::Index, pid: caddy.daemon.pid() }];
         target.metrics = vec![caddy.metrics(&[])];
         let web = caddy.web;
         let (samples, _) = watched(target, move |stop| {

@@ -98,7 +98,7 @@ impl Demand {
             let from = step.at.second();
             self.second(from).steps[step.what.stage() as usize] += 1;
             let until = match step.what {
-                What::Announce(_) | What::Lookup | What::Crawl => continue,
+                What::Announce(_) | What::Lookup | What::Crawl | What::Resolve => continue,
                 What::Transfer { until } | What::Read { until } => {
                     let end = from + self.shortest(arrival, until).as_secs();
                     self.second(from).downloads += 1;

@@ -14,6 +14,7 @@ mod pressure;
 mod promise;
 mod saturation;
 mod scorecard;
+pub mod search;
 mod stats;
 mod summary;
 mod timeline;
@@ -72,6 +73,7 @@ pub fn analyse(recording: &Recording) -> Summary {
         recorded_seconds: recording.rows.len() as u64,
         finished: recording.finished,
         stopped_at_seconds: recording.stopped_at_seconds,
+        aborted: recording.aborted.clone(),
         unsettled: recording.unsettled,
         notes: recording.notes.clone(),
         generator,
@@ -147,7 +149,9 @@ fn verdict(recording: &Recording, generator: &Generator, layers: &[LayerSummary]
     let findings = || layers.iter().filter_map(|layer| Some(&layer.judgement.as_ref()?.finding));
     if !generator.faults.is_empty() {
         Verdict::Invalid
-    } else if findings().any(|finding| matches!(finding, Finding::Fail { .. } | Finding::Exceeded { .. })) {
+    } else if recording.aborted.is_some()
+        || findings().any(|finding| matches!(finding, Finding::Fail { .. } | Finding::Exceeded { .. }))
+    {
         Verdict::Fail
     } else if recording.finished
         && recording.stopped_at_seconds.is_none()

@@ -230,6 +230,7 @@ mod tests {
             reserve: 40.0,
             slo: Slo { quantile: 0.99, limit: Duration::from_millis(250), errors: 0.01 },
             headroom: 0.2,
+            abort_on: None,
         }
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::journey::{Cause, Kind, Oddity, Swarm, Web};
 use crate::plan::Stage;
 use crate::profile::{Layer, Readings};
-use crate::record::{Counts, Downloads, Manifest, Shortage, Tally};
+use crate::record::{Aborted, Counts, Downloads, Manifest, Shortage, Tally};
 
 use super::saturation::LayerSaturation;
 use super::scorecard::Scorecards;
@@ -34,6 +34,8 @@ pub struct Summary {
     pub finished: bool,
     /// The second in which the run was told to end early, if it was.
     pub stopped_at_seconds: Option<u64>,
+    /// Why the target's profile ended it early (`abort_on`), if it did: a failure, however the promise was kept until then.
+    pub aborted: Option<Aborted>,
     /// Journeys and operations without a known end.
     pub unsettled: u64,
     /// What is missing from the recording.

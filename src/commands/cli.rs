@@ -2,11 +2,14 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::profile::Layer;
 use crate::scenario::VariantName;
+use crate::unit::{Quantity, Rate, Share, parse_duration};
 
 use super::exit::Exit;
 use super::schema::SchemaOf;
@@ -31,6 +34,11 @@ pub(super) enum Verb {
     Run(RunArgs),
     /// The same rehearsal in virtual time, against a model of the target.
     Simulate(SimulateArgs),
+    /// Find the capacity of each layer of a target, alone: the embedded testbed, `--target`, or a model in virtual time.
+    ///
+    /// Exit code 0 where every capacity was found (or the ceiling was kept), 5 where the generator was the limit of a layer, 7 where a
+    /// layer could not be reached or the time was used up.
+    Search(SearchArgs),
     /// Show what a scenario would send, and when.
     Plan(PlanArgs),
     /// Print the feed of a scenario's signals for a drill, or the tiers of readiness that it calls for.
@@ -128,6 +136,89 @@ pub(super) struct SimulateArgs {
     /// Model of the target: queues with stated capacities [default: the built-in profiles/model.toml].
     #[arg(long, value_name = "FILE", env = "SQUALL_MODEL")]
     pub(super) model: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SearchArgs {
+    /// Target profile; without it the embedded testbed is started.
+    #[arg(long, value_name = "FILE", env = "SQUALL_TARGET", conflicts_with_all = ["model", "simulate"])]
+    pub(super) target: Option<PathBuf>,
+    /// Search a model in virtual time: queues with stated capacities.
+    #[arg(long, value_name = "FILE", env = "SQUALL_MODEL")]
+    pub(super) model: Option<PathBuf>,
+    /// Search the built-in model, profiles/model.toml, in virtual time.
+    #[arg(long)]
+    pub(super) simulate: bool,
+    /// Whose visitors come: patience, retries, clients and content are those of this scenario [default: the built-in listing day].
+    #[arg(long, value_name = "FILE", env = "SQUALL_SCENARIO")]
+    pub(super) scenario: Option<PathBuf>,
+    /// Only this layer; may be given more than once [default: all that the target has].
+    #[arg(long, value_name = "LAYER", value_parser = layer)]
+    pub(super) layer: Vec<Layer>,
+    #[command(flatten)]
+    pub(super) slo: SloArgs,
+    /// Never ask for more than this, operations of a layer per second.
+    #[arg(long, value_name = "RATE", default_value = "50000/s", env = "SQUALL_MAX_RATE", value_parser = positive_rate)]
+    pub(super) max_rate: Rate,
+    /// The first rate, at which the layer is looked at without load; five visitors a second at least.
+    #[arg(long, value_name = "RATE", default_value = "20/s", env = "SQUALL_START", value_parser = positive_rate)]
+    pub(super) start: Rate,
+    /// How long a trial is judged, in whole seconds; up to three times as long near the edge.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration, env = "SQUALL_TRIAL")]
+    pub(super) trial: Duration,
+    /// How far the rate that is kept and the one that is not may be apart.
+    #[arg(long, value_name = "SHARE", default_value = "5%", env = "SQUALL_PRECISION")]
+    pub(super) precision: Share,
+    /// Longest time of all trials of a layer together, their drains not counted.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, env = "SQUALL_BUDGET")]
+    pub(super) budget: Option<Duration>,
+    /// Do not overload the layers to see whether they recover.
+    #[arg(long, env = "SQUALL_NO_RECOVERY", value_parser = FalseyValueParser::new())]
+    pub(super) no_recovery: bool,
+    /// Seed of everything that is drawn.
+    #[arg(long, default_value_t = 1, env = "SQUALL_SEED")]
+    pub(super) seed: u64,
+    /// Worker threads [default: half the cores].
+    #[arg(long, value_name = "N", env = "SQUALL_WORKERS", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) workers: Option<u32>,
+    /// Directory of the search; each trial is a recording in `trials/` [default: runs/search-<target>-<time>].
+    #[arg(short, long, value_name = "DIR", env = "SQUALL_OUT")]
+    pub(super) out: Option<PathBuf>,
+    /// No progress, only what was found.
+    #[arg(short, long, env = "SQUALL_QUIET", value_parser = FalseyValueParser::new())]
+    pub(super) quiet: bool,
+    /// How what was found is printed.
+    #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
+    pub(super) output_format: ReportFormat,
+}
+
+/// What a rate has to keep, where that is not what the envelope of the target says.
+#[derive(Debug, Args)]
+pub(super) struct SloArgs {
+    /// Quantile that the limit holds for [default: the envelope's, or 0.99].
+    #[arg(long, value_name = "QUANTILE", env = "SQUALL_QUANTILE", value_parser = quantile)]
+    pub(super) quantile: Option<f64>,
+    /// Longest latency, from the intended moment [default: the envelope's, or 250ms].
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, env = "SQUALL_LIMIT")]
+    pub(super) limit: Option<Duration>,
+    /// Share of operations that may fail [default: the envelope's, or 1%].
+    #[arg(long, value_name = "SHARE", env = "SQUALL_ERRORS")]
+    pub(super) errors: Option<Share>,
+}
+
+fn layer(name: &str) -> Result<Layer, String> {
+    let names = || Layer::ALL.map(Layer::name).join(", ");
+    Layer::ALL.into_iter().find(|layer| layer.name() == name).ok_or_else(|| format!("one of {}", names()))
+}
+
+fn positive_rate(text: &str) -> Result<Rate, String> {
+    let rate = text.parse().ok().filter(|rate: &Rate| rate.0 > 0.0);
+    rate.ok_or_else(|| format!("a rate above 0, for example {}", Rate::FORMS))
+}
+
+fn quantile(text: &str) -> Result<f64, String> {
+    let quantile = text.parse().ok().filter(|quantile| (0.0..1.0).contains(quantile) && *quantile > 0.0);
+    quantile.ok_or_else(|| "a quantile between 0 and 1, for example 0.99".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ mod report;
 mod run;
 mod schema;
 mod screen;
+mod search;
 mod signals;
 mod simulate;
 #[cfg(feature = "testbed")]
@@ -72,6 +73,7 @@ fn dispatch(verb: Verb, colors: Colors) -> Result<ExitCode, Failure> {
     let exit = match verb {
         Verb::Run(args) => run::run(&args, colors)?,
         Verb::Simulate(args) => simulate::simulate(&args, colors)?,
+        Verb::Search(args) => search::search(&args, colors)?,
         Verb::Plan(args) => plan::plan(&args, colors)?,
         Verb::Signals(args) => signals::signals(&args, colors)?,
         Verb::Fit(args) => fit::fit(&args, colors)?,

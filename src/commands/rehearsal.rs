@@ -24,7 +24,7 @@ use crate::report;
 use crate::scenario::{self, Catalogue, ContentClass, Cut, CutFlags, Fault, Scenario, VariantName, Via};
 use crate::unit::Tick;
 
-use super::cli::{CutArgs, OutArgs, ReportFormat};
+use super::cli::{CutArgs, ReportFormat};
 use super::exit::{Exit, Failure};
 use super::threads::spawn;
 use super::{Colors, print};
@@ -37,6 +37,8 @@ pub(super) struct Prepared {
     pub(super) files: Vec<SourceFile>,
     pub(super) variant: VariantName,
     pub(super) seed: u64,
+    /// How long what is under way at the end of the plan may still finish.
+    pub(super) drain: Duration,
 }
 
 /// Reads the scenario, cuts it as the flags say, plans it; or puts a log in the place of its plan.
@@ -49,7 +51,9 @@ pub(super) fn prepare(args: &CutArgs, colors: Colors) -> Result<Prepared, Failur
         None => drawn(args, loaded.scenario)?,
         Some(log) => replayed(args, log, loaded.scenario)?,
     };
-    Ok(Prepared { scenario, schedule, files: loaded.files, variant: args.variant, seed: args.seed })
+    // The visitors' patience, within bounds that keep a run of a minute a run of a minute.
+    let drain = scenario.funnel.patience.clamp(Duration::from_secs(1), Duration::from_secs(15));
+    Ok(Prepared { scenario, schedule, files: loaded.files, variant: args.variant, seed: args.seed, drain })
 }
 
 fn drawn(args: &CutArgs, mut scenario: Scenario) -> Result<(Arc<Scenario>, Schedule), Failure> {
@@ -121,10 +125,9 @@ impl Prepared {
         }
     }
 
-    /// What a worker may do. The drain is the visitors' patience, within bounds that keep a run of a minute a run of a minute.
+    /// What a worker may do.
     pub(super) fn limits(&self) -> Limits {
-        let drain = self.scenario.funnel.patience.clamp(Duration::from_secs(1), Duration::from_secs(15));
-        Limits { drain, ..Limits::new(self.schedule.length()) }
+        Limits { drain: self.drain, ..Limits::new(self.schedule.length()) }
     }
 
     /// What the recording says of itself.
@@ -304,18 +307,18 @@ pub(super) struct Recorded<'a> {
     pub(super) started_at: Option<jiff::Timestamp>,
 }
 
-/// The run directory: the one asked for, or a new one under `runs/` named after the scenario and `mark`.
+/// The run directory: the one asked for, or a new one under `runs/` named after what is rehearsed and `mark`.
 ///
 /// # Errors
 /// [`Exit::Input`] where the directory asked for holds something already: better said before a testbed is started.
-pub(super) fn directory(args: &OutArgs, scenario: &str, mark: &str) -> Result<PathBuf, Failure> {
-    if let Some(dir) = &args.out {
+pub(super) fn directory(asked: Option<&Path>, name: &str, mark: &str) -> Result<PathBuf, Failure> {
+    if let Some(dir) = asked {
         let taken = fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
-        return if taken { Err(not_empty(dir)) } else { Ok(dir.clone()) };
+        return if taken { Err(not_empty(dir)) } else { Ok(dir.to_owned()) };
     }
-    let base = Path::new("runs").join(format!("{scenario}-{mark}"));
+    let base = Path::new("runs").join(format!("{name}-{mark}"));
     // Two runs in one second: count on.
-    let others = (2..).map(|n| base.with_file_name(format!("{scenario}-{mark}-{n}")));
+    let others = (2..).map(|n| base.with_file_name(format!("{name}-{mark}-{n}")));
     Ok(std::iter::once(base.clone()).chain(others).find(|path| !path.exists()).unwrap_or(base))
 }
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use crate::analysis::Verdict;
 use crate::drive::{Limits, Stop, StopLevel, drive};
-use crate::journey::{Names, Rules};
+use crate::journey::{Names, Rules, Service};
 use crate::live::{self, Clock, Guard, LiveConfig, LiveWorld, Refusal, RunFault, Steering};
 use crate::plan::Arrival;
 use crate::problem::SourceFile;
 use crate::profile::{Layer, Target};
-use crate::record::{self, Recorder, WorkerRecorder, WorldName};
+use crate::record::{self, Recorder, Snapshot, WorkerRecorder, WorldName};
 use crate::report;
-use crate::scenario::{Fault, Via};
+use crate::scenario::{AbuseKind, Fault, Via};
 
 use super::cli::RunArgs;
 use super::doctor::Known;
@@ -35,14 +35,14 @@ const HEAD_START: Duration = Duration::from_millis(200);
 /// See [`Exit`]: bad input, a refused target, or trouble with disk, testbed or machine.
 pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     let prepared = prepare(&args.cut, colors)?;
-    let screen = Screen::new(&args.out, &prepared.scenario);
+    let mut screen = Screen::new(args.out.quiet, &prepared.scenario);
     let started_at = jiff::Timestamp::now();
     let mark = started_at.strftime("%Y%m%dT%H%M%SZ").to_string();
-    let dir = directory(&args.out, &prepared.scenario.name, &mark)?;
+    let dir = directory(args.out.out.as_deref(), &prepared.scenario.name, &mark)?;
     let machine = Known::new(args.doctor.as_deref())?;
     screen.note(&prepared.size());
-    let fleet = Fleet::of(args, &prepared, &screen, colors)?;
-    let target = Arc::new(fleet.target.clone());
+    let fleet = Fleet::of(args.target.as_deref(), &prepared, &screen, colors)?;
+    let target = Arc::clone(&fleet.target);
     if target.stand_in_port.is_none() {
         screen.note(
             "the target names no swarm.stand_in_port: visitors announce ports on which nothing listens",
@@ -55,11 +55,8 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     servers_are_there(&prepared, &target)?;
     content_is_there(&prepared, &target)?;
     shapers_are_there(&prepared, &target)?;
-    let guard = Arc::new(Guard::new(&target).map_err(refused)?);
-    let asked = (Arc::clone(&target), Arc::clone(&guard));
-    block_on(async move { live::authorize(&asked.0, &asked.1).await })?.map_err(refused)?;
-
-    let workers = args.workers.map_or_else(default_workers, |workers| workers as usize);
+    let aim = Aim::at(Arc::clone(&target), args.workers)?;
+    let workers = aim.workers;
     let Survey { planned, peaks, machine: demand } = prepared.survey(assets(&prepared, &target));
     let host = machine.host(&demand, &prepared, &target, workers)?;
     for shortage in &host.foreseen {
@@ -84,8 +81,11 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
 
     screen.note(&format!("recording to {}", dir.display()));
     let stop = Stop::default();
-    let interrupted = drive_live(args, &prepared, &target, &guard, recorder, workers, screen, &stop)
-        .map_err(|error| Failure { message: format!("{}: {}", dir.display(), error.message), ..error })?;
+    let interrupter = aim.interrupter(&stop)?;
+    let driven =
+        drive_live(&prepared, args.out.isolated, &aim, recorder, &stop, move |second| screen.show(second));
+    let interrupted = interrupter.end()?;
+    driven.map_err(|error| Failure { message: format!("{}: {}", dir.display(), error.message), ..error })?;
     drop(fleet);
     prepared.check_end()?;
     let (summary, text) = judge(&dir, args.out.output_format, colors.out)?;
@@ -101,6 +101,15 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
 fn servers_are_there(prepared: &Prepared, target: &Target) -> Result<(), Failure> {
     let is_there = |name: &str| target.web.iter().any(|web| web.name == name);
     let asked = prepared.scenario.side.iter().filter_map(|side| Some((&side.name, side.server.as_deref()?)));
+    let floods_names = prepared.scenario.abuse.iter().any(|abuse| abuse.what == AbuseKind::Dns);
+    if floods_names && !Names::of(target).services.contains(&Service::Index) {
+        let message = format!(
+            "error: abuse asks for names, and target `{}` has none for its pages\n  \
+             hint: add a `[dns]` to the target's profile, and a `host` that is no address to its `[index]`",
+            target.name
+        );
+        return Err(Failure::new(Exit::Input, message));
+    }
     let missing: Vec<String> = asked
         .filter(|(_, server)| !is_there(server))
         .map(|(side, server)| {
@@ -115,7 +124,7 @@ fn servers_are_there(prepared: &Prepared, target: &Target) -> Result<(), Failure
 }
 
 /// Content of swarms needs torrents, and what is read through a gateway needs CIDs.
-fn content_is_there(prepared: &Prepared, target: &Target) -> Result<(), Failure> {
+pub(super) fn content_is_there(prepared: &Prepared, target: &Target) -> Result<(), Failure> {
     let lacking = |(rank, via): (usize, Via)| {
         let item = target.content.get(rank % target.content.len())?;
         let (lacks, hint) = match via {
@@ -173,18 +182,24 @@ fn steer(
 }
 
 /// The fleet under load: a profile's, or the embedded testbed's.
-struct Fleet {
-    target: Target,
+pub(super) struct Fleet {
+    pub(super) target: Arc<Target>,
     /// The profile as text, for the run directory.
-    text: String,
+    pub(super) text: String,
     /// Ends with the fleet.
     #[cfg(feature = "testbed")]
     _testbed: Option<squall_harness::Testbed>,
 }
 
 impl Fleet {
-    fn of(args: &RunArgs, prepared: &Prepared, screen: &Screen, colors: Colors) -> Result<Self, Failure> {
-        match &args.target {
+    /// The fleet of a profile; without one the embedded testbed, started.
+    pub(super) fn of(
+        profile: Option<&Path>,
+        prepared: &Prepared,
+        screen: &Screen,
+        colors: Colors,
+    ) -> Result<Self, Failure> {
+        match profile {
             Some(path) => Self::from_profile(path, colors),
             None => Self::embedded(prepared, screen, colors),
         }
@@ -194,7 +209,7 @@ impl Fleet {
         let file = SourceFile::load(path).map_err(Failure::input(colors))?;
         let text = file.text.clone();
         Ok(Self {
-            target: Target::of(file).map_err(Failure::input(colors))?,
+            target: Arc::new(Target::of(file).map_err(Failure::input(colors))?),
             text,
             #[cfg(feature = "testbed")]
             _testbed: None,
@@ -208,6 +223,7 @@ impl Fleet {
         let text = testbed.profile();
         let target = Target::parse(&text, "the testbed's profile")
             .map_err(|problems| Failure::new(Exit::Trouble, problems.render(colors.err)))?;
+        let target = Arc::new(target);
         let layers: Vec<String> =
             testbed.processes().iter().map(|(layer, pid)| format!("{layer} ({pid})")).collect();
         screen.note(&format!("testbed ready: {}", layers.join(", ")));
@@ -229,22 +245,47 @@ pub(super) fn no_testbed() -> Failure {
     )
 }
 
-/// Runs the workers, the recorder and those who watch; returns when all are done.
-#[allow(clippy::too_many_arguments)]
-fn drive_live(
-    args: &RunArgs,
-    prepared: &Prepared,
-    target: &Arc<Target>,
-    guard: &Arc<Guard>,
-    recorder: Recorder,
-    workers: usize,
-    mut screen: Screen,
-    stop: &Stop,
-) -> Result<Option<Interruption>, Failure> {
-    let (observers, resources, inbox) = record::channel(workers);
-    let recording = record_until_end(recorder, inbox, stop, move |second| screen.show(second))?;
+/// What a live rehearsal is aimed at, and by how many workers.
+pub(super) struct Aim {
+    pub(super) target: Arc<Target>,
+    pub(super) guard: Arc<Guard>,
+    pub(super) workers: usize,
+}
 
-    let rules = prepared.rules(args.out.isolated, assets(prepared, target), seeds(target), Names::of(target));
+impl Aim {
+    /// At a target that agrees to be loaded.
+    ///
+    /// # Errors
+    /// It does not: exit code 6.
+    pub(super) fn at(target: Arc<Target>, workers: Option<u32>) -> Result<Self, Failure> {
+        let guard = Arc::new(Guard::new(&target).map_err(refused)?);
+        let asked = (Arc::clone(&target), Arc::clone(&guard));
+        block_on(async move { live::authorize(&asked.0, &asked.1).await })?.map_err(refused)?;
+        let workers = workers.map_or_else(default_workers, |workers| workers as usize);
+        Ok(Self { target, guard, workers })
+    }
+
+    /// Whoever may end what is driven there early.
+    pub(super) fn interrupter(&self, stop: &Stop) -> Result<Interrupter, Failure> {
+        Interrupter::start(Some((Arc::clone(&self.target), Arc::clone(&self.guard))), stop)
+    }
+}
+
+/// Runs the workers, the recorder and the sampler; returns when all are done.
+pub(super) fn drive_live(
+    prepared: &Prepared,
+    isolated: bool,
+    aim: &Aim,
+    recorder: Recorder,
+    stop: &Stop,
+    on_second: impl FnMut(&Snapshot) + Send + 'static,
+) -> Result<(), Failure> {
+    let Aim { target, guard, workers } = aim;
+    let workers = *workers;
+    let (observers, resources, inbox) = record::channel(workers);
+    let recording = record_until_end(recorder, inbox, stop, on_second)?;
+
+    let rules = prepared.rules(isolated, assets(prepared, target), seeds(target), Names::of(target));
     let limits = Limits {
         ceiling: target.authorization.as_ref().map(|leave| leave.ceiling / workers as f64),
         in_flight: in_flight_limit(workers),
@@ -261,7 +302,6 @@ fn drive_live(
         .collect();
     let clock = Clock::start_in(HEAD_START);
     let steering = steer(prepared, target, guard, clock)?;
-    let interrupter = Interrupter::start(Some((Arc::clone(target), Arc::clone(guard))), stop)?;
     let sampling = Sampling::start(target, guard, clock, resources)?;
     let mut threads = Vec::new();
     for (i, (shard, observer)) in shards.into_iter().zip(observers).enumerate() {
@@ -291,13 +331,11 @@ fn drive_live(
     }
     drop(steering);
     sampling.end()?;
-    let interruption = interrupter.end()?;
     let recorded = join(recording)?;
     if let Some(failure) = failure {
         return Err(failure);
     }
-    recorded.map_err(|error| Failure::trouble("recording", error))?;
-    Ok(interruption)
+    recorded.map_err(|error| Failure::trouble("recording", error))
 }
 
 /// One worker: its own runtime, its own world, its own recorder.
@@ -318,7 +356,7 @@ fn work(
     })?
 }
 
-fn refused(refusal: Refusal) -> Failure {
+pub(super) fn refused(refusal: Refusal) -> Failure {
     Failure::new(Exit::Judged(Verdict::Refused), format!("refused: {refusal}"))
 }
 
@@ -327,8 +365,11 @@ pub(super) fn assets(prepared: &Prepared, target: &Target) -> u32 {
     if target.index.assets.is_empty() { 0 } else { prepared.scenario.funnel.assets }
 }
 
-/// The seeds that an isolated transfer may ask without having asked a tracker.
+/// The seeds that a transfer may ask without having asked a tracker: the target's own peers, or who answers in the visitors' stead.
 fn seeds(target: &Target) -> Vec<SocketAddr> {
+    if !target.own_peers.is_empty() {
+        return target.own_peers.clone();
+    }
     let hosts = target.trackers.first().map(|tracker| tracker.address.ip());
     target.stand_in_port.and_then(|port| Some(SocketAddr::new(hosts?, port))).into_iter().collect()
 }

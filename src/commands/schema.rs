@@ -4,6 +4,7 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 use schemars::generate::SchemaSettings;
 
+use crate::analysis::search::Capacities;
 use crate::analysis::{Checkup, Summary};
 use crate::model::ModelTarget;
 use crate::problem::{self, FileKind};
@@ -20,6 +21,8 @@ pub enum SchemaOf {
     Summary,
     /// What `squall doctor` found.
     Doctor,
+    /// What `squall search` found.
+    Search,
 }
 
 impl SchemaOf {
@@ -31,6 +34,7 @@ impl SchemaOf {
             Self::Profile => "profile",
             Self::Summary => "summary",
             Self::Doctor => "doctor",
+            Self::Search => "search",
         }
     }
 }
@@ -46,6 +50,7 @@ impl ValueEnum for SchemaOf {
             Self::File(FileKind::Model),
             Self::Summary,
             Self::Doctor,
+            Self::Search,
         ]
     }
 
@@ -57,6 +62,7 @@ impl ValueEnum for SchemaOf {
                 Some(PossibleValue::new(self.name()).help("The verdict of a run, `summary.json`"))
             }
             Self::Doctor => Some(PossibleValue::new(self.name()).help("What `squall doctor` found")),
+            Self::Search => Some(PossibleValue::new(self.name()).help("What `squall search` found")),
         }
     }
 }
@@ -75,6 +81,7 @@ pub fn schema(of: SchemaOf) -> String {
         }
         SchemaOf::Summary => written::<Summary>(),
         SchemaOf::Doctor => written::<Checkup>(),
+        SchemaOf::Search => written::<Capacities>(),
     };
     format!("{schema:#}\n")
 }

@@ -11,7 +11,6 @@ use crate::report;
 use crate::scenario::Scenario;
 use crate::unit::Tick;
 
-use super::cli::OutArgs;
 use super::print;
 
 /// Seconds between two lines in a pipe.
@@ -31,8 +30,8 @@ enum Kind {
 }
 
 impl Screen {
-    pub(super) fn new(args: &OutArgs, scenario: &Arc<Scenario>) -> Self {
-        let kind = if args.quiet {
+    pub(super) fn new(quiet: bool, scenario: &Arc<Scenario>) -> Self {
+        let kind = if quiet {
             Kind::Quiet
         } else if std::io::stderr().is_terminal() {
             let bar = ProgressBar::new_spinner();

@@ -23,6 +23,7 @@ pub fn intended_at(arrival: &Arrival, assets: u32) -> impl Iterator<Item = (Tick
     let of_step = move |what| match (what, arrival.origin) {
         (What::Visit, Origin::Side(_)) => [Some((Kind::Side, 1)), None],
         (What::Visit, _) => [Some((Kind::Page, 1)), Some((Kind::Asset, u64::from(assets)))],
+        (What::Resolve, _) => [Some((Kind::Resolve, 1)), None],
         (What::Torrent | What::Root, _) => [Some((Kind::Torrent, 1)), None],
         (What::Magnet, _) => [Some((Kind::Lookup, 1)), Some((Kind::PeerMetadata, 1))],
         (What::Announce(_), _) => [Some((Kind::Announce, 1)), None],

@@ -5,7 +5,7 @@ use crate::scenario::Via;
 use crate::unit::Tick;
 
 use super::stage::{Ending, Facts, Machine, Step};
-use super::{Cause, Operation, Outcome, Reply};
+use super::{Cause, Operation, Outcome, Reply, Service};
 
 /// Any step.
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ impl AnyMachine {
         match (what, origin) {
             (What::Visit, Origin::Side(side)) => Self::Single(Single(Operation::Side(side))),
             (What::Visit, _) => Self::Visit(Visit { assets, fetched: 0 }),
+            (What::Resolve, _) => Self::Single(Single(Operation::Resolve(Service::Index))),
             (What::Torrent, _) => Self::Single(Single(Operation::Torrent)),
             (What::Magnet, _) => Self::Magnet(Magnet),
             (What::Lookup, _) => Self::Search(Search),

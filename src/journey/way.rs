@@ -99,8 +99,8 @@ pub struct Journey {
 }
 
 impl Journey {
-    /// The journey of an arrival. `known` are peers of its content that the worker has heard of: an isolated transfer has nobody else to
-    /// ask for them.
+    /// The journey of an arrival. `known` are peers of its content that the worker has heard of: an isolated transfer, and one that is
+    /// abuse, has nobody else to ask for them.
     #[must_use]
     pub fn new(arrival: &Arrival, rules: &Rules, known: &[Peer]) -> Self {
         let visitor = Visitor {
@@ -118,7 +118,8 @@ impl Journey {
         };
         let size = rules.sizes.get(usize::from(arrival.content)).copied().unwrap_or(0);
         let mut facts = Facts { size, ..Facts::default() };
-        if rules.isolated {
+        // Abuse of peers goes straight to them.
+        if rules.isolated || matches!(arrival.origin, Origin::Abuse(_)) {
             facts.peers = if known.is_empty() { rules.seeds.clone() } else { known.to_vec() };
         }
         let leg = |step: &crate::plan::PlannedStep| Leg {
@@ -162,7 +163,8 @@ impl Journey {
         let Some(i) = self.underway(stage) else { return };
         let LegState::Underway(leg) = &mut self.legs[i].state else { return };
         match &outcome.result {
-            Ok(Reply::Resolved { ttl }) => {
+            // What asked for the name only goes on below.
+            Ok(Reply::Resolved { ttl }) if leg.held.is_some() => {
                 let Some((operation, attempt)) = leg.held.take() else { return };
                 if let Some(service) = operation.service() {
                     // The operation that asked needs it once at least, however short its life.
@@ -323,7 +325,9 @@ impl Journey {
             return Gate::Open(planned);
         }
         match self.legs[i].what {
-            What::Visit | What::Crawl | What::Announce(AnnounceEvent::Interval) => Gate::Open(planned),
+            What::Visit | What::Resolve | What::Crawl | What::Announce(AnnounceEvent::Interval) => {
+                Gate::Open(planned)
+            }
             What::Torrent | What::Magnet | What::Root => self.after(planned, |what| what == What::Visit),
             What::Announce(AnnounceEvent::Started) | What::Lookup => {
                 self.after(planned, |what| matches!(what, What::Torrent | What::Magnet))

@@ -144,6 +144,8 @@ pub struct PlannedStep {
 pub enum What {
     /// A page with its assets.
     Visit,
+    /// The name of the web pages, and no more.
+    Resolve,
     /// A `.torrent` over HTTP.
     Torrent,
     /// A magnet link: DHT lookup, then metadata from a peer.
@@ -173,7 +175,7 @@ impl What {
     #[must_use]
     pub const fn stage(self) -> Stage {
         match self {
-            Self::Visit => Stage::Index,
+            Self::Visit | Self::Resolve => Stage::Index,
             Self::Torrent | Self::Magnet | Self::Root => Stage::Metadata,
             Self::Announce(_) => Stage::Announce,
             Self::Lookup | Self::Crawl => Stage::Dht,

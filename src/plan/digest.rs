@@ -112,6 +112,7 @@ const fn code(what: What) -> (u8, u32) {
         What::Crawl => (6, 0),
         What::Root => (7, 0),
         What::Read { until } => (8, until.to_bits()),
+        What::Resolve => (9, 0),
     }
 }
 

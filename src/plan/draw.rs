@@ -167,7 +167,9 @@ impl Sampler {
         let of_swarm = match entry {
             Entry::Stop | Entry::Population | Entry::Restart | Entry::Leave => true,
             Entry::Abuse(number) => {
-                self.abuse(number).is_some_and(|what| matches!(what.stage(), Stage::Announce | Stage::Dht))
+                let needs_swarm =
+                    |what: What| matches!(what.stage(), Stage::Announce | Stage::Dht | Stage::Pieces);
+                self.abuse(number).is_some_and(needs_swarm)
             }
             Entry::Visit | Entry::Metadata | Entry::Start | Entry::Side(_) => false,
         };
@@ -318,6 +320,8 @@ const fn asks(what: AbuseKind) -> What {
         AbuseKind::Announce => What::Announce(AnnounceEvent::Started),
         AbuseKind::Dht => What::Lookup,
         AbuseKind::DhtCrawl => What::Crawl,
+        AbuseKind::Dns => What::Resolve,
+        AbuseKind::Pieces => What::Transfer { until: 1.0 },
     }
 }
 

@@ -30,6 +30,9 @@ pub struct LayerEnvelope {
     /// Share of the reserve rate that is to stay unused at the peak, 0..1. Less is a warning in the report, not a failure: every
     /// operation was served as promised, but there is less left for the unforeseen than the operators wanted.
     pub headroom: f64,
+    /// What ends a run early; absent where it goes on to its end, whatever becomes of the layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abort_on: Option<AbortOn>,
 }
 
 /// A service-level objective over one window: latency from due, and the share of operations that may fail.
@@ -41,4 +44,17 @@ pub struct Slo {
     pub limit: Duration,
     /// Share of operations that may fail, 0..1.
     pub errors: f64,
+}
+
+/// When a layer is so bad that a run ends early, to spare the target and those who wait. At least as bad as breaking the [`Slo`] is, so
+/// that a run that keeps its promises is never ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct AbortOn {
+    /// Share of operations that fail, or do not come back, 0..1: more of them end the run.
+    pub errors: Option<f64>,
+    /// Latency from due, at the quantile of the SLO: a longer one ends the run.
+    pub limit: Option<Duration>,
+    /// The time over which either is taken. No run is ended before it has lasted that long.
+    #[serde(rename = "for")]
+    pub over: Duration,
 }

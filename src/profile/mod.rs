@@ -12,7 +12,7 @@ mod values;
 
 pub use capacity::{Capacity, Shaper};
 pub use content::{ContentItem, InfoHash, TorrentItem};
-pub use envelope::{Envelope, LayerEnvelope, Slo};
+pub use envelope::{AbortOn, Envelope, LayerEnvelope, Slo};
 pub(crate) use mix::normalised;
 pub use mix::{Access, Client, DhtHabits, Encryption, Mix};
 pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_keys};

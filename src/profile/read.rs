@@ -11,18 +11,21 @@ mod web;
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::problem::{
     Description, FileKind, Moment, Name, Names, OneOf, PositiveDuration, PositiveRate, Problem, Report,
     Reported, SourceFile, Table, Text, describe, read,
 };
-use crate::unit::{Rate, Share};
+use crate::unit::{Quantity, Rate, Share};
 
 use super::mix::normalised;
-use super::values::{Address, Bandwidth, Header, Network, Numwant, PeerIdPrefix, Pid, Port, Quantile};
+use super::values::{
+    AWhile, Address, Bandwidth, Header, Network, Numwant, PeerIdPrefix, Pid, Port, Quantile,
+};
 use super::{
-    Access, Authorization, Client, Encryption, Envelope, Layer, LayerEnvelope, Mix, Process, Slo, Target,
-    Transport,
+    AbortOn, Access, Authorization, Client, Encryption, Envelope, Layer, LayerEnvelope, Mix, Process, Slo,
+    Target, Transport,
 };
 
 use web::{endpoint, index, speaks};
@@ -285,10 +288,50 @@ fn layer_envelope(table: &mut Table<'_>) -> Result<LayerEnvelope, Reported> {
         Share(0.2),
     );
     let slo = table.table("slo", "What \"kept\" means.", slo);
+    let abort_on = table.optional_table("abort_on", "What ends a run early, as a failure.", abort_on);
     let (base, burst, reserve) = (base?.0.0, burst?.0.0, reserve?.0.0);
     ascending(table, ("base", base), ("burst", burst))?;
     ascending(table, ("burst", burst), ("reserve", reserve))?;
-    Ok(LayerEnvelope { base, burst, burst_for: burst_for?.0, reserve, slo: slo?, headroom: headroom?.0 })
+    let (slo, abort_on) = (slo?, abort_on?);
+    if let Some(abort_on) = &abort_on {
+        no_less_than_a_breach(table, abort_on, &slo)?;
+    }
+    Ok(LayerEnvelope { base, burst, burst_for: burst_for?.0, reserve, slo, headroom: headroom?.0, abort_on })
+}
+
+/// A run that keeps its promise is not ended.
+fn no_less_than_a_breach(table: &Table<'_>, abort_on: &AbortOn, slo: &Slo) -> Result<(), Reported> {
+    let says = |key: &str, value: String| {
+        let message = format!("`abort_on.{key}` must be at least `slo.{key}`");
+        Err(table.wrong("abort_on", message, Some(format!("`slo.{key}` is {value}"))))
+    };
+    match abort_on {
+        AbortOn { errors: Some(errors), .. } if *errors < slo.errors => {
+            says("errors", Share(slo.errors).to_string())
+        }
+        AbortOn { limit: Some(limit), .. } if *limit < slo.limit => says("limit", slo.limit.write()),
+        _ => Ok(()),
+    }
+}
+
+fn abort_on(table: &mut Table<'_>) -> Result<AbortOn, Reported> {
+    let errors = table
+        .optional::<Share>("errors", "Share of operations that fail or do not come back; more end the run.");
+    let limit = table.optional::<PositiveDuration>(
+        "limit",
+        "Latency from the intended moment, at the quantile of the SLO; a longer one ends the run.",
+    );
+    let over = table.or(
+        "for",
+        "The time over which they are taken, whole seconds of the run.",
+        AWhile(Duration::from_secs(10)),
+    );
+    let (errors, limit, over) = (errors?.map(|share| share.0), limit?.map(|limit| limit.0), over?.0);
+    if errors.is_none() && limit.is_none() {
+        let hint = "for example `abort_on = { errors = \"20%\", for = \"10s\" }`".to_owned();
+        return Err(table.wrong_here("`abort_on` needs `errors`, `limit` or both".to_owned(), Some(hint)));
+    }
+    Ok(AbortOn { errors, limit, over })
 }
 
 fn ascending(

@@ -1,6 +1,7 @@
 //! What single keys of profiles hold.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use rustls_pki_types::ServerName;
@@ -50,11 +51,13 @@ bounded! {
     pub(super) Connections(u32): "a number of connections above 0", "4000", |it| *it > 0;
     /// A bandwidth that lets something through.
     pub(super) Bandwidth(BitRate): "a bandwidth above 0", BitRate::FORMS, |it| it.0 > 0.0;
+    /// A time that seconds can be counted in.
+    pub(super) AWhile(Duration): "a duration from 1 second to 1 hour", "\"10s\"", |it| (1..=3600).contains(&it.as_secs());
     /// A quantile that can be exceeded.
     pub(super) Quantile(f64): "a quantile between 0 and 1", "0.99", |it| *it > 0.0 && *it < 1.0;
 }
 
-shown!(Quantile => |it| it.0, Numwant => |it| it.0, Nodes => |it| it.0);
+shown!(AWhile => |it| format!("\"{}\"", it.0.write()), Quantile => |it| it.0, Numwant => |it| it.0, Nodes => |it| it.0);
 
 fn is_visible(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::journey::Kind;
 
+use super::abort::Aborted;
 use super::breakdown::Breakdown;
 use super::downloads::DownloadCount;
 use super::error::RecordError;
@@ -51,11 +52,13 @@ impl Header {
 }
 
 /// Last line of the timeline of a run that ended properly.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Trailer {
     pub(crate) finished: bool,
     pub(crate) stopped_at_seconds: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) aborted: Option<Aborted>,
     pub(crate) breakdown: Breakdown,
 }
 
@@ -240,9 +243,10 @@ impl Files {
     pub(crate) fn finish(
         &mut self,
         stopped_at_seconds: Option<u64>,
+        aborted: Option<Aborted>,
         breakdown: Breakdown,
     ) -> Result<(), RecordError> {
-        self.timeline.append_json(&Trailer { finished: true, stopped_at_seconds, breakdown })
+        self.timeline.append_json(&Trailer { finished: true, stopped_at_seconds, aborted, breakdown })
     }
 
     fn encode(

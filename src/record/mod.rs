@@ -16,6 +16,7 @@
 //! What was appended survives the death of the process, not that of the machine: files are not synced. The two latest seconds are still open in
 //! the workers. Adding is all that merging does, so workers, shards and machines merge alike. Nothing here reads a clock.
 
+mod abort;
 mod breakdown;
 mod downloads;
 mod error;
@@ -38,6 +39,7 @@ pub(crate) mod synthetic;
 #[cfg(test)]
 mod tests;
 
+pub use abort::{AbortCondition, Aborted};
 pub use breakdown::{Breakdown, CONTENT_RANKS, GroupTally, Tally};
 pub use downloads::{DownloadTimes, Downloads, LONGEST_DOWNLOAD};
 pub use error::RecordError;
@@ -46,7 +48,7 @@ pub use latency::{Distribution, LONGEST, histogram};
 pub use manifest::{FaultMark, Manifest, Replayed, SignalMark, WorldName};
 pub use outlook::{Outlook, OutlookChange};
 pub use read::Recording;
-pub use recorder::{Inbox, Recorder, ResourceSink, channel, run};
+pub use recorder::{Inbox, Intake, Recorder, ResourceSink, channel, run};
 pub use resources::{Metrics, Resources};
 pub use row::{Counts, Failures, KindRow, Latencies, Row, Traffic};
 pub use snapshot::{Snapshot, StageSnapshot, Totals};

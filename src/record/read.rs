@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use serde::de::DeserializeOwned;
 
+use super::abort::Aborted;
 use super::breakdown::Breakdown;
 use super::downloads::DownloadTimes;
 use super::error::RecordError;
@@ -36,6 +37,8 @@ pub struct Recording {
     pub finished: bool,
     /// The second in which the run was told to end early (a signal, a withdrawn authorisation), if it was.
     pub stopped_at_seconds: Option<u64>,
+    /// Why the target's profile wanted it to end early, if it did.
+    pub aborted: Option<Aborted>,
     /// Journeys and operations without a known end; zero where the run ended properly.
     pub unsettled: u64,
     /// What is missing, a line each.
@@ -73,6 +76,7 @@ impl Recording {
             resources,
             metrics,
             stopped_at_seconds: trailer.as_ref().and_then(|trailer| trailer.stopped_at_seconds),
+            aborted: trailer.as_ref().and_then(|trailer| trailer.aborted.clone()),
             breakdown: trailer.map(|trailer| trailer.breakdown).unwrap_or_default(),
             finished,
             unsettled: ledger.unsettled(),
@@ -95,6 +99,8 @@ impl Recording {
             sum.finished &= part.finished;
             let stops = [sum.stopped_at_seconds, part.stopped_at_seconds];
             sum.stopped_at_seconds = stops.into_iter().flatten().min();
+            let aborts = [sum.aborted.take(), part.aborted.clone()];
+            sum.aborted = aborts.into_iter().flatten().min_by_key(|aborted| aborted.at_seconds);
             sum.breakdown += &part.breakdown;
             sum.resources.extend_from_slice(&part.resources);
             sum.metrics.extend_from_slice(&part.metrics);

@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use crate::drive::{Stop, StopLevel};
 
+use super::abort::{AbortWatch, Aborted};
 use super::breakdown::Breakdown;
 use super::error::RecordError;
 use super::files::Files;
@@ -82,6 +83,10 @@ pub struct Recorder {
     ledger: Ledger,
     breakdown: Breakdown,
     stopped_at_seconds: Option<u64>,
+    watch: AbortWatch,
+    /// Why a run that is under way has to end after the latest second, if it has to.
+    too_bad: Option<Aborted>,
+    aborted: Option<Aborted>,
 }
 
 impl Recorder {
@@ -94,7 +99,8 @@ impl Recorder {
         manifest: &Manifest,
         sources: &[(String, String)],
     ) -> Result<Self, RecordError> {
-        Ok(Self::on(Files::create(dir, manifest, sources)?))
+        let watch = AbortWatch::new(&manifest.envelope, manifest.length);
+        Ok(Self { watch, ..Self::on(Files::create(dir, manifest, sources)?) })
     }
 
     pub(crate) fn on(files: Files) -> Self {
@@ -105,6 +111,9 @@ impl Recorder {
             ledger: Ledger::default(),
             breakdown: Breakdown::default(),
             stopped_at_seconds: None,
+            watch: AbortWatch::default(),
+            too_bad: None,
+            aborted: None,
         }
     }
 
@@ -132,6 +141,7 @@ impl Recorder {
         self.ledger.note_in_flight(&mut row);
         self.files.append(&row, &second)?;
         self.ledger.verify(&row)?;
+        self.too_bad = self.watch.see(&row);
         Ok(Snapshot::of(&row))
     }
 
@@ -173,60 +183,109 @@ impl Recorder {
     /// When the books do not balance, or the disk says no.
     pub fn finish(mut self) -> Result<(), RecordError> {
         self.ledger.close()?;
-        self.files.finish(self.stopped_at_seconds, self.breakdown)
+        self.files.finish(self.stopped_at_seconds, self.aborted, self.breakdown)
     }
 }
 
-/// Records until every worker has finished. Meant for a thread of its own; `on_second` is called there, after each closed second. A
-/// run that is told to `stop` while workers are at work is recorded as stopped, in the second of the message that follows.
+/// Takes what the workers hand over, message by message, and closes the seconds that are behind all of them.
+pub struct Intake {
+    recorder: Recorder,
+    inbox: Inbox,
+    stop: Stop,
+    /// Of each worker, the first second for which something may still come.
+    through: Vec<u64>,
+    finished: usize,
+    lost: usize,
+    end: u64,
+}
+
+impl Intake {
+    /// The intake of a recorder. A run that is told to `stop` while workers are at work is recorded as stopped, in the second of the
+    /// message that follows; one that the target's profile wants to end ([`crate::profile::AbortOn`]) is told so here.
+    #[must_use]
+    pub fn new(recorder: Recorder, inbox: Inbox, stop: &Stop) -> Self {
+        let through = vec![0; inbox.workers];
+        Self { recorder, inbox, stop: stop.clone(), through, finished: 0, lost: 0, end: 0 }
+    }
+
+    /// Takes the messages that are there, without waiting; for a worker that shares its thread with its recorder.
+    ///
+    /// # Errors
+    /// When the disk says no, or the books do not balance.
+    pub fn take_waiting(&mut self, on_second: &mut impl FnMut(&Snapshot)) -> Result<(), RecordError> {
+        while let Ok(message) = self.inbox.from.try_recv() {
+            self.take(message, on_second)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, message: Message, on_second: &mut impl FnMut(&Snapshot)) -> Result<(), RecordError> {
+        if let Some(second) = message.second()
+            && self.stop.level() != StopLevel::Run
+        {
+            self.recorder.stopped(second);
+        }
+        match message {
+            Message::Resources(sample) => self.recorder.resources(&sample)?,
+            Message::Metrics(metrics) => self.recorder.metrics(&metrics)?,
+            Message::Lost => self.lost += 1,
+            Message::Batch(batch) => {
+                self.finished += usize::from(batch.last.is_some());
+                self.end = self.end.max(batch.through);
+                self.through[batch.worker] = if batch.last.is_some() { u64::MAX } else { batch.through };
+                self.recorder.merge(batch);
+                let behind = self.through.iter().copied().min().unwrap_or(0).min(self.end);
+                while self.recorder.next() < behind {
+                    self.close_next(on_second)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn close_next(&mut self, on_second: &mut impl FnMut(&Snapshot)) -> Result<(), RecordError> {
+        on_second(&self.recorder.close_next()?);
+        let under_way = self.stop.level() == StopLevel::Run && self.finished < self.inbox.workers;
+        if under_way && let Some(aborted) = self.recorder.too_bad.take() {
+            self.recorder.stopped(aborted.at_seconds);
+            self.recorder.aborted = Some(aborted);
+            self.stop.raise(StopLevel::Drain);
+        }
+        Ok(())
+    }
+
+    /// Ends the recording: every worker has finished, or is lost.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub fn finish(mut self, on_second: &mut impl FnMut(&Snapshot)) -> Result<(), RecordError> {
+        self.take_waiting(on_second)?;
+        // A lost worker holds up the others' last seconds no longer.
+        while self.recorder.next() < self.recorder.end() {
+            self.close_next(on_second)?;
+        }
+        if self.lost > 0 {
+            return Err(RecordError::WorkersLost(self.lost));
+        }
+        self.recorder.finish()
+    }
+}
+
+/// Records until every worker has finished. Meant for a thread of its own; `on_second` is called there, after each closed second.
 ///
 /// # Errors
 /// When the disk says no, the books do not balance, or a worker was lost; what was written until then stays readable.
 pub fn run(
-    mut recorder: Recorder,
+    recorder: Recorder,
     inbox: Inbox,
     stop: &Stop,
     mut on_second: impl FnMut(&Snapshot),
 ) -> Result<(), RecordError> {
-    let mut through = vec![0; inbox.workers];
-    let (mut finished, mut lost, mut end) = (0, 0, 0);
-    while finished + lost < inbox.workers {
+    let mut intake = Intake::new(recorder, inbox, stop);
+    while intake.finished + intake.lost < intake.inbox.workers {
         // Cannot fail before that: every worker that is neither finished nor lost holds a sender.
-        let Ok(message) = inbox.from.recv() else { break };
-        if let Some(second) = message.second()
-            && stop.level() != StopLevel::Run
-        {
-            recorder.stopped(second);
-        }
-        match message {
-            Message::Resources(sample) => recorder.resources(&sample)?,
-            Message::Metrics(metrics) => recorder.metrics(&metrics)?,
-            Message::Lost => lost += 1,
-            Message::Batch(batch) => {
-                finished += usize::from(batch.last.is_some());
-                end = end.max(batch.through);
-                through[batch.worker] = if batch.last.is_some() { u64::MAX } else { batch.through };
-                recorder.merge(batch);
-                let behind = through.iter().copied().min().unwrap_or(0).min(end);
-                while recorder.next() < behind {
-                    on_second(&recorder.close_next()?);
-                }
-            }
-        }
+        let Ok(message) = intake.inbox.from.recv() else { break };
+        intake.take(message, &mut on_second)?;
     }
-    // A lost worker holds up the others' last seconds no longer.
-    while recorder.next() < recorder.end() {
-        on_second(&recorder.close_next()?);
-    }
-    for message in inbox.from.try_iter() {
-        match message {
-            Message::Resources(sample) => recorder.resources(&sample)?,
-            Message::Metrics(metrics) => recorder.metrics(&metrics)?,
-            Message::Batch(_) | Message::Lost => {}
-        }
-    }
-    if lost > 0 {
-        return Err(RecordError::WorkersLost(lost));
-    }
-    recorder.finish()
+    intake.finish(&mut on_second)
 }

@@ -153,6 +153,7 @@ pub(crate) fn manifest(workers: usize) -> Manifest {
         reserve: base * 4.0,
         slo: Slo { quantile: 0.99, limit: Duration::from_millis(limit), errors: 0.02 },
         headroom: 0.2,
+        abort_on: None,
     };
     Manifest {
         version: Manifest::VERSION,

@@ -13,6 +13,7 @@ pub mod replay;
 mod resources;
 mod saturation;
 mod scorecard;
+pub mod search;
 pub mod signals;
 mod swarm;
 mod table;

@@ -6,6 +6,7 @@ use crate::analysis::{Breach, Fault, Finding, Flow, Judgement, LayerSummary, Sum
 use crate::journey::{Cause, Kind, Oddity, Web};
 use crate::plan::Stage;
 use crate::profile::LayerEnvelope;
+use crate::record::{AbortCondition, Aborted};
 use crate::scenario::VariantName;
 
 use super::doctor;
@@ -79,7 +80,9 @@ pub(super) fn verdict(summary: &Summary) -> String {
         run.workers,
         summary.recorded_seconds,
     );
-    if let Some(at) = summary.stopped_at_seconds {
+    if let Some(aborted) = &summary.aborted {
+        text += &format!("✗ {}\n", stopped(aborted, summary));
+    } else if let Some(at) = summary.stopped_at_seconds {
         let length = run.length.as_secs_f64();
         text += &match at as f64 {
             at if at < length => {
@@ -131,6 +134,23 @@ fn at_least(summary: &Summary) -> String {
         format!("  {}: at least {good}\n", layer.layer.name())
     };
     summary.layers.iter().map(kept).collect()
+}
+
+/// What ended the run early, and what would have had to.
+fn stopped(aborted: &Aborted, summary: &Summary) -> String {
+    let Aborted { at_seconds, layer, over_seconds, condition } = aborted;
+    let did = match condition {
+        AbortCondition::Errors { observed, limit } => {
+            format!("failed {} over {over_seconds} s (abort_on {})", percent(*observed), percent(*limit))
+        }
+        AbortCondition::Latency { observed_seconds, limit_seconds } => {
+            let promise = summary.manifest.envelope.layers.get(layer);
+            let quantile = promise.map_or_else(|| "latency".to_owned(), |it| quantile_name(it.slo.quantile));
+            let [observed, limit] = [*observed_seconds, *limit_seconds].map(|s| seconds(Some(s)));
+            format!("{quantile} {observed} over {over_seconds} s (abort_on {limit})")
+        }
+    };
+    format!("stopped at {at_seconds} s: {} {did}", layer.name())
 }
 
 /// Less headroom than the target's profile demands.
@@ -272,7 +292,7 @@ fn broken(finding: &Finding, promise: &LayerEnvelope) -> Option<String> {
 }
 
 /// `p99`, `p99.9`.
-fn quantile_name(quantile: f64) -> String {
+pub(super) fn quantile_name(quantile: f64) -> String {
     format!("p{}", (quantile * 1e5).round() / 1e3)
 }
 

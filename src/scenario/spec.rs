@@ -72,10 +72,12 @@ pub(super) fn scenario(table: &mut Table<'_>, profiles: &mut Profiles<'_>) -> Re
         return Err(table.wrong("attention", "`theta` must be below 0.5 here".to_owned(), Some(hint)));
     }
     let (content, abuse) = (content?, abuse?);
-    let needs_swarm =
-        |abuse: &Abuse| matches!(abuse.what, AbuseKind::Announce | AbuseKind::Dht | AbuseKind::DhtCrawl);
+    let needs_swarm = |abuse: &Abuse| {
+        use AbuseKind::{Announce, Dht, DhtCrawl, Pieces};
+        matches!(abuse.what, Announce | Dht | DhtCrawl | Pieces)
+    };
     if content.vias().all(|via| via == Via::Gateway) && abuse.iter().any(needs_swarm) {
-        let message = "abuse of trackers or of the DHT, and no content of a swarm".to_owned();
+        let message = "abuse of trackers, of the DHT or of peers, and no content of a swarm".to_owned();
         let hint = "leave `via` out of one class of the content".to_owned();
         return Err(table.wrong("abuse", message, Some(hint)));
     }

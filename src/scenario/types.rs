@@ -247,6 +247,10 @@ pub enum AbuseKind {
     Dht,
     /// Walks through the DHT that gather info-hashes, as indexers make them (BEP 51).
     DhtCrawl,
+    /// The name of the web pages, of a resolver.
+    Dns,
+    /// Whole downloads from the target's own peers, which are asked directly: no announce, no lookup.
+    Pieces,
 }
 
 /// Something that happens to a share of the modelled population at once.

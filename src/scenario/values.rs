@@ -113,6 +113,8 @@ impl Choice for AbuseKind {
         ("announce", Self::Announce),
         ("dht", Self::Dht),
         ("dht-crawl", Self::DhtCrawl),
+        ("dns", Self::Dns),
+        ("pieces", Self::Pieces),
     ];
 }
 

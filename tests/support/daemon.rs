@@ -27,8 +27,8 @@ impl Daemon {
         Self { child, lines }
     }
 
-    /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod conformity;
 pub(crate) mod daemon;
+pub(crate) mod quota;
 pub(crate) mod seeded;
 pub(crate) mod swarm;
 pub(crate) mod tracker;

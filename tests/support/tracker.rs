@@ -32,7 +32,7 @@ pub(crate) const KNOWN: [u8; 20] = [0x5a; 20];
 
 /// opentracker and the folder that it reads.
 pub(crate) struct Opentracker {
-    _daemon: Daemon,
+    pub(crate) daemon: Daemon,
     _folder: tempfile::TempDir,
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn opentracker() -> Option<(Opentracker, SocketAddr)> {
     );
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     await_tracker(address);
-    Some((Opentracker { _daemon: daemon, _folder: folder }, address))
+    Some((Opentracker { daemon, _folder: folder }, address))
 }
 
 /// Asks for a connection id until the tracker answers.

@@ -49,6 +49,7 @@ burst = "400/s"
 burst_for = "5m"
 reserve = "600/s"
 headroom = "25%"
+abort_on = { errors = "20%" }
 slo = { quantile = 0.999, limit = "250ms", errors = "2%" }
 
 [authorization]
@@ -114,6 +115,7 @@ fn every_key_means_what_it_says() {
         reserve: 600.0,
         slo: Slo { quantile: 0.999, limit: Duration::from_millis(250), errors: 0.02 },
         headroom: 0.25,
+        abort_on: Some(AbortOn { errors: Some(0.2), limit: None, over: Duration::from_secs(10) }),
     };
     assert_eq!(target.envelope, Envelope { layers: [(Layer::Tracker, promise)].into() });
     let authorization = Authorization {
