@@ -43,7 +43,8 @@
 //! Arrivals are due when the plan says so: nothing the target does moves them. Inside a journey a step is due at its planned moment or
 //! when the step it depends on ended, whichever is later: nobody can fetch a torrent from a page that has not loaded, and counting that
 //! wait twice would blame the torrent for the page. `--isolated` drops the dependency, and every step keeps its planned moment. Latency
-//! is measured from due; service time from the first byte, and send lag between the two, stand beside it. A download is due when its
+//! is measured from due; service time from the first byte, or from the first attempt to get a connection, and send lag between the two,
+//! stand beside it. A download is due when its
 //! transfer is: its times to the first and to the last piece hold the handshake, every retry and the pauses between.
 //!
 //! # Before a run
@@ -88,7 +89,7 @@
 //!   hold hundreds: descriptors are the bound. Where visitors share the machine's address nobody can connect to them, since a port could not
 //!   say for whom; they give only on connections that they opened. Visitors have addresses of their own (picked by
 //!   [`plan::Arrival::source`]) on IPv4 loopback and where the target's profile names networks.
-//! * A visitor's connection carries one exchange at a time: nothing is multiplexed over HTTP/2 and 3, as a journey has one operation of a
+//! * A connection carries one exchange at a time, also one that the traffic beside the funnel shares: nothing is multiplexed over HTTP/2 and 3, as a journey has one operation of a
 //!   stage under way. No 0-RTT, no `Alt-Svc` (who speaks HTTP/3 uses it at once where the profile says that it is there), no cookies.
 //! * Visitors' uTP paces itself by CUBIC (librqbit-utp's), not by LEDBAT: it competes with TCP as TCP does. Visitors at one address share its
 //!   UDP socket. A first packet that is lost is not sent again: after 3 s TCP is tried, as in libtorrent.

@@ -18,7 +18,9 @@ use rand_xoshiro::SplitMix64;
 
 use crate::journey::{Cause, Group, Operation, Peer, Reply, Swarm, Visitor};
 use crate::plan::AnnounceEvent;
-use crate::profile::{Client, ContentItem, HttpVersion, InfoHash, Target, TorrentItem, Transport};
+use crate::profile::{
+    Client, ContentItem, HttpVersion, InfoHash, Target, TorrentItem, TrackerKind, Transport,
+};
 use crate::scenario::Scenario;
 
 use super::announce::{Announcer, Asker, Contact, RETRANSMIT};
@@ -26,7 +28,7 @@ use super::client::{self, Clients, Persona, Seat};
 use super::dht::{Dht, OwnNode};
 use super::dns::{Stub, StubTimes, Wanted};
 use super::gateway::{Asking, Reader};
-use super::http::{Agent, Browser, Kept, Request};
+use super::http::{Agent, Browser, Kept, Pool, Request};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
 use super::patience::Patience;
@@ -50,6 +52,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     sources: Sources,
     agent: Rc<Agent>,
+    /// What the traffic beside the funnel shares, where it keeps connections; as the scenario has it.
+    pools: Vec<Option<Pool>>,
     announcer: Announcer,
     dht: Dht,
     stub: Stub,
@@ -101,11 +105,26 @@ impl Shared {
         let announcer = Announcer::open(&guard, clock, &target, &sources, workers, (patience, RETRANSMIT))?;
         let dht = Dht::open(&guard, clock, &target, &sources, scenario.cut.speed)?;
         let agent = Rc::new(Agent::new(&target, Arc::clone(&guard), sources.clone())?);
+        let pool = |kept: u32| Pool::new(kept, (worker, workers));
+        let pools = scenario.side.iter().map(|side| side.connections.map(pool)).collect();
         let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
         let stub = Stub::new(Arc::clone(&guard), clock, resolvers, sources.clone(), StubTimes::USUAL);
         let clients = Clients::open(&guard, clock, &target, sources.clone())?;
         let layouts = RefCell::default();
-        Ok(Self { target, scenario, guard, clock, sources, agent, announcer, dht, stub, clients, layouts })
+        Ok(Self {
+            target,
+            scenario,
+            guard,
+            clock,
+            sources,
+            agent,
+            pools,
+            announcer,
+            dht,
+            stub,
+            clients,
+            layouts,
+        })
     }
 
     /// What the visitors' part in the swarms was like since this was last asked, by group.
@@ -116,6 +135,21 @@ impl Shared {
     /// Whether one more operation may begin: not beyond the ceiling of the target's authorization.
     pub(super) fn admits(&self) -> bool {
         self.guard.admits(|| self.clock.now())
+    }
+
+    /// Whether an operation may hold a descriptor of its own: datagrams leave by the worker's sockets, and who shares connections has none.
+    pub(super) fn holds_descriptor(&self, operation: &Operation) -> bool {
+        match operation {
+            Operation::Announce { .. } => self.target.trackers.iter().any(|it| it.kind != TrackerKind::Udp),
+            Operation::Lookup { .. } | Operation::AnnouncePeer | Operation::Crawl => false,
+            Operation::Side(n) => self.pool(*n).is_none(),
+            _ => true,
+        }
+    }
+
+    /// What this traffic beside the funnel shares, where it keeps connections.
+    fn pool(&self, side: u8) -> Option<&Pool> {
+        self.pools.get(usize::from(side))?.as_ref()
     }
 
     /// Performs one operation. An index that the target or the scenario does not have is [`Cause::Local`].

@@ -143,6 +143,10 @@ impl World for LiveWorld {
         self.shared.clock.now()
     }
 
+    fn holds_descriptor(&self, operation: &Operation) -> bool {
+        self.shared.holds_descriptor(operation)
+    }
+
     fn perform(&mut self, id: OpId, visitor: &Visitor, operation: Operation) {
         match operation {
             Operation::Announce { .. } => self.start(id, *visitor, operation, Shared::announce),

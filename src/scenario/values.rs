@@ -151,6 +151,8 @@ bounded! {
         |it| serde_json::from_str::<serde::de::IgnoredAny>(&it.0).is_ok();
     /// Things of which a page or a visitor has a few.
     pub(super) Few(u32): "a whole number from 0 to 100", "3", |it| *it <= 100;
+    /// Connections that are kept.
+    pub(super) Connections(u32): "a whole number from 1 to 65536", "64", |it| (1..=65_536).contains(it);
     /// Items of a content class.
     pub(super) Items(u32): "a whole number from 1 to 65536", "4", |it| (1..=65_536).contains(it);
     /// A size of something that can be fetched.

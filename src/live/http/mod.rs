@@ -6,6 +6,7 @@ mod connection;
 mod field;
 mod memory;
 mod one;
+mod pool;
 mod range;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use memory::Memory;
 use one::Buffer;
 #[cfg(any(test, fuzzing))]
 pub(super) use one::read_all;
+pub(super) use pool::Pool;
 pub(super) use range::{Fetcher, Place, Wanted};
 use tls::Sessions;
 
