@@ -9,8 +9,8 @@ use super::super::meter::Meter;
 use super::{Connections, Shared, browser, get};
 
 impl Shared {
-    /// As [`Shared::perform`], for pages, assets and calls alone: see [`Shared::announce`].
-    pub(in super::super) async fn browse(
+    /// Pages, assets and calls.
+    pub(super) async fn browse(
         &self,
         visitor: &Visitor,
         operation: Operation,
