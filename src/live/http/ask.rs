@@ -72,4 +72,78 @@ impl<'a> Ask<'a> {
         }
         Ok(request)
     }
+
+    /// Adds the request as it goes over the wire in HTTP/1.1 (RFC 9112 section 3).
+    pub(super) fn write(&self, host: &HeaderValue, out: &mut Vec<u8>) {
+        put(out, [self.method().as_str().as_bytes(), b" ", self.path.as_str().as_bytes(), b" HTTP/1.1\r\n"]);
+        for (name, value) in self.fields().chain([("host", host.as_bytes())]) {
+            put(out, [name.as_bytes(), b": ", value, b"\r\n"]);
+        }
+        let body = self.body();
+        if !body.is_empty() {
+            put(out, [b"content-length: ", body.len().to_string().as_bytes(), b"\r\n"]);
+        }
+        put(out, [b"\r\n", body]);
+    }
+}
+
+fn put<const N: usize>(out: &mut Vec<u8>, parts: [&[u8]; N]) {
+    parts.into_iter().for_each(|part| out.extend_from_slice(part));
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
+
+    use super::*;
+
+    const HOST: HeaderValue = HeaderValue::from_static("fleet.test");
+
+    fn written(ask: &Ask<'_>) -> String {
+        let mut out = Vec::new();
+        ask.write(&HOST, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn requests_are_those_of_the_specification() {
+        let path = path("/p/a%20release?x=1#here").unwrap();
+        let conditions = HeaderMap::from_iter([
+            (IF_NONE_MATCH, HeaderValue::from_static("\"1\"")),
+            (IF_MODIFIED_SINCE, HeaderValue::from_static("yesterday")),
+        ]);
+        let get =
+            Ask { codings: Some("gzip"), more: Some(&conditions), ..Ask::new(&path, "test/1").unwrap() };
+        let fields = "user-agent: test/1\r\naccept-encoding: gzip\r\nif-none-match: \"1\"\r\nif-modified-since: yesterday\r\n";
+        assert_eq!(
+            written(&get),
+            format!("GET /p/a%20release?x=1 HTTP/1.1\r\n{fields}host: fleet.test\r\n\r\n")
+        );
+        let post = Ask { post: Some("{}"), accept: Some("text/json"), ..Ask::new(&path, "test/1").unwrap() };
+        let fields = "user-agent: test/1\r\naccept: text/json\r\ncontent-type: application/json\r\nhost: fleet.test\r\n";
+        let whole = format!("POST /p/a%20release?x=1 HTTP/1.1\r\n{fields}content-length: 2\r\n\r\n{{}}");
+        assert_eq!(written(&post), whole);
+    }
+
+    #[test]
+    fn the_same_goes_to_libraries() {
+        let path = path("/rpc").unwrap();
+        let post = Ask { post: Some("{}"), codings: Some("gzip"), ..Ask::new(&path, "test/1").unwrap() };
+        let request = post.request(Uri::from_static("http://fleet.test/rpc")).unwrap();
+        let fields: Vec<_> =
+            request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        assert_eq!(fields, post.fields().collect::<Vec<_>>());
+        assert_eq!((request.method(), &request.body()[..]), (&Method::POST, &b"{}"[..]));
+    }
+
+    #[test]
+    fn what_would_break_the_protocol_is_not_sent() {
+        let good = path("/").unwrap();
+        for agent in ["a\r\nx: y", "a\0", "ä"] {
+            assert_eq!(Ask::new(&good, agent).err(), Some(Cause::Local), "{agent:?}");
+        }
+        for text in ["/a b", "/a\r\nb", "/\0"] {
+            assert_eq!(path(text).err(), Some(Cause::Local), "{text:?}");
+        }
+    }
 }

@@ -79,7 +79,7 @@ impl One {
     pub(super) async fn send(&mut self, ask: &Ask<'_>, host: &HeaderValue) -> Result<(), Cause> {
         let mut out = self.buffers.0.write.take();
         out.clear();
-        write(ask, host, &mut out);
+        ask.write(host, &mut out);
         self.stream.write_all(&out).await.map_err(|error| io_cause(&error))?;
         self.buffers.0.write.replace(out);
         // What TLS still holds.
@@ -169,23 +169,6 @@ struct Head {
     framing: Framing,
     /// Whether the server lets the connection be used again.
     kept: bool,
-}
-
-/// A request as it goes over the wire.
-fn write(ask: &Ask<'_>, host: &HeaderValue, out: &mut Vec<u8>) {
-    put(out, [ask.method().as_str().as_bytes(), b" ", ask.path.as_str().as_bytes(), b" HTTP/1.1\r\n"]);
-    for (name, value) in ask.fields().chain([("host", host.as_bytes())]) {
-        put(out, [name.as_bytes(), b": ", value, b"\r\n"]);
-    }
-    let body = ask.body();
-    if !body.is_empty() {
-        put(out, [b"content-length: ", body.len().to_string().as_bytes(), b"\r\n", b""]);
-    }
-    put(out, [b"\r\n", body, b"", b""]);
-}
-
-fn put(out: &mut Vec<u8>, parts: [&[u8]; 4]) {
-    parts.into_iter().for_each(|part| out.extend_from_slice(part));
 }
 
 /// What was parsed, with `None` for what is not whole yet.
