@@ -132,6 +132,16 @@ def visits(http=("1.1",), tls=None, kept=False):
     return ours
 
 
+def requests():
+    """Pages alone, on as many connections as the peers have, open loop."""
+
+    def ours(squall, name, server, rate, seconds, **more):
+        target = profile(index=f"127.0.0.1:{server.port}")
+        return squall.measure(name, "steady", target, rate, seconds, {"side": 1}, **more)
+
+    return ours
+
+
 def downloads(squall, name, server, rate, seconds):
     """Visitors who download one item each, all pieces checked; `rate` and what is good are in MB."""
     item = (server.directory / "item").stat().st_size / 1e6

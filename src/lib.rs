@@ -40,11 +40,12 @@
 //!
 //! # When an operation is due
 //!
-//! Arrivals are due when the plan says so: nothing the target does moves them. Inside a journey a step is due at its planned moment or
-//! when the step it depends on ended, or the one before it in its own stage, whichever is latest: nobody can fetch a torrent from a page that has not loaded, and counting that
-//! wait twice would blame the torrent for the page. `--isolated` drops the dependency, and every step keeps its planned moment. Latency
-//! is measured from due; service time from the first byte, and send lag between the two, stand beside it. A download is due when its
-//! transfer is: its times to the first and to the last piece hold the handshake, every retry and the pauses between.
+//! Arrivals are due when the plan says so: nothing the target does moves them. Inside a journey a step is due at its planned moment, when
+//! the step it depends on ended, or when the one before it in its own stage did, whichever is latest: nobody can fetch a torrent from a page
+//! that has not loaded, and counting that wait twice would blame the torrent for the page. `--isolated` drops the dependency between stages:
+//! every stage keeps its planned moments. Latency is measured from due; service time from the first byte, or from the first attempt to get a
+//! connection, and send lag between the two, stand beside it. A download is due when its transfer is: its times to the first and to the last
+//! piece hold the handshake, every retry and the pauses between.
 //!
 //! # Before a run
 //!
@@ -63,11 +64,20 @@
 //! # What an operation costs
 //!
 //! A worker is one thread with one event loop, and shares nothing. An operation is a task on it, and a future is as large as the largest
-//! thing that it may do: kinds of which a worker has many under way have one of their own (`live::perform`). Datagrams of one turn leave
-//! together (`live::udp`), HTTP/1.1 is driven by who waits for it and holds nothing meanwhile (`live::http`), patience is looked through now
-//! and then instead of timed (`live::patience`), and journeys that wait stand in a calendar ([`drive`]). A worker sleeps at least 50 µs, so
-//! that what becomes due meanwhile shares one waking. `benches/RESULTS.md` says what that comes to beside other tools, row by row and with
-//! what is missing; `harness/instructions` holds the hot paths to their counts.
+//! thing that it may do: each kind has one of its own (`live::perform`). Those that may hold a descriptor are bound by the descriptors that
+//! there are ([`drive::Limits`]), the others by memory alone: a second of UDP announces to a server that stands still is all under way.
+//! Datagrams of one turn leave together (`live::udp`), HTTP/1.1 is driven by who waits for it and holds nothing meanwhile (`live::http`),
+//! patience is looked through now and then instead of timed (`live::patience`), and journeys that wait stand in a calendar ([`drive`]). A
+//! worker sleeps at least 50 µs, so that what becomes due meanwhile shares one waking. `benches/RESULTS.md` says what that comes to beside
+//! other tools, row by row and with what is missing; `harness/instructions` holds the hot paths to their counts.
+//!
+//! # Which layer breaks first
+//!
+//! `analysis::saturation` looks for the second in which a layer fell behind: a cumulative sum of what failed and of what piled up beyond what
+//! its rate explains, against what chance allows. What it carried while it was behind is its capacity. Four other definitions stand beside it,
+//! since a smooth curve has no knee; where they differ it is said. What fails alike at every rate, or stops at no higher rate than it carried
+//! before, is no matter of load and is called otherwise; what failures upstream kept from a layer was not tested. `tests/blind.rs` holds this
+//! against targets whose limits it is not told. [`analysis::search`] asks each layer alone instead, trial by trial.
 //!
 //! # Whose limit
 //!
@@ -104,8 +114,9 @@
 //!   hold hundreds: descriptors are the bound. Where visitors share the machine's address nobody can connect to them, since a port could not
 //!   say for whom; they give only on connections that they opened. Visitors have addresses of their own (picked by
 //!   [`plan::Arrival::source`]) on IPv4 loopback and where the target's profile names networks.
-//! * A visitor's connection carries one exchange at a time: nothing is multiplexed over HTTP/2 and 3, as a journey has one operation of a
-//!   stage under way. No 0-RTT, no `Alt-Svc` (who speaks HTTP/3 uses it at once where the profile says that it is there), no cookies.
+//! * A connection carries one exchange at a time, also one that the traffic beside the funnel shares: nothing is multiplexed over HTTP/2
+//!   and 3, as a journey has one operation of a stage under way. No 0-RTT, no `Alt-Svc` (who speaks HTTP/3 uses it at once where the
+//!   profile says that it is there), no cookies.
 //! * Visitors' uTP paces itself by CUBIC (librqbit-utp's), not by LEDBAT: it competes with TCP as TCP does. Visitors at one address share its
 //!   UDP socket. A first packet that is lost is not sent again: after 3 s TCP is tried, as in libtorrent.
 //! * A web seed is asked for one part of one file at a time, where libtorrent has five requests under way: parts are large instead. Who comes

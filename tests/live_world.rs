@@ -11,10 +11,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use squall::drive::{JourneyId, OpId, World};
-use squall::journey::{Cause, Kind, Operation, Reply};
+use squall::journey::{Cause, Kind, Operation, Outcome, Reply};
+use squall::live::LiveWorld;
 use squall::plan::{AnnounceEvent, Stage};
+use squall::scenario::Scenario;
 use squall::unit::Tick;
-use support::{PATIENCE, local, peers, perform, target, visitor, with_ceiling, world};
+use support::{PATIENCE, local, peers, perform, scenario, target, visitor, with_ceiling, world, world_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -89,6 +91,73 @@ fn a_visit_keeps_its_connection_and_a_released_one_is_closed() {
         world.release(JourneyId(1));
         assert_eq!(perform(&mut world, 1, Operation::Asset(0)).await.result, Ok(Reply::Done));
         assert_eq!(log.borrow().len(), 4, "the connection of the released journey is gone");
+    });
+}
+
+/// The test scenario, whose calls share so many connections; half of them are this worker's.
+fn sharing(connections: u32, patience: Duration) -> Scenario {
+    let mut scenario = scenario(patience);
+    scenario.side[0].connections = Some(connections);
+    scenario
+}
+
+/// Starts a call of each of these visitors, and waits for all of them.
+async fn call(world: &mut LiveWorld, visitors: std::ops::Range<u64>) -> Vec<Outcome> {
+    for n in visitors.clone() {
+        let id = OpId { journey: JourneyId(n), stage: Stage::Index };
+        world.perform(id, &visitor(n), Operation::Side(0));
+    }
+    let mut outcomes = Vec::new();
+    for _ in visitors {
+        let (id, outcome) = world.wait(Tick::MAX).await.unwrap();
+        world.release(id.journey);
+        outcomes.push(outcome);
+    }
+    outcomes
+}
+
+#[test]
+fn calls_share_the_connections_that_their_traffic_keeps() {
+    local(async {
+        let (address, log) = http(ok).await;
+        let mut world = world_of(target(address, [0; 20]), sharing(6, PATIENCE));
+        let outcomes = call(&mut world, 0..1).await;
+        assert_eq!((outcomes[0].result.clone(), log.borrow().len()), (Ok(Reply::Done), 1), "as needed");
+        let outcomes = call(&mut world, 1..50).await;
+        assert!(outcomes.iter().all(|outcome| outcome.result == Ok(Reply::Done)));
+        let requests: Vec<usize> = log.borrow().iter().map(Vec::len).collect();
+        assert_eq!((requests.len(), requests.iter().sum::<usize>()), (3, 50));
+        // They all went to wait at once: that a connection is taken is no delay of this program's.
+        let last_started = outcomes.iter().map(|outcome| outcome.started).max();
+        assert!(last_started < outcomes.iter().map(|outcome| outcome.ended).min());
+    });
+}
+
+#[test]
+fn a_shared_connection_that_was_closed_is_opened_again() {
+    local(async {
+        let close =
+            |_: &str| Some("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".to_owned());
+        let (address, log) = http(close).await;
+        let mut world = world_of(target(address, [0; 20]), sharing(2, PATIENCE));
+        let outcomes = call(&mut world, 0..5).await;
+        assert!(outcomes.iter().all(|outcome| outcome.result == Ok(Reply::Done)));
+        assert_eq!(log.borrow().len(), 5);
+    });
+}
+
+#[test]
+fn who_waits_for_a_connection_in_vain_gives_up_and_takes_nobodys_place() {
+    local(async {
+        // Never answers.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut world = world_of(target(address, [0; 20]), sharing(2, Duration::from_millis(50)));
+        let outcomes = call(&mut world, 0..10).await;
+        assert!(outcomes.iter().all(|outcome| outcome.result == Err(Cause::Timeout)));
+        let given_up = call(&mut world, 10..11).await;
+        assert_eq!(given_up[0].result, Err(Cause::Timeout), "on a connection of its own again");
+        assert!(given_up[0].bytes_out > 0);
     });
 }
 

@@ -288,7 +288,8 @@ pub(super) fn drive_live(
     let rules = prepared.rules(isolated, assets(prepared, target), seeds(target), Names::of(target));
     let limits = Limits {
         ceiling: target.authorization.as_ref().map(|leave| leave.ceiling / workers as f64),
-        in_flight: in_flight_limit(workers),
+        in_flight: UNDER_WAY,
+        descriptors: descriptor_limit(workers),
         ..prepared.limits()
     };
     // The first arrival of every shard is drawn before the clock starts: a plan that looks back over hours of arrivals before its
@@ -378,8 +379,11 @@ fn default_workers() -> usize {
     (thread::available_parallelism().map_or(1, usize::from) / 2).max(1)
 }
 
-/// Operations that a worker may have under way: each can need a descriptor, and some are left for everything else.
-fn in_flight_limit(workers: usize) -> usize {
+/// Operations that a worker may have under way: some kilobytes each.
+const UNDER_WAY: usize = 1 << 16;
+
+/// Those of them that may need a descriptor each; some are left for everything else.
+fn descriptor_limit(workers: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
-    (usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(256) / workers).clamp(64, 1 << 16)
+    (usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(256) / workers).clamp(64, UNDER_WAY)
 }

@@ -21,6 +21,8 @@ struct Scripted<F> {
     released: Vec<JourneyId>,
     /// Every call of `wait` takes this long on top: a worker that is late.
     overhead: Duration,
+    /// Whether its operations hold descriptors.
+    connects: bool,
 }
 
 impl<F: FnMut(&Operation) -> Result<Reply, Cause>> Scripted<F> {
@@ -33,6 +35,7 @@ impl<F: FnMut(&Operation) -> Result<Reply, Cause>> Scripted<F> {
             entries: 0,
             released: Vec::new(),
             overhead: Duration::ZERO,
+            connects: true,
         }
     }
 }
@@ -40,6 +43,10 @@ impl<F: FnMut(&Operation) -> Result<Reply, Cause>> Scripted<F> {
 impl<F: FnMut(&Operation) -> Result<Reply, Cause>> World for Scripted<F> {
     fn now(&self) -> Tick {
         self.now
+    }
+
+    fn holds_descriptor(&self, _: &Operation) -> bool {
+        self.connects
     }
 
     fn perform(&mut self, id: OpId, _: &Visitor, operation: Operation) {
@@ -244,6 +251,25 @@ fn more_than_fits_is_shed_and_counted() {
     let books = run(visits(10, Duration::from_millis(100)), &mut world, &limits, &Stop::default());
     let pages = &books.kinds[&Kind::Page];
     assert_eq!((pages.planned, pages.released, pages.shed), (10, 3, 7));
+}
+
+#[test]
+fn who_holds_no_descriptor_is_bound_by_memory_alone() {
+    let limits = Limits { in_flight: 5, descriptors: 2, ..Limits::new(Duration::from_secs(1)) };
+    for (connects, fit) in [(true, 2), (false, 5)] {
+        let mut world = Scripted::new(Duration::from_secs(60), |_| Ok(Reply::Done));
+        world.connects = connects;
+        let books = run(visits(10, Duration::from_millis(100)), &mut world, &limits, &Stop::default());
+        assert_eq!(books.kinds[&Kind::Page].released, fit);
+    }
+}
+
+#[test]
+fn what_has_ended_holds_no_descriptor() {
+    let mut world = Scripted::new(Duration::from_millis(1), |_| Ok(Reply::Done));
+    let limits = Limits { descriptors: 1, ..Limits::new(Duration::from_secs(1)) };
+    let books = run(visits(10, Duration::from_millis(100)), &mut world, &limits, &Stop::default());
+    assert_eq!(books.kinds[&Kind::Page].released, 10);
 }
 
 #[test]

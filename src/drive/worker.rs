@@ -20,6 +20,8 @@ pub struct Limits {
     pub drain: Duration,
     /// Operations under way at a time; one more is shed.
     pub in_flight: usize,
+    /// Of these, operations that may hold a descriptor ([`World::holds_descriptor`]); one more is shed.
+    pub descriptors: usize,
     /// An arrival or operation that is released later than this after it was due is shed instead.
     pub late: Duration,
     /// Operations released per second of the run; further ones are shed. The ceiling of an authorisation, as this worker's part of it:
@@ -35,6 +37,7 @@ impl Limits {
             length,
             drain: Duration::from_secs(10),
             in_flight: 16_384,
+            descriptors: 16_384,
             late: Duration::from_secs(1),
             ceiling: None,
         }
@@ -65,6 +68,7 @@ pub async fn drive<W: World>(
         observe,
         journeys: FxHashMap::default(),
         under_way: FxHashMap::default(),
+        descriptors: 0,
         agenda: Agenda::new(),
         known: FxHashMap::default(),
         next_id: 0,
@@ -84,6 +88,8 @@ struct Worker<'a, W: World, O: FnMut(Event)> {
     // Ids are this program's own: nobody can choose them so that they collide.
     journeys: FxHashMap<JourneyId, Journey>,
     under_way: FxHashMap<OpId, Ticket>,
+    /// How many of them may hold a descriptor.
+    descriptors: usize,
     /// When to advance which journey.
     agenda: Agenda<JourneyId>,
     /// The latest peers of each content: see [`Journey::new`].
@@ -103,6 +109,7 @@ struct Ticket {
     due: Tick,
     released: Tick,
     attempt: u32,
+    holds_descriptor: bool,
     visitor: Visitor,
 }
 
@@ -243,6 +250,7 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
 
     fn settle(&mut self, id: OpId, outcome: &Outcome, now: Tick) {
         let Some(ticket) = self.under_way.remove(&id) else { return };
+        self.descriptors -= usize::from(ticket.holds_descriptor);
         let settled = match &outcome.result {
             Ok(_) => Settled::Ok,
             Err(cause) => Settled::Failed(*cause),
@@ -282,7 +290,8 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
             Action::Do { stage, operation, due, attempt } => {
                 let kind = operation.kind();
                 (self.observe)(Event::Planned(kind, due, attempt));
-                match (self.why_not(due, now), self.journeys.get_mut(&id)) {
+                let holds_descriptor = self.world.holds_descriptor(&operation);
+                match (self.why_not(due, now, holds_descriptor), self.journeys.get_mut(&id)) {
                     (Some(why), journey) => {
                         (self.observe)(Event::Shed(kind, due, why));
                         if let Some(journey) = journey {
@@ -293,7 +302,9 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
                         (self.observe)(Event::Released(kind, due, now));
                         let visitor = *journey.visitor();
                         let op = OpId { journey: id, stage };
-                        self.under_way.insert(op, Ticket { kind, due, released: now, attempt, visitor });
+                        let ticket = Ticket { kind, due, released: now, attempt, holds_descriptor, visitor };
+                        self.under_way.insert(op, ticket);
+                        self.descriptors += usize::from(holds_descriptor);
                         self.world.perform(op, &visitor, operation);
                     }
                     // A journey acts only while it is there.
@@ -316,8 +327,9 @@ impl<W: World, O: FnMut(Event)> Worker<'_, W, O> {
     }
 
     /// Why an operation that is due may not be started now, if it may not.
-    fn why_not(&mut self, due: Tick, now: Tick) -> Option<Shed> {
-        if self.under_way.len() >= self.limits.in_flight {
+    fn why_not(&mut self, due: Tick, now: Tick, holds_descriptor: bool) -> Option<Shed> {
+        let no_descriptor = holds_descriptor && self.descriptors >= self.limits.descriptors;
+        if no_descriptor || self.under_way.len() >= self.limits.in_flight {
             return Some(Shed::Full);
         }
         if now.since(due) > self.limits.late {

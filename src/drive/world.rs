@@ -24,6 +24,11 @@ pub trait World {
     /// The run clock.
     fn now(&self) -> Tick;
 
+    /// Whether an operation may hold a descriptor of its own while it is under way.
+    fn holds_descriptor(&self, _: &Operation) -> bool {
+        true
+    }
+
     /// Starts an operation; its outcome comes out of [`World::wait`]. Never blocks.
     fn perform(&mut self, id: OpId, visitor: &Visitor, operation: Operation);
 

@@ -87,7 +87,8 @@ pub enum Operation {
     Page,
     /// The n-th asset of the page, on the kept connection.
     Asset(u32),
-    /// A request outside the funnel (side traffic, by its index in the scenario), on a connection of its own.
+    /// A request outside the funnel (side traffic, by its index in the scenario), on a connection of its own, or on one that
+    /// its traffic keeps.
     Side(u8),
     /// The `.torrent` over HTTP. Replies [`Reply::Metadata`].
     Torrent,

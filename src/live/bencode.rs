@@ -92,14 +92,16 @@ fn integer_end(data: &[u8], at: usize) -> Option<usize> {
 
 /// `4:spam`; no leading zeros.
 fn string_end(data: &[u8], at: usize) -> Option<usize> {
-    let digits = data.get(at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let number = data.get(at..at + digits)?;
-    if number.is_empty() || (number.len() > 1 && number.first() == Some(&b'0')) {
-        return None;
+    let rest = data.get(at..)?;
+    let (mut length, mut digits) = (0_usize, 0);
+    // Read here, and not by `str::parse`: a datagram of the DHT has some fifteen of them, and each is read more than once.
+    while let Some(digit @ b'0'..=b'9') = rest.get(digits) {
+        length = length.checked_mul(10)?.checked_add(usize::from(digit - b'0'))?;
+        digits += 1;
     }
-    let length: usize = std::str::from_utf8(number).ok()?.parse().ok()?;
+    let canonical = digits == 1 || (digits > 1 && rest.first() != Some(&b'0'));
     let end = (at + digits + 1).checked_add(length)?;
-    (data.get(at + digits) == Some(&b':') && end <= data.len()).then_some(end)
+    (canonical && rest.get(digits) == Some(&b':') && end <= data.len()).then_some(end)
 }
 
 #[cfg(test)]

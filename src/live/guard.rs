@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt::IpBindAddressNoPort;
+use nix::sys::socket::sockopt::{IpBindAddressNoPort, RcvBufForce};
 use socket2::{Domain, SockRef, Socket, Type};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -289,8 +289,11 @@ fn socket(local: SocketAddr, device: Option<&[u8]>) -> io::Result<std::net::UdpS
         // Without privileges only since Linux 5.7; before, what outsiders send is no answer to anything, and dropped.
         let _ = socket.bind_device(device);
     }
-    // Thousands of answers can arrive between two turns of the worker; the system caps this at its own limit.
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    // Thousands of answers can arrive between two turns of the worker, and those of a whole second from a server that stood still. The
+    // system caps this at its own limit, where it does not let privileged users have more.
+    if setsockopt(&socket, RcvBufForce, &RECEIVE_BUFFER).is_err() {
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    }
     socket.bind(&local.into())?;
     Ok(socket.into())
 }
@@ -319,7 +322,8 @@ async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStre
     socket.connect(address).await
 }
 
-const RECEIVE_BUFFER: usize = 4 << 20;
+/// The least that a datagram takes in it is some 800 bytes.
+const RECEIVE_BUFFER: usize = 32 << 20;
 
 /// Whether an authorization may be used at all, now.
 pub(super) fn check_authorization(

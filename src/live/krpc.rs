@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::journey::{Cause, Peer};
 
 use super::bencode;
-use super::tracker::{compact_v4, compact_v6};
+use super::tracker::{peer_v4, peer_v6};
 
 pub(super) use asked::{QueryError, Response, Sample, asked};
 
@@ -211,8 +211,8 @@ pub(super) fn read(datagram: &[u8]) -> Result<Answer, Fault> {
 }
 
 fn answer(response: &Body<'_>) -> Option<Answer> {
-    let mut nodes = compact_nodes::<26>(response.nodes.unwrap_or_default(), compact_v4)?;
-    nodes.extend(compact_nodes::<38>(response.nodes6.unwrap_or_default(), compact_v6)?);
+    let mut nodes = compact_nodes::<26, 6>(response.nodes.unwrap_or_default(), peer_v4)?;
+    nodes.extend(compact_nodes::<38, 18>(response.nodes6.unwrap_or_default(), peer_v6)?);
     let peers = response.values.iter().map(|value| peer(value)).collect::<Option<Vec<_>>>()?;
     let token = response.token.map(<[u8]>::to_vec);
     if token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN) {
@@ -229,15 +229,18 @@ fn answer(response: &Body<'_>) -> Option<Answer> {
 }
 
 fn peer(value: &[u8]) -> Option<Peer> {
-    let one = if value.len() == 6 { compact_v4(value) } else { compact_v6(value) };
-    one?.pop()
+    value.try_into().map(peer_v4).or_else(|_| value.try_into().map(peer_v6)).ok()
 }
 
-fn compact_nodes<const N: usize>(list: &[u8], address: fn(&[u8]) -> Option<Vec<Peer>>) -> Option<Vec<Node>> {
+/// Nodes of N bytes, of which the last P are the address.
+fn compact_nodes<const N: usize, const P: usize>(
+    list: &[u8],
+    address: fn(&[u8; P]) -> Peer,
+) -> Option<Vec<Node>> {
     let (nodes, rest) = list.as_chunks::<N>();
     let node = |bytes: &[u8; N]| {
         let (id, place) = bytes.split_first_chunk()?;
-        Some(Node { id: *id, address: address(place)?.pop()? })
+        Some(Node { id: *id, address: address(place.try_into().ok()?) })
     };
     if rest.is_empty() { nodes.iter().map(node).collect() } else { None }
 }

@@ -1,7 +1,8 @@
 //! An iterative lookup as a pure state machine (BEP 5; parallelism and width are the client's): whom to ask next, and when it is over.
 
-use std::collections::HashSet;
 use std::net::SocketAddr;
+
+use rustc_hash::FxHashSet;
 
 use super::krpc::{Id, Node};
 
@@ -26,7 +27,8 @@ pub(super) struct Lookup {
     breadth: Breadth,
     /// Nearest first; nodes whose id is not known yet are last.
     candidates: Vec<Candidate>,
-    known: HashSet<SocketAddr>,
+    // As many as MAX_QUERIES answers name: too few for who would make them collide.
+    known: FxHashSet<SocketAddr>,
     queries: usize,
 }
 
@@ -58,7 +60,8 @@ impl Lookup {
         nodes: impl IntoIterator<Item = Node>,
         bootstrap: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
-        let mut lookup = Self { key, breadth, candidates: Vec::new(), known: HashSet::new(), queries: 0 };
+        let mut lookup =
+            Self { key, breadth, candidates: Vec::new(), known: FxHashSet::default(), queries: 0 };
         lookup.offer(nodes);
         for address in bootstrap {
             lookup.add(None, address);
@@ -177,6 +180,8 @@ pub(super) fn distance(a: &Id, b: &Id) -> Id {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -44,7 +44,7 @@ impl Meter {
         }
     }
 
-    /// The first byte, or the first attempt to connect, goes out now. Only the first call counts.
+    /// The first byte, or the first attempt to get a connection, goes out now. Only the first call counts.
     pub(super) fn start(&self) {
         if self.started.get().is_none() {
             self.started.set(Some(self.clock.now()));

@@ -1,7 +1,9 @@
 //! From an operation to the protocol that performs it.
 
+mod gateway;
 mod lookups;
 mod pages;
+mod swarm;
 mod web_seeds;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -11,26 +13,27 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use cid::Cid;
+use futures_util::future::LocalBoxFuture;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_xoshiro::SplitMix64;
 
-use crate::journey::{Cause, Group, Operation, Peer, Reply, Swarm, Visitor};
+use crate::journey::{Cause, Group, Operation, Peer, Reply, Service, Swarm, Visitor};
 use crate::plan::AnnounceEvent;
-use crate::profile::{Client, ContentItem, HttpVersion, InfoHash, Target, TorrentItem, Transport};
+use crate::profile::{
+    Client, ContentItem, HttpVersion, InfoHash, Target, TorrentItem, TrackerKind, Transport,
+};
 use crate::scenario::Scenario;
 
 use super::announce::{Announcer, Asker, Contact, RETRANSMIT};
 use super::client::{self, Clients, Persona, Seat};
 use super::dht::{Dht, OwnNode};
 use super::dns::{Stub, StubTimes, Wanted};
-use super::gateway::{Asking, Reader};
-use super::http::{Agent, Browser, Kept, Request};
+use super::gateway::Reader;
+use super::http::{Agent, Browser, Kept, Pool, Request};
 use super::metainfo::{Layout, MAX_METADATA};
 use super::meter::Meter;
 use super::patience::Patience;
-use super::shaper::Line;
 use super::source::{Owner, Sources};
 use super::torrent::Generator;
 use super::tracker::Announce;
@@ -50,6 +53,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     sources: Sources,
     agent: Rc<Agent>,
+    /// What the traffic beside the funnel shares, where it keeps connections; as the scenario has it.
+    pools: Vec<Option<Pool>>,
     announcer: Announcer,
     dht: Dht,
     stub: Stub,
@@ -101,11 +106,26 @@ impl Shared {
         let announcer = Announcer::open(&guard, clock, &target, &sources, workers, (patience, RETRANSMIT))?;
         let dht = Dht::open(&guard, clock, &target, &sources, scenario.cut.speed)?;
         let agent = Rc::new(Agent::new(&target, Arc::clone(&guard), sources.clone())?);
+        let pool = |kept: u32| Pool::new(kept, (worker, workers));
+        let pools = scenario.side.iter().map(|side| side.connections.map(pool)).collect();
         let resolvers = target.dns.as_ref().map_or_else(Vec::new, |dns| dns.resolvers.clone());
         let stub = Stub::new(Arc::clone(&guard), clock, resolvers, sources.clone(), StubTimes::USUAL);
         let clients = Clients::open(&guard, clock, &target, sources.clone())?;
         let layouts = RefCell::default();
-        Ok(Self { target, scenario, guard, clock, sources, agent, announcer, dht, stub, clients, layouts })
+        Ok(Self {
+            target,
+            scenario,
+            guard,
+            clock,
+            sources,
+            agent,
+            pools,
+            announcer,
+            dht,
+            stub,
+            clients,
+            layouts,
+        })
     }
 
     /// What the visitors' part in the swarms was like since this was last asked, by group.
@@ -118,87 +138,62 @@ impl Shared {
         self.guard.admits(|| self.clock.now())
     }
 
-    /// Performs one operation. An index that the target or the scenario does not have is [`Cause::Local`].
-    pub(super) async fn perform(
-        &self,
-        visitor: &Visitor,
-        operation: Operation,
-        connections: &Connections,
-        meter: &Meter,
-    ) -> Result<Reply, Cause> {
-        let client = self.client(visitor).ok_or(Cause::Local)?;
-        let item = self.item(visitor).ok_or(Cause::Local)?;
+    /// Whether an operation may hold a descriptor of its own: datagrams leave by the worker's sockets, and who shares connections has none.
+    pub(super) fn holds_descriptor(&self, operation: &Operation) -> bool {
         match operation {
-            Operation::Resolve(service) => {
-                let server = service.endpoint(&self.target).ok_or(Cause::Local)?;
-                let name = server.name().ok_or(Cause::Local)?;
-                let wanted =
-                    Wanted { seed: visitor.seed, source: visitor.source, name, address: server.address };
-                let ttl = Box::pin(self.stub.resolve(wanted, meter)).await?;
-                Ok(Reply::Resolved { ttl })
-            }
-            Operation::Page | Operation::Asset(_) | Operation::Side(_) => {
-                Box::pin(self.browse(visitor, operation, connections, meter)).await
-            }
-            Operation::Torrent => Box::pin(self.torrent(visitor, item, client, connections, meter)).await,
-            Operation::Root => {
-                let (asking, cid, line) = self.gateway(visitor, item, client)?;
-                let reader = Box::pin(Reader::open(asking, cid, line, meter)).await?;
-                let (pieces, size) = (reader.root().pieces(), reader.root().size());
-                Ok(Reply::Metadata { pieces, size, web_seeds: false })
-            }
-            Operation::Open => {
-                let (asking, cid, line) = self.gateway(visitor, item, client)?;
-                let reader = Box::pin(Reader::open(asking, cid, line, meter)).await?;
-                let (pieces, size) = (reader.root().pieces(), reader.root().size());
-                connections.reader.replace(Some(Box::new(reader)));
-                Ok(Reply::Handshake { pieces, size })
-            }
-            Operation::Block { index } => {
-                let (asking, ..) = self.gateway(visitor, item, client)?;
-                // Where this is given up half-way its connection goes with it.
-                let mut reader = connections.reader.take().ok_or(Cause::Closed)?;
-                Box::pin(reader.piece(asking, index, meter)).await?;
-                connections.reader.replace(Some(reader));
-                Ok(Reply::Done)
-            }
-            Operation::Announce { .. } => {
-                Box::pin(self.announce(visitor, operation, connections, meter)).await
-            }
-            Operation::Lookup { .. } | Operation::AnnouncePeer | Operation::Crawl => {
-                Box::pin(self.query(visitor, operation, connections, meter)).await
-            }
-            Operation::PeerMetadata { peers } => {
-                connections.by_magnet.set(true);
-                let player = self.player(visitor, item, client, connections)?;
-                self.introduce(visitor, client, &player, &peers, meter)?;
-                let layout = player.metadata(meter).await?;
-                self.remember(item, &layout);
-                Ok(self.metadata(item, connections, &layout))
-            }
-            Operation::Handshake { peers } => {
-                let player = self.player(visitor, item, client, connections)?;
-                let seeds = self.web_seeds(visitor, item, client, connections, meter);
-                let introduced = self.introduce(visitor, client, &player, &peers, meter);
-                if seeds.is_empty() {
-                    introduced?;
-                }
-                player.use_web_seeds(seeds);
-                let layout = player.ready(meter).await?;
-                self.remember(item, &layout);
-                Ok(Reply::Handshake { pieces: layout.pieces(), size: layout.size() })
-            }
-            Operation::Piece { until, .. } => {
-                let player = self.player(visitor, item, client, connections)?;
-                player.piece(until, meter).await?;
-                Ok(Reply::Done)
-            }
+            Operation::Announce { .. } => self.target.trackers.iter().any(|it| it.kind != TrackerKind::Udp),
+            Operation::Lookup { .. } | Operation::AnnouncePeer | Operation::Crawl => false,
+            Operation::Side(n) => self.pool(*n).is_none(),
+            _ => true,
         }
     }
 
-    /// As [`Shared::perform`], for announces alone: of one kind of operation a worker has most under way, and a future is as large as the
-    /// largest thing that it may do.
-    pub(super) async fn announce(
+    /// What this traffic beside the funnel shares, where it keeps connections.
+    fn pool(&self, side: u8) -> Option<&Pool> {
+        self.pools.get(usize::from(side))?.as_ref()
+    }
+
+    /// Performs one operation. An index that the target or the scenario does not have is [`Cause::Local`].
+    ///
+    /// Each kind is a future of its own on the heap: a future is as large as the largest thing that it may do, and what a task carries
+    /// itself is copied whenever that moves.
+    pub(super) fn perform<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+        operation: Operation,
+        connections: &'a Connections,
+        meter: &'a Meter,
+    ) -> LocalBoxFuture<'a, Result<Reply, Cause>> {
+        match operation {
+            Operation::Resolve(service) => Box::pin(self.resolve(visitor, service, meter)),
+            Operation::Page | Operation::Asset(_) | Operation::Side(_) => {
+                Box::pin(self.browse(visitor, operation, connections, meter))
+            }
+            Operation::Torrent => Box::pin(self.torrent(visitor, connections, meter)),
+            Operation::Root => Box::pin(self.root(visitor, meter)),
+            Operation::Open => Box::pin(self.open_gateway(visitor, connections, meter)),
+            Operation::Block { index } => Box::pin(self.block(visitor, index, connections, meter)),
+            Operation::Announce { .. } => Box::pin(self.announce(visitor, operation, connections, meter)),
+            Operation::Lookup { .. } | Operation::AnnouncePeer | Operation::Crawl => {
+                Box::pin(self.query(visitor, operation, connections, meter))
+            }
+            Operation::PeerMetadata { peers } => {
+                Box::pin(self.peer_metadata(visitor, peers, connections, meter))
+            }
+            Operation::Handshake { peers } => Box::pin(self.handshake(visitor, peers, connections, meter)),
+            Operation::Piece { until, .. } => Box::pin(self.piece(visitor, until, connections, meter)),
+        }
+    }
+
+    async fn resolve(&self, visitor: &Visitor, service: Service, meter: &Meter) -> Result<Reply, Cause> {
+        let server = service.endpoint(&self.target).ok_or(Cause::Local)?;
+        let name = server.name().ok_or(Cause::Local)?;
+        let wanted = Wanted { seed: visitor.seed, source: visitor.source, name, address: server.address };
+        let ttl = self.stub.resolve(wanted, meter).await?;
+        Ok(Reply::Resolved { ttl })
+    }
+
+    async fn announce(
         &self,
         visitor: &Visitor,
         operation: Operation,
@@ -208,8 +203,7 @@ impl Shared {
         let Operation::Announce { event, left, downloaded, numwant } = operation else {
             return Err(Cause::Local);
         };
-        let client = self.client(visitor).ok_or(Cause::Local)?;
-        let item = self.item(visitor).ok_or(Cause::Local)?;
+        let (client, item) = self.who(visitor)?;
         let Identity { peer_id, key, own_port, .. } = self.identity(visitor, client);
         let (port, shared) = self.ports(visitor, own_port);
         let usual = if event == AnnounceEvent::Stopped { 0 } else { client.numwant };
@@ -276,30 +270,13 @@ impl Shared {
         Ok(())
     }
 
-    /// How a visitor reads its content through the gateway, what that is, and its line.
-    fn gateway<'a>(
-        &'a self,
-        visitor: &Visitor,
-        item: &'a ContentItem,
-        client: &'a Client,
-    ) -> Result<(Asking<'a>, &'a Cid, Line), Cause> {
-        let (gateway, site) = self.target.gateway.as_ref().zip(self.agent.gateway()).ok_or(Cause::Local)?;
-        let cid = item.cid.as_ref().ok_or(Cause::Local)?;
-        let access = &self.scenario.access.members.get(usize::from(visitor.access)).ok_or(Cause::Local)?.0;
-        let (agent, user_agent, browser) =
-            (&self.agent, client.user_agent.as_str(), browser(visitor, client));
-        let asking = Asking { agent, site, gateway, user_agent, browser };
-        Ok((asking, cid, Line::new(access.down, self.clock)))
-    }
-
     async fn torrent(
         &self,
         visitor: &Visitor,
-        item: &ContentItem,
-        client: &Client,
         connections: &Connections,
         meter: &Meter,
     ) -> Result<Reply, Cause> {
+        let (client, item) = self.who(visitor)?;
         let torrent = torrent(item)?;
         let get = get(&torrent.path, client);
         let browser = browser(visitor, client);
@@ -361,6 +338,11 @@ impl Shared {
         own.sort_unstable();
         own.dedup();
         own
+    }
+
+    /// The visitor's client, and what it is after.
+    fn who(&self, visitor: &Visitor) -> Result<(&Client, &ContentItem), Cause> {
+        self.client(visitor).zip(self.item(visitor)).ok_or(Cause::Local)
     }
 
     fn client(&self, visitor: &Visitor) -> Option<&Client> {

@@ -76,21 +76,25 @@ impl From<Cause> for Refused {
 
 /// Compact IPv4 peers (BEP 23); `None` where the length is no multiple of 6.
 pub(super) fn compact_v4(list: &[u8]) -> Option<Vec<Peer>> {
-    let (peers, rest) = list.as_chunks::<6>();
-    let peer = |&[a, b, c, d, high, low]: &[u8; 6]| {
-        SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), u16::from_be_bytes([high, low]))
-    };
-    rest.is_empty().then(|| peers.iter().map(peer).collect())
+    let (peers, rest) = list.as_chunks();
+    rest.is_empty().then(|| peers.iter().map(peer_v4).collect())
+}
+
+/// One peer of such a list.
+pub(super) fn peer_v4(&[a, b, c, d, high, low]: &[u8; 6]) -> Peer {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), u16::from_be_bytes([high, low]))
 }
 
 /// Compact IPv6 peers (BEP 7); `None` where the length is no multiple of 18.
 pub(super) fn compact_v6(list: &[u8]) -> Option<Vec<Peer>> {
-    let (peers, rest) = list.as_chunks::<18>();
-    let peer = |bytes: &[u8; 18]| {
-        let (address, port) = bytes.split_first_chunk::<16>()?;
-        Some(SocketAddr::new(Ipv6Addr::from(*address).into(), u16::from_be_bytes(port.try_into().ok()?)))
-    };
-    if rest.is_empty() { peers.iter().map(peer).collect() } else { None }
+    let (peers, rest) = list.as_chunks();
+    rest.is_empty().then(|| peers.iter().map(peer_v6).collect())
+}
+
+/// One peer of such a list.
+pub(super) fn peer_v6(peer: &[u8; 18]) -> Peer {
+    let [ip @ .., high, low] = *peer;
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::from(ip)), u16::from_be_bytes([high, low]))
 }
 
 /// An announce for the tests of the codecs.

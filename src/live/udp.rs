@@ -236,8 +236,8 @@ impl Line {
             self.waiting.notified().await;
             loop {
                 let Some(batch) = self.outbox.borrow_mut().take() else { break };
-                if let Err(cause) = self.socket.send(&batch).await {
-                    self.fail(&batch.transactions, cause, clock.now());
+                if let Err((sent, cause)) = self.socket.send(&batch).await {
+                    self.fail(batch.transactions.get(sent..).unwrap_or_default(), cause, clock.now());
                 }
                 self.outbox.borrow_mut().sent(batch);
             }

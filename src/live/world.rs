@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use tokio::task::AbortHandle;
 
 use crate::drive::{JourneyId, OpId, World};
-use crate::journey::{Cause, Group, Operation, Outcome, Reply, Swarm, Visitor};
+use crate::journey::{Cause, Group, Operation, Outcome, Swarm, Visitor};
 use crate::profile::Target;
 use crate::scenario::Scenario;
 use crate::unit::Tick;
@@ -90,37 +90,6 @@ impl LiveWorld {
         Ok(Self { shared, alarm: clock.alarm()?, patience, keeper, outcomes, journeys })
     }
 
-    /// Starts an operation: a task that does the `work` for as long as the visitor has patience.
-    fn start<W>(&mut self, id: OpId, visitor: Visitor, operation: Operation, work: W)
-    where
-        W: for<'a> AsyncFnOnce(
-                &'a Shared,
-                &'a Visitor,
-                Operation,
-                &'a Connections,
-                &'a Meter,
-            ) -> Result<Reply, Cause>
-            + 'static,
-    {
-        let journey = self.journeys.entry(id.journey).or_default();
-        let shared = Rc::clone(&self.shared);
-        let connections = Rc::clone(&journey.connections);
-        let outcomes = Rc::clone(&self.outcomes);
-        let patience = self.patience.clone();
-        let task = tokio::task::spawn_local(async move {
-            let meter = Meter::new(shared.clock);
-            let most = operation.patience(&shared.scenario.funnel);
-            let result = if shared.admits() {
-                let work = work(&shared, &visitor, operation, &connections, &meter);
-                patience.bound(most, work).await
-            } else {
-                Some(Err(Cause::Local))
-            };
-            outcomes.push((id, meter.outcome(result)));
-        });
-        journey.tasks.push((id, task.abort_handle()));
-    }
-
     /// The next outcome of a journey that is not released.
     fn settle(&mut self) -> Option<(OpId, Outcome)> {
         while let Some(settled) = self.outcomes.try_pop() {
@@ -143,17 +112,29 @@ impl World for LiveWorld {
         self.shared.clock.now()
     }
 
+    fn holds_descriptor(&self, operation: &Operation) -> bool {
+        self.shared.holds_descriptor(operation)
+    }
+
+    /// Starts a task that performs the operation for as long as the visitor has patience.
     fn perform(&mut self, id: OpId, visitor: &Visitor, operation: Operation) {
-        match operation {
-            Operation::Announce { .. } => self.start(id, *visitor, operation, Shared::announce),
-            Operation::Page | Operation::Asset(_) | Operation::Side(_) => {
-                self.start(id, *visitor, operation, Shared::browse)
-            }
-            Operation::Lookup { .. } | Operation::AnnouncePeer | Operation::Crawl => {
-                self.start(id, *visitor, operation, Shared::query)
-            }
-            _ => self.start(id, *visitor, operation, Shared::perform),
-        }
+        let journey = self.journeys.entry(id.journey).or_default();
+        let shared = Rc::clone(&self.shared);
+        let connections = Rc::clone(&journey.connections);
+        let outcomes = Rc::clone(&self.outcomes);
+        let patience = self.patience.clone();
+        let visitor = *visitor;
+        let task = tokio::task::spawn_local(async move {
+            let meter = Meter::new(shared.clock);
+            let most = operation.patience(&shared.scenario.funnel);
+            let result = if shared.admits() {
+                patience.bound(most, shared.perform(&visitor, operation, &connections, &meter)).await
+            } else {
+                Some(Err(Cause::Local))
+            };
+            outcomes.push((id, meter.outcome(result)));
+        });
+        journey.tasks.push((id, task.abort_handle()));
     }
 
     fn release(&mut self, journey: JourneyId) {
@@ -188,5 +169,62 @@ impl World for LiveWorld {
                 () = self.alarm.until(until) => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::LocalSet;
+
+    use super::super::fixture::target;
+    use super::*;
+    use crate::journey::Operation;
+    use crate::plan::AnnounceEvent;
+    use crate::scenario::sample;
+
+    /// Bytes of what an operation of each kind of which there are many holds while it is under way.
+    const MOST: usize = 1_536;
+
+    #[tokio::test]
+    async fn the_futures_of_which_there_are_many_are_small() {
+        let address = ([127, 0, 0, 1], 9).into();
+        let config = LiveConfig {
+            target: Arc::new(target(address)),
+            scenario: Arc::new(sample::sample()),
+            guard: Arc::new(Guard::new(&target(address)).unwrap()),
+            clock: Clock::start(),
+            worker: 0,
+            workers: 1,
+        };
+        let visitor = Visitor {
+            seed: 1,
+            source: 1,
+            client: 0,
+            access: 0,
+            region: 0,
+            content: 0,
+            class: 0,
+            returning: false,
+            cached: false,
+            reachable: false,
+            transfers: false,
+        };
+        LocalSet::new()
+            .run_until(async {
+                let world = LiveWorld::new(config).unwrap();
+                let (connections, meter) = (Connections::default(), Meter::new(world.shared.clock));
+                let announce = Operation::Announce {
+                    event: AnnounceEvent::Started,
+                    left: 1,
+                    downloaded: 0,
+                    numwant: None,
+                };
+                for operation in [Operation::Page, announce] {
+                    let what = format!("{operation:?}");
+                    let size = size_of_val(&*world.shared.perform(&visitor, operation, &connections, &meter));
+                    assert!(size <= MOST, "{what}: {size} bytes");
+                }
+            })
+            .await;
     }
 }

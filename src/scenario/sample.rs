@@ -68,6 +68,7 @@ pub fn sample() -> Scenario {
             server: None,
             path: "/status".into(),
             body: None,
+            connections: None,
             rate: SideRate::Attention { follows: Channel::Concern, base: 4.0, gain: 1.0 },
         }],
         clients: Mix { members: vec![(client("qBittorrent", true), 0.7), (client("plain", false), 0.3)] },

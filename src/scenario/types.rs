@@ -432,6 +432,8 @@ pub struct SideTraffic {
     pub path: String,
     /// JSON that is posted there; `None` for a page that is fetched.
     pub body: Option<String>,
+    /// Connections that all of it keeps and shares; `None` for one of its own for each request.
+    pub connections: Option<u32>,
     /// How often.
     pub rate: SideRate,
 }

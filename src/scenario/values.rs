@@ -163,6 +163,8 @@ bounded! {
     pub(super) Servers(u32): "a number of servers above 0", "8", |it| *it > 0;
     /// Things of which a page or a visitor has a few.
     pub(super) Few(u32): "a whole number from 0 to 100", "3", |it| *it <= 100;
+    /// Connections that are kept.
+    pub(super) KeptConnections(u32): "a whole number from 1 to 65536", "64", |it| (1..=65_536).contains(it);
     /// Items of a content class.
     pub(super) Items(u32): "a whole number from 1 to 65536", "4", |it| (1..=65_536).contains(it);
     /// A size of something that can be fetched.

@@ -101,6 +101,7 @@ pub(crate) fn scenario(patience: Duration) -> Scenario {
             server: None,
             path: "/status".to_owned(),
             body: Some(r#"{"jsonrpc":"2.0","method":"getHealth","id":1}"#.to_owned()),
+            connections: None,
             rate: SideRate::Attention { follows: Channel::Concern, base: 0.0, gain: 0.0 },
         }],
         clients: Mix { members: vec![(client, 1.0)] },

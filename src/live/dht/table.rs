@@ -6,12 +6,12 @@
 //! K that stand first in an order of the visitor's own. How many queries a lookup then takes follows from that table alone, and not from
 //! how much the worker knows.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::SplitMix64;
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::super::krpc::{Id, Node};
@@ -88,7 +88,8 @@ impl Table {
 /// The nodes that a worker has found good.
 #[derive(Debug, Default)]
 pub(super) struct Acquaintances {
-    nodes: HashMap<SocketAddr, (Id, Tick)>,
+    // Few, and in networks that are authorised: nobody gains by making them collide.
+    nodes: FxHashMap<SocketAddr, (Id, Tick)>,
 }
 
 impl Acquaintances {
@@ -115,29 +116,31 @@ impl Acquaintances {
     /// The table of a visitor who has long been in the DHT: the same for the same seed and acquaintances. Every one of them is looked at
     /// for every visitor that comes; only those that stand first in their bucket are put in order.
     pub(super) fn table(&self, own: Id, seed: u64, now: Tick) -> Table {
-        let mut first: [SmallVec<[(u64, Entry); K]>; BUCKETS] = std::array::from_fn(|_| SmallVec::new());
-        for (&address, &(id, seen)) in &self.nodes {
-            if !is_good(seen, now) {
+        let mut first: [SmallVec<[(u64, &SocketAddr); K]>; BUCKETS] =
+            std::array::from_fn(|_| SmallVec::new());
+        for (address, (id, seen)) in &self.nodes {
+            if !is_good(*seen, now) {
                 continue;
             }
-            let (rank, bucket) = (rank(seed, &id), shared_bits(&own, &id));
-            let first = &mut first[(bucket as usize).min(BUCKETS - 1)];
+            let rank = rank(seed, id);
+            let first = &mut first[(shared_bits(&own, id) as usize).min(BUCKETS - 1)];
             // As nearly all of them.
             if first.len() == K && first.last().is_some_and(|(last, _)| *last < rank) {
                 continue;
             }
-            let key = |(rank, entry): &(u64, Entry)| (*rank, entry.node.address);
-            let one = (rank, Entry { bucket, node: Node { id, address }, seen });
-            let at = first.partition_point(|other| key(other) < key(&one));
+            let at = first.partition_point(|other| *other < (rank, address));
             if at < K {
                 first.truncate(K - 1);
-                first.insert(at, one);
+                first.insert(at, (rank, address));
             }
         }
-        let mut ranked: Vec<(u64, Entry)> = first.into_iter().flatten().collect();
-        ranked.sort_unstable_by_key(|(rank, entry)| (*rank, entry.node.address));
-        ranked.truncate(MAX_NODES);
-        Table { own, nodes: ranked.into_iter().map(|(_, entry)| entry).collect() }
+        let mut ranked: Vec<(u64, &SocketAddr)> = first.into_iter().flatten().collect();
+        ranked.sort_unstable();
+        let entry = |(_, &address): (u64, &SocketAddr)| {
+            let &(id, seen) = self.nodes.get(&address)?;
+            Some(Entry { bucket: shared_bits(&own, &id), node: Node { id, address }, seen })
+        };
+        Table { own, nodes: ranked.into_iter().take(MAX_NODES).filter_map(entry).collect() }
     }
 }
 

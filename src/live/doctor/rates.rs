@@ -185,7 +185,7 @@ async fn datagrams(guard: &Arc<Guard>, clock: Clock, span: Duration, segments: u
     let there_and_back = async || {
         for (from, batch, to) in [(&ends[0], &there, &ends[1]), (&ends[1], &back, &ends[0])] {
             for _ in 0..calls {
-                from.send(batch).await.map_err(failed)?;
+                from.send(batch).await.map_err(|(_, cause)| failed(cause))?;
             }
             let mut came = 0;
             while came < calls * segments {

@@ -92,10 +92,11 @@ impl ManyDatagrams {
     /// Sends a batch, as many datagrams at a time as the system takes.
     ///
     /// # Errors
-    /// [`Cause::Foreign`] before a packet leaves where the address is not allowed, else what [`cause`] makes of the failure.
-    pub(in super::super) async fn send(&self, batch: &Batch) -> Result<(), Cause> {
+    /// How many left before one did not, and why: [`Cause::Foreign`] where the address is not allowed, else what [`cause`] makes of the
+    /// failure.
+    pub(in super::super) async fn send(&self, batch: &Batch) -> Result<(), (usize, Cause)> {
         if !self.guard.allows(batch.to) {
-            return Err(Cause::Foreign);
+            return Err((0, Cause::Foreign));
         }
         let mut left = batch.contents.as_slice();
         loop {
@@ -108,7 +109,11 @@ impl ManyDatagrams {
             let send = || self.state.try_send((&self.socket).into(), &transmit);
             match self.socket.async_io(Interest::WRITABLE, send).await {
                 Err(_) if segment_size.is_some() && self.state.max_gso_segments() == 1 => continue,
-                sent => sent.map_err(|error| cause(&error))?,
+                Err(error) => {
+                    let gone = batch.contents.len() - left.len();
+                    return Err((gone / batch.length.max(1), cause(&error)));
+                }
+                Ok(()) => {}
             }
             left = &left[contents.len()..];
             if left.is_empty() {

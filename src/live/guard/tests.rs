@@ -100,7 +100,7 @@ async fn sockets_refuse_what_the_guard_refuses() {
     let socket = guard.bind_any(LOOPBACK.ip()).unwrap();
     let mut outbox = Outbox::default();
     outbox.put(b"x", None, at("192.0.2.1:80"), None);
-    assert_eq!(socket.send(&outbox.take().unwrap()).await, Err(Cause::Foreign));
+    assert_eq!(socket.send(&outbox.take().unwrap()).await, Err((0, Cause::Foreign)));
     let socket = guard.utp(SocketAddr::new(LOOPBACK.ip(), 0)).unwrap();
     assert_eq!(socket.connect(at("192.0.2.1:80")).await.err(), Some(Cause::Foreign));
 }

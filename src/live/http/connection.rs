@@ -12,7 +12,7 @@ use std::rc::Rc;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Buf, Bytes, Incoming};
 use hyper::client::conn::http2;
-use hyper::header::{CONTENT_LENGTH, HOST};
+use hyper::header::CONTENT_LENGTH;
 use hyper::http::response::Parts;
 use hyper::rt::Executor;
 use hyper::{Request, StatusCode, Uri};
@@ -31,6 +31,7 @@ use super::super::guard::cause;
 use super::super::meter::Meter;
 use super::super::shaper::Line;
 use super::Site;
+use super::ask::Ask;
 use super::one::{self, Home, One};
 use super::tls::Sessions;
 
@@ -87,7 +88,7 @@ impl Connection {
 
     async fn speak(site: Rc<Site>, stream: Box<dyn Stream>, version: HttpVersion) -> Result<Self, Cause> {
         if version == HttpVersion::One {
-            let one = One::new(stream, site.buffer.clone());
+            let one = One::new(stream, site.buffers.clone());
             let sender = Sender::One(Home::new(RefCell::new(Some(Box::new(one)))));
             return Ok(Self { site, sender, driver: None });
         }
@@ -149,53 +150,62 @@ impl Connection {
         }
     }
 
-    /// Sends a request, whose URI is a path alone, and waits for the head of the answer.
+    /// Sends a request, and waits for the head of the answer.
     ///
     /// # Errors
     /// What the network or the server did.
-    pub(super) async fn send(&mut self, mut request: Request<Bytes>, meter: &Meter) -> Result<Answer, Cause> {
-        self.address(&mut request)?;
-        let bytes = request.body().len();
+    pub(super) async fn send(&mut self, ask: &Ask<'_>, meter: &Meter) -> Result<Answer, Cause> {
         match &mut self.sender {
             Sender::One(home) => {
                 // Whoever did not wait for the end of the last answer has ended the connection.
                 let mut one = home.take().ok_or(Cause::Closed)?;
                 meter.start();
-                meter.sent(bytes);
-                one.send(&request).await?;
+                meter.sent(ask.body().len());
+                one.send(ask, &self.site.host).await?;
                 let (head, incoming) = one.answer(Rc::clone(home)).await?;
                 Ok(Answer { head, body: Body::One(incoming) })
             }
-            Sender::Two(sender) => {
-                sender.ready().await.map_err(|error| http_cause(&error))?;
-                meter.start();
-                meter.sent(bytes);
-                answered(sender.send_request(request.map(Full::new)).await)
-            }
-            Sender::Three { requests, .. } => {
-                meter.start();
-                meter.sent(bytes);
-                three(requests, request).await.map_err(|error| h3_cause(&error))
-            }
+            // Several times as large as what HTTP/1.1 needs: whatever a task may do, it is as large as that.
+            Sender::Two(sender) => Box::pin(two(sender, &self.site, ask, meter)).await,
+            Sender::Three { requests, .. } => Box::pin(three(requests, &self.site, ask, meter)).await,
         }
-    }
-
-    /// Says whom the request is for, in the way of the version.
-    fn address(&self, request: &mut Request<Bytes>) -> Result<(), Cause> {
-        if let Sender::One(_) = self.sender {
-            request.headers_mut().insert(HOST, self.site.host.clone());
-            return Ok(());
-        }
-        // A host that no URI can hold is a profile's mistake, not the target's.
-        let host = self.site.endpoint.host.as_str();
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        let uri = Uri::builder().scheme(self.site.scheme()).authority(host).path_and_query(path).build();
-        *request.uri_mut() = uri.map_err(|_| Cause::Local)?;
-        Ok(())
     }
 }
 
+/// The request to a site, in the way of the versions that libraries speak.
+fn addressed(ask: &Ask<'_>, site: &Site) -> Result<Request<Bytes>, Cause> {
+    // A host that no URI can hold is a profile's mistake, not the target's.
+    let host = site.endpoint.host.as_str();
+    let uri = Uri::builder().scheme(site.scheme()).authority(host).path_and_query(ask.path.clone()).build();
+    ask.request(uri.map_err(|_| Cause::Local)?)
+}
+
+async fn two(
+    sender: &mut http2::SendRequest<Full<Bytes>>,
+    site: &Site,
+    ask: &Ask<'_>,
+    meter: &Meter,
+) -> Result<Answer, Cause> {
+    let request = addressed(ask, site)?;
+    sender.ready().await.map_err(|error| http_cause(&error))?;
+    meter.start();
+    meter.sent(ask.body().len());
+    answered(sender.send_request(request.map(Full::new)).await)
+}
+
 async fn three(
+    requests: &mut QuicRequests,
+    site: &Site,
+    ask: &Ask<'_>,
+    meter: &Meter,
+) -> Result<Answer, Cause> {
+    let request = addressed(ask, site)?;
+    meter.start();
+    meter.sent(ask.body().len());
+    exchanged(requests, request).await.map_err(|error| h3_cause(&error))
+}
+
+async fn exchanged(
     requests: &mut QuicRequests,
     request: Request<Bytes>,
 ) -> Result<Answer, h3::error::StreamError> {

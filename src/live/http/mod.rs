@@ -2,10 +2,12 @@
 //! sockets. Redirects are followed where the profile or the guard knows the way, returning visitors ask whether what they have is still
 //! good, and what caches and servers tell beside the answer is counted.
 
+mod ask;
 mod connection;
 mod field;
 mod memory;
 mod one;
+mod pool;
 mod range;
 #[cfg(test)]
 mod tests;
@@ -19,11 +21,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use hyper::body::Bytes;
-use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
-};
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
+use hyper::header::{HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use url::{Host, Position, Url};
 
@@ -34,13 +33,15 @@ use super::Guard;
 use super::meter::Meter;
 use super::shaper::Line;
 use super::source::Sources;
+use ask::Ask;
 pub(super) use connection::Stream;
 use connection::{Answer, Connection};
 use field::CacheAnswer;
 use memory::Memory;
-use one::Buffer;
+use one::Buffers;
 #[cfg(any(test, fuzzing))]
 pub(super) use one::read_all;
+pub(super) use pool::Pool;
 pub(super) use range::{Fetcher, Place, Wanted};
 use tls::Sessions;
 
@@ -89,8 +90,8 @@ pub(super) struct Site {
     roots: [Url; 2],
     /// Its name as a field of HTTP/1.1.
     host: HeaderValue,
-    /// What connections over HTTP/1.1 read into.
-    buffer: Buffer,
+    /// Of connections over HTTP/1.1.
+    buffers: Buffers,
 }
 
 impl Site {
@@ -106,7 +107,7 @@ impl Site {
         };
         let roots = [root(&endpoint.host)?, root(&endpoint.address.to_string())?];
         let host = HeaderValue::from_str(&endpoint.host).map_err(io::Error::other)?;
-        Ok(Rc::new(Self { endpoint: endpoint.clone(), sessions, roots, host, buffer: Buffer::default() }))
+        Ok(Rc::new(Self { endpoint: endpoint.clone(), sessions, roots, host, buffers: Buffers::default() }))
     }
 
     /// Where it listens.
@@ -302,20 +303,22 @@ impl Agent {
         meter: &Meter,
     ) -> Result<(HeaderMap, Vec<u8>), Cause> {
         let mut site = Rc::clone(site);
-        let mut path = request.path.to_owned();
+        let mut path = ask::path(request.path)?;
         let mut post = request.body;
         for _ in 0..=wish.redirects {
-            let mut fields = HeaderMap::new();
-            let user_agent = HeaderValue::from_str(request.user_agent).map_err(|_| Cause::Local)?;
-            fields.insert(USER_AGENT, user_agent);
-            fields.insert(ACCEPT_ENCODING, HeaderValue::from_static(wish.codings));
-            if let Some(accept) = request.accept {
-                fields.insert(ACCEPT, HeaderValue::from_static(accept));
-            }
             let url = (site.endpoint.address, path.as_str());
             let repeated = wish.conditional && post.is_none();
-            let conditional = repeated && browser.returning && self.memory.ask_for_changes(url, &mut fields);
-            let mut answer = self.send(&site, &path, &fields, post, browser, kept, meter).await?;
+            let mut conditions = HeaderMap::new();
+            let conditional =
+                repeated && browser.returning && self.memory.ask_for_changes(url, &mut conditions);
+            let ask = Ask {
+                accept: request.accept,
+                codings: Some(wish.codings),
+                more: Some(&conditions),
+                post,
+                ..Ask::new(&path, request.user_agent)?
+            };
+            let mut answer = self.send(&site, &ask, browser, kept, meter).await?;
             let mut body = Vec::new();
             let keep = !wish.conditional;
             answer
@@ -334,7 +337,8 @@ impl Agent {
                 }
                 Verdict::Moved { location, same_method } => {
                     meter.web(|web| web.redirects += 1);
-                    (site, path) = self.destination(&site, &path, &location)?;
+                    let (there, moved) = self.destination(&site, path.as_str(), &location)?;
+                    (site, path) = (there, ask::path(&moved)?);
                     post = post.filter(|_| same_method);
                 }
             }
@@ -345,27 +349,23 @@ impl Agent {
 
     /// Sends on the kept connection, else on a new one, which is kept. Where the server closed the old one meanwhile, a request without
     /// a body is sent again, as RFC 9110 (9.2.2) lets clients do.
-    #[expect(clippy::too_many_arguments, reason = "private, called once")]
     async fn send(
         &self,
         site: &Rc<Site>,
-        path: &str,
-        fields: &HeaderMap,
-        post: Option<&str>,
+        ask: &Ask<'_>,
         browser: Browser,
         kept: &mut Kept,
         meter: &Meter,
     ) -> Result<Answer, Cause> {
-        let request = || request(path, fields.clone(), post);
         if let Some(mut connection) = kept.0.take().filter(|kept| kept.is_open_to(site)) {
-            match connection.send(request()?, meter).await {
-                Err(Cause::Closed) if post.is_none() => meter.retransmitted(),
+            match connection.send(ask, meter).await {
+                Err(Cause::Closed) if ask.post.is_none() => meter.retransmitted(),
                 answer => return self.count(answer?, connection, kept, meter),
             }
         }
         // Rare beside exchanges, and much larger: what a task carries is copied more than once.
         let mut connection = Box::new(Box::pin(self.connect(site, browser, meter)).await?);
-        let answer = connection.send(request()?, meter).await?;
+        let answer = connection.send(ask, meter).await?;
         self.count(answer, connection, kept, meter)
     }
 
@@ -450,19 +450,6 @@ impl Agent {
     }
 }
 
-/// A request to whoever the connection leads to.
-fn request(path: &str, fields: HeaderMap, post: Option<&str>) -> Result<hyper::Request<Bytes>, Cause> {
-    let mut request = hyper::Request::new(Bytes::from(post.unwrap_or_default().to_owned()));
-    // A path that no URI can hold is a profile's mistake, not the target's.
-    *request.uri_mut() = path.parse().map_err(|_| Cause::Local)?;
-    *request.headers_mut() = fields;
-    if post.is_some() {
-        *request.method_mut() = Method::POST;
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    Ok(request)
-}
-
 /// Fetches a body of at most `limit` bytes over HTTP/1.1, on a connection of its own that `way` describes, and follows nobody elsewhere:
 /// as BitTorrent clients ask HTTP trackers.
 ///
@@ -478,9 +465,9 @@ pub(super) async fn fetch_alone(
 ) -> Result<Vec<u8>, Cause> {
     let mut connection =
         Connection::over_tcp(guard, site, &[HttpVersion::One], way.returning, way.source, meter).await?;
-    let user_agent = HeaderValue::from_str(asked.user_agent).map_err(|_| Cause::Local)?;
-    let fields = HeaderMap::from_iter([(USER_AGENT, user_agent)]);
-    let mut answer = connection.send(request(asked.path, fields, asked.body)?, meter).await?;
+    let path = ask::path(asked.path)?;
+    let ask = Ask { post: asked.body, ..Ask::new(&path, asked.user_agent)? };
+    let mut answer = connection.send(&ask, meter).await?;
     let mut body = Vec::new();
     answer.read(meter, None, limit, |data| body.extend_from_slice(data)).await?;
     match verdict(&answer, false, meter)? {

@@ -6,7 +6,6 @@
 
 use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::Write;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -15,11 +14,12 @@ use bytes::BytesMut;
 use hyper::body::Bytes;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::response::Parts;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 use crate::journey::Cause;
 
+use super::ask::Ask;
 use super::connection::{Stream, io_cause};
 
 /// Fields of an answer (hyper's number).
@@ -29,13 +29,21 @@ const MAX_HEAD: usize = 32 << 10;
 /// Bytes that are read at a time.
 const READ: usize = 64 << 10;
 
-/// Where the connections of a worker to one server read into.
+/// What the connections of a worker to one server read into, and write from.
 #[derive(Clone, Debug)]
-pub(super) struct Buffer(Rc<RefCell<Box<[u8]>>>);
+pub(super) struct Buffers(Rc<Both>);
 
-impl Default for Buffer {
+#[derive(Debug)]
+struct Both {
+    read: RefCell<Box<[u8]>>,
+    /// Away while somebody writes from it.
+    write: RefCell<Vec<u8>>,
+}
+
+impl Default for Buffers {
     fn default() -> Self {
-        Self(Rc::new(RefCell::new(vec![0; READ].into_boxed_slice())))
+        let read = RefCell::new(vec![0; READ].into_boxed_slice());
+        Self(Rc::new(Both { read, write: RefCell::default() }))
     }
 }
 
@@ -46,14 +54,14 @@ pub(super) type Home = Rc<RefCell<Option<Box<One>>>>;
 #[derive(Debug)]
 pub(super) struct One {
     stream: Box<dyn Stream>,
-    buffer: Buffer,
+    buffers: Buffers,
     /// What has come and is not taken yet.
     rest: BytesMut,
 }
 
 impl One {
-    pub(super) fn new(stream: Box<dyn Stream>, buffer: Buffer) -> Self {
-        Self { stream, buffer, rest: BytesMut::new() }
+    pub(super) fn new(stream: Box<dyn Stream>, buffers: Buffers) -> Self {
+        Self { stream, buffers, rest: BytesMut::new() }
     }
 
     /// Whether nothing has come since the last exchange, not even the end.
@@ -64,23 +72,16 @@ impl One {
         self.rest.is_empty() && read.is_pending()
     }
 
-    /// Sends a request whose URI is a path alone; it names its host.
+    /// Sends a request to a host.
     ///
     /// # Errors
     /// What the network did.
-    pub(super) async fn send(&mut self, request: &Request<Bytes>) -> Result<(), Cause> {
-        let mut out = Vec::with_capacity(512 + request.body().len());
-        // Writing to memory does not fail.
-        let _ = write!(out, "{} {} HTTP/1.1\r\n", request.method(), request.uri());
-        for (name, value) in request.headers() {
-            put(&mut out, name, value.as_bytes());
-        }
-        if !request.body().is_empty() {
-            put(&mut out, &CONTENT_LENGTH, request.body().len().to_string().as_bytes());
-        }
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(request.body());
+    pub(super) async fn send(&mut self, ask: &Ask<'_>, host: &HeaderValue) -> Result<(), Cause> {
+        let mut out = self.buffers.0.write.take();
+        out.clear();
+        ask.write(host, &mut out);
         self.stream.write_all(&out).await.map_err(|error| io_cause(&error))?;
+        self.buffers.0.write.replace(out);
         // What TLS still holds.
         self.stream.flush().await.map_err(|error| io_cause(&error))
     }
@@ -147,9 +148,9 @@ impl One {
 
     /// Waits for more; how many bytes came, 0 at the end.
     async fn read(&mut self) -> Result<usize, Cause> {
-        let Self { stream, buffer, rest } = self;
+        let Self { stream, buffers, rest } = self;
         poll_fn(|context| {
-            let mut buffer = buffer.0.borrow_mut();
+            let mut buffer = buffers.0.read.borrow_mut();
             let mut into = ReadBuf::new(&mut buffer);
             Poll::Ready(match std::task::ready!(Pin::new(&mut *stream).poll_read(context, &mut into)) {
                 Ok(()) => {
@@ -168,12 +169,6 @@ struct Head {
     framing: Framing,
     /// Whether the server lets the connection be used again.
     kept: bool,
-}
-
-fn put(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
-    for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
-        out.extend_from_slice(part);
-    }
 }
 
 /// What was parsed, with `None` for what is not whole yet.
@@ -289,7 +284,9 @@ impl Incoming {
 
     /// The connection can be used again, unless more came than was asked for.
     fn end(&mut self) {
-        let one = self.one.take().filter(|one| self.kept && one.rest.is_empty());
+        let mut one = self.one.take().filter(|one| self.kept && one.rest.is_empty());
+        // What it was read into goes as well.
+        one.iter_mut().for_each(|one| one.rest = BytesMut::new());
         self.home.replace(one);
     }
 }
@@ -341,7 +338,7 @@ pub(in super::super) fn read_all(bytes: &[u8], part: usize) -> Result<(StatusCod
     let stream = tests_stream::Parts { bytes: bytes.to_vec(), part: part.max(1), at: 0 };
     let home = Home::default();
     let read = async {
-        let one = Box::new(One::new(Box::new(stream), Buffer::default()));
+        let one = Box::new(One::new(Box::new(stream), Buffers::default()));
         let (parts, mut incoming) = one.answer(Rc::clone(&home)).await?;
         let mut body = Vec::new();
         while let Some(data) = incoming.data().await? {

@@ -5,14 +5,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use hyper::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE, USER_AGENT,
-};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 use url::{Position, Url};
 
 use crate::journey::Cause;
 
 use super::super::meter::Meter;
+use super::ask::{self, Ask};
 use super::connection::Answer;
 use super::{Agent, Browser, Kept, MAX_REDIRECTS, Site, Verdict, verdict};
 
@@ -77,11 +76,11 @@ impl Agent {
     ) -> Result<Option<Place>, Cause> {
         let mut at = place.clone();
         for hop in 0..=MAX_REDIRECTS {
-            let fields = wanted.fields(fetcher.user_agent)?;
+            let (path, fields) = (ask::path(&at.path)?, wanted.fields()?);
+            let ask = Ask { more: Some(&fields), ..Ask::new(&path, fetcher.user_agent)? };
             // Whatever goes wrong half-way: what is left of the answer must not be taken for the next.
             let mut connection = std::mem::take(kept);
-            let sent =
-                self.send(&at.site, &at.path, &fields, None, fetcher.browser, &mut connection, fetcher.meter);
+            let sent = self.send(&at.site, &ask, fetcher.browser, &mut connection, fetcher.meter);
             let mut answer = within_patience(sent).await?;
             match verdict(&answer, false, fetcher.meter)? {
                 Verdict::Moved { location, .. } => {
@@ -107,10 +106,10 @@ impl Agent {
 
 impl Wanted {
     /// No `Accept-Encoding`: a part of a compressed file is of no use.
-    fn fields(&self, user_agent: &str) -> Result<HeaderMap, Cause> {
-        let field = |text: &str| HeaderValue::from_str(text).map_err(|_| Cause::Local);
+    fn fields(&self) -> Result<HeaderMap, Cause> {
         let range = format!("bytes={}-{}", self.bytes.start, self.bytes.end.saturating_sub(1));
-        Ok(HeaderMap::from_iter([(USER_AGENT, field(user_agent)?), (RANGE, field(&range)?)]))
+        let range = HeaderValue::try_from(range).map_err(|_| Cause::Local)?;
+        Ok(HeaderMap::from_iter([(RANGE, range)]))
     }
 
     /// Whether an answer that says yes is about this part.
@@ -233,7 +232,7 @@ mod tests {
         #[test]
         fn what_is_asked_for_is_what_is_understood(first in 0_u64..1 << 60, length in 1_u64..1 << 40, more in 0_u64..1 << 40) {
             let wanted = Wanted { bytes: first..first + length, of: first + length + more };
-            let fields = wanted.fields("test/1").unwrap();
+            let fields = wanted.fields().unwrap();
             let range = fields[RANGE].to_str().unwrap().replace('=', " ");
             prop_assert_eq!(content_range(&format!("{range}/{}", wanted.of)), Some((wanted.bytes, Some(wanted.of))));
         }

@@ -8,16 +8,15 @@ use super::super::meter::Meter;
 use super::{Connections, Shared, torrent};
 
 impl Shared {
-    /// As [`Shared::perform`], for the DHT alone: see [`Shared::announce`].
-    pub(in super::super) async fn query(
+    /// What is asked of the DHT.
+    pub(super) async fn query(
         &self,
         visitor: &Visitor,
         operation: Operation,
         connections: &Connections,
         meter: &Meter,
     ) -> Result<Reply, Cause> {
-        let client = self.client(visitor).ok_or(Cause::Local)?;
-        let item = self.item(visitor).ok_or(Cause::Local)?;
+        let (client, item) = self.who(visitor)?;
         let search = search(visitor, client, item, connections)?;
         match operation {
             Operation::Lookup { announce } => {

@@ -9,8 +9,8 @@ use super::super::meter::Meter;
 use super::{Connections, Shared, browser, get};
 
 impl Shared {
-    /// As [`Shared::perform`], for pages, assets and calls alone: see [`Shared::announce`].
-    pub(in super::super) async fn browse(
+    /// Pages, assets and calls.
+    pub(super) async fn browse(
         &self,
         visitor: &Visitor,
         operation: Operation,
@@ -18,15 +18,14 @@ impl Shared {
         meter: &Meter,
     ) -> Result<Reply, Cause> {
         let client = self.client(visitor).ok_or(Cause::Local)?;
-        let browser = browser(visitor, client);
-        match operation {
+        let page;
+        let (mut own, mut turn) = (Kept::default(), None);
+        let (site, request) = match operation {
             Operation::Asset(n) => {
                 let assets = &self.target.index.assets;
                 let nth = (n as usize).checked_rem(assets.len()).and_then(|n| assets.get(n));
-                let get = get(nth.ok_or(Cause::Local)?, client);
-                let mut kept = connections.page.take();
-                self.agent.visit(self.agent.index(), get, browser, &mut kept, meter).await?;
-                self.keep_page(kept, n + 1, connections);
+                own = connections.page.take();
+                (self.agent.index(), get(nth.ok_or(Cause::Local)?, client))
             }
             Operation::Side(n) => {
                 let side = self.scenario.side.get(usize::from(n)).ok_or(Cause::Local)?;
@@ -34,18 +33,25 @@ impl Shared {
                     Some(name) => self.agent.web(name).ok_or(Cause::Local)?,
                     None => self.agent.index(),
                 };
-                let request = Request { body: side.body.as_deref(), ..get(&side.path, client) };
-                self.agent.visit(site, request, browser, &mut Kept::default(), meter).await?;
+                if let Some(pool) = self.pool(n) {
+                    // To wait for a connection is to try to get one, as connecting is: what the server holds is its doing.
+                    meter.start();
+                    turn = Some(pool.turn().await);
+                }
+                (site, Request { body: side.body.as_deref(), ..get(&side.path, client) })
             }
             _ => {
-                let path = self.page(visitor)?;
+                page = self.page(visitor)?;
                 connections.page.take();
-                let mut kept = Kept::default();
-                self.agent.visit(self.agent.index(), get(&path, client), browser, &mut kept, meter).await?;
-                if !visitor.cached {
-                    self.keep_page(kept, 0, connections);
-                }
+                (self.agent.index(), get(&page, client))
             }
+        };
+        let kept = turn.as_mut().map_or(&mut own, |turn| &mut turn.kept);
+        self.agent.visit(site, request, browser(visitor, client), kept, meter).await?;
+        match operation {
+            Operation::Asset(n) => self.keep_page(own, n + 1, connections),
+            Operation::Page if !visitor.cached => self.keep_page(own, 0, connections),
+            _ => {}
         }
         Ok(Reply::Done)
     }

@@ -174,6 +174,7 @@ name = "wallet"
 path = "/rpc"
 method = "POST"
 body = '{"method":"getBalance"}'
+connections = 64
 follows = "starts"
 each = 0.5
 lag = { median = "2m", p90 = "3m" }
@@ -361,6 +362,7 @@ fn every_key_means_what_it_says() {
         server: None,
         path: "/support".to_owned(),
         body: None,
+        connections: None,
         rate: SideRate::Attention { follows: Channel::Concern, base: 1.0, gain: 2.5 },
     };
     let wallet = SideTraffic {
@@ -368,6 +370,7 @@ fn every_key_means_what_it_says() {
         server: None,
         path: "/rpc".to_owned(),
         body: Some(r#"{"method":"getBalance"}"#.to_owned()),
+        connections: Some(64),
         rate: SideRate::Funnel { follows: Event::Start, each: 0.5, lag: lag(2, 3) },
     };
     assert_eq!(scenario.side, [side, wallet]);

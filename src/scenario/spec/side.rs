@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::problem::{Name, Names, OneOf, Reported, Table, UrlPath};
 use crate::scenario::types::{Lag, SideRate, SideTraffic};
-use crate::scenario::values::{Each, Follows, Json, Method, Strength};
+use crate::scenario::values::{Each, Follows, Json, KeptConnections, Method, Strength};
 use crate::unit::Rate;
 
 use super::{MINUTE, lag};
@@ -19,11 +19,16 @@ pub(super) fn side(table: &mut Table<'_>) -> Result<Vec<SideTraffic>, Reported> 
         );
         let path = table.required::<UrlPath>("path", "Path that is asked for.");
         let body = body(table);
+        let connections = table.optional::<KeptConnections>(
+            "connections",
+            "Connections that it keeps, over all workers (at least one each); where left out each request has one of its own.",
+        );
         let rate = rate(table);
         let name = name?.0.0;
         unique.claim(table, "name", &name)?;
         let server = server?.map(|server| server.0.0);
-        Ok(SideTraffic { name, server, path: path?.0.0, body: body?, rate: rate? })
+        let connections = connections?.map(|connections| connections.0);
+        Ok(SideTraffic { name, server, path: path?.0.0, body: body?, connections, rate: rate? })
     })?;
     if side.len() > 256 {
         let hint = "at most 256 are told apart".to_owned();
