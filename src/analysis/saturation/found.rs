@@ -142,7 +142,7 @@ pub enum Limit {
 /// What a layer carries, by several definitions: a smooth curve has no knee of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct CapacityNumbers {
-    /// Goodput that it sustained: its capacity where it saturated, else the highest of 3 s.
+    /// Goodput that it sustained: its capacity where it saturated, else the highest of 5 s.
     pub sustained_per_second: f64,
     /// Highest rate that kept the SLO, before it was first broken; `None` without an envelope, or where none kept it.
     pub slo_per_second: Option<f64>,

@@ -9,6 +9,7 @@
 //! **What it carried.** A layer that is behind does what it can: its capacity is its goodput while it was, over the best stretch that holds three
 //! quarters of it, or less where that is clearly more: work that nobody waits for any more crowds out the rest later, and goodput falls.
 
+use super::super::flow::WINDOW;
 use super::series::Second;
 
 /// Goodput below this share of the offer is a shortfall.
@@ -199,10 +200,11 @@ fn best(seconds: &[Second], of: impl Fn(&Second) -> f64, part: f64) -> Option<St
     best
 }
 
-/// The highest goodput of three seconds on end.
+/// The highest goodput of five seconds on end, or of all where there are fewer.
 pub(super) fn highest(seconds: &[Second]) -> f64 {
-    let mean = |three: &[Second]| three.iter().map(|second| second.good).sum::<f64>() / three.len() as f64;
-    seconds.windows(3).map(mean).fold(0.0, f64::max)
+    let mean = |five: &[Second]| five.iter().map(|second| second.good).sum::<f64>() / five.len() as f64;
+    let length = WINDOW.min(seconds.len()).max(1);
+    seconds.windows(length).map(mean).fold(0.0, f64::max)
 }
 
 /// The share of what was offered in an episode that did not end well, where that is the same whatever the rate: no matter of load. `None` where it

@@ -130,7 +130,9 @@ mod tests {
         assert_eq!(of(&[inode_of(&listener)]), [(Reading::AcceptQueue, 3.0)].into());
         assert_eq!(of(&[]), Readings::new());
         let own = inodes(std::process::id());
-        assert!(own.contains(&inode_of(&fine)) && !own.is_empty());
+        // Other tests of this process may hold more descriptors than are looked at.
+        let held = fs::read_dir("/proc/self/fd").unwrap().count();
+        assert!(own.contains(&inode_of(&fine)) || held >= MOST_DESCRIPTORS, "{held}");
     }
 
     #[test]
