@@ -51,7 +51,7 @@ pub struct Manifest {
     /// The scenario's signals on the run clock.
     pub signals: Vec<SignalMark>,
     /// What was expected; absent in recordings from before that was kept, and where a log was replayed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub outlook: Option<Outlook>,
     /// The scenario's faults on the run clock; empty in recordings from before there were any.
     #[serde(default)]
