@@ -46,7 +46,7 @@ impl Faults {
 
     /// What a layer has a capacity for at a moment, which is `stated` otherwise.
     pub(super) fn capacity(&self, layer: Layer, now: Tick, stated: Capacity) -> Capacity {
-        self.holding(layer, now).fold(stated, |capacity, limits| limited(capacity, limits))
+        self.holding(layer, now).fold(stated, limited)
     }
 
     /// Whether an operation is never answered.

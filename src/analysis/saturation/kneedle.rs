@@ -18,14 +18,14 @@ pub(super) fn knee(points: &[(f64, f64)], s: f64) -> Option<(f64, f64)> {
     let spacing = 1.0 / (points.len() - 1) as f64;
     let is_peak = |i: usize| above[i] > 0.0 && above[i - 1] <= above[i] && above[i] >= above[i + 1];
     let mut candidate: Option<(usize, f64)> = None;
-    for i in 1..points.len() {
+    for (i, &height) in above.iter().enumerate().skip(1) {
         if let Some((peak, threshold)) = candidate
-            && above[i] < threshold
+            && height < threshold
         {
             return Some(points[peak]);
         }
         if i + 1 < points.len() && is_peak(i) {
-            candidate = Some((i, above[i] - s * spacing));
+            candidate = Some((i, height - s * spacing));
         }
     }
     None
