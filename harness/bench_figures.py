@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 
+import bench_blind
 from bench_generators import ASSETS, CONNECTIONS, announces, oha, requests, swarm_profile, visits
 from bench_measure import Server, Unmeasured, note, run
-from bench_page import digits, duration, memory, share, thousands
+from bench_page import digits, duration, mark, memory, share, thousands
 from bench_peers import program
 from bench_servers import Swarm
 from bench_squall import SCENARIOS, lost_of, profile
@@ -34,10 +35,6 @@ class Figure:
 
     def measure(self, squall, pairs, seconds):
         return self.of(squall, seconds)
-
-
-def mark(reached):
-    return "✓" if reached else "✗"
 
 
 # ------------------------------------------------------------------------------------------------------------------ a stopped server
@@ -287,6 +284,27 @@ def hot_path(path, operations, within, most):
 
 
 FIGURES = [
+    Figure(
+        name="blind-virtual",
+        title="Which layer is limited, and to what: 60 cases in virtual time",
+        peer_name="the truth",
+        server_name="`simulate`",
+        goal="≥ 95 % named, each within 5 %, nobody blamed without reason",
+        of=bench_blind.virtual,
+        remark="Random limits that the analysis is not told: rate, parallelism, connections, bandwidth, loss, none, or the generator's own.",
+        named_only=True,
+    ),
+    Figure(
+        name="blind-live",
+        title="Which layer is limited, and to what: 12 cases on sockets",
+        peer_name="the truth",
+        server_name="embedded testbed",
+        goal="≥ 11 of 12 named, each within 10 %, nobody blamed without reason",
+        of=bench_blind.live,
+        remark="Limits by the relays before the testbed's layers, all along, while interest rises evenly to ten times as much. Two shared "
+        "cores carry generator, relays and layers.",
+        named_only=True,
+    ),
     Figure(
         name="stopped-server",
         title=f"A server that is stopped for {STOPPED_FOR:.0f} s",

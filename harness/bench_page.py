@@ -110,6 +110,10 @@ def thousands(value):
     return "–" if value is None else f"{value:,.0f}"
 
 
+def mark(reached):
+    return "✓" if reached else "✗"
+
+
 def share(value):
     return "–" if value is None else f"{100 * value:.3g} %"
 
