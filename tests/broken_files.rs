@@ -24,7 +24,7 @@ fn files(directory: &str) -> Vec<PathBuf> {
 
 #[test]
 fn every_shipped_file_is_good() {
-    let paths: Vec<PathBuf> = ["scenarios", "profiles"].into_iter().flat_map(files).collect();
+    let paths: Vec<PathBuf> = ["scenarios", "profiles", "profiles/envelopes"].into_iter().flat_map(files).collect();
     assert!(paths.len() >= 5, "three scenarios and two profiles: {paths:?}");
     let result = check(&paths, false);
     assert!(result.ok, "{}", result.text);
@@ -97,7 +97,7 @@ fn read_as_everything(text: &str) {
 const TARGET: &str = include_str!("whole-target.toml");
 
 fn whole_files() -> Vec<(PathBuf, String)> {
-    let mut paths: Vec<PathBuf> = ["scenarios", "profiles"].into_iter().flat_map(files).collect();
+    let mut paths: Vec<PathBuf> = ["scenarios", "profiles", "profiles/envelopes"].into_iter().flat_map(files).collect();
     paths.push("tests/whole-target.toml".into());
     paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).expect("readable"))).collect()
 }

@@ -57,4 +57,5 @@ fn the_reference_of_profiles_is_what_is_read() {
     compare("profiles/README.md", "clients", &profile::clients_keys());
     compare("profiles/README.md", "access", &profile::access_keys());
     compare("profiles/README.md", "model", &ModelTarget::keys());
+    compare("profiles/README.md", "envelope", &profile::envelope_keys());
 }

@@ -16,13 +16,16 @@
 //!
 //! What the generator could not send, or failed at by itself, is nobody's error but its own: [`super::validity`] judges it.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use crate::journey::{Cause, Kind};
 use crate::profile::{Layer, LayerEnvelope};
 use crate::record::{Counts, Distribution, Recording, Row};
 
 use super::flow::{WINDOW, counts, latencies};
 use super::stats::{allowance, longer_than, quantile_seconds, share, smallest_sample};
-use super::summary::{Breach, Finding, Judgement, Tier};
+use super::summary::{Breach, Finding, Judgement, Recovery, Tier, TierJudgement};
 
 /// Some consecutive windows, pooled.
 struct Pool {
@@ -81,6 +84,7 @@ fn judge(rows: &[Row], layer: Layer, promise: &LayerEnvelope) -> Judgement {
     let headroom = 1.0 - required / promise.reserve;
 
     let needed = needed(promise);
+    let by_tier = by_tier(windows(rows, of, promise), &tiers, needed, promise);
     let pools = pools(windows(rows, of, promise), needed);
     let met = pools.iter().filter(|pool| pool.breach(promise).is_none());
     let goodput = met.map(|pool| pool.goodput);
@@ -93,7 +97,55 @@ fn judge(rows: &[Row], layer: Layer, promise: &LayerEnvelope) -> Judgement {
         worst_quantile_seconds: slowest.reduce(f64::max),
         headroom,
         headroom_short: headroom < promise.headroom,
+        tiers: by_tier,
+        recovery: recovery(&pools, &tiers, promise),
     }
+}
+
+/// How the windows of each tier did, pooled whenever they were.
+fn by_tier(
+    windows: Vec<Pool>,
+    tiers: &[Option<Tier>],
+    needed: u64,
+    promise: &LayerEnvelope,
+) -> Vec<TierJudgement> {
+    let mut pools: BTreeMap<Tier, Pool> = BTreeMap::new();
+    for window in windows {
+        let Some(tier) = tiers.get(window.at as usize / WINDOW).copied().flatten() else { continue };
+        match pools.entry(tier) {
+            Entry::Vacant(entry) => drop(entry.insert(window)),
+            // What is overdue at its end belongs to this window alone.
+            Entry::Occupied(mut entry) => {
+                let overdue = entry.get().overdue;
+                entry.get_mut().join(window);
+                entry.get_mut().overdue += overdue;
+            }
+        }
+    }
+    let judge = |(tier, pool): (Tier, Pool)| TierJudgement {
+        tier,
+        windows: pool.windows,
+        operations: pool.known(),
+        kept: (pool.known() >= needed).then(|| pool.breach(promise).is_none()),
+        quantile_seconds: quantile_seconds(&pool.due, promise.slo.quantile),
+    };
+    pools.into_iter().map(judge).collect()
+}
+
+/// How the layer came back from the last demand beyond its reserve, by whole pools.
+fn recovery(pools: &[Pool], tiers: &[Option<Tier>], promise: &LayerEnvelope) -> Option<Recovery> {
+    let over = tiers.iter().rposition(|tier| *tier == Some(Tier::Beyond))? + 1;
+    if over >= tiers.len() {
+        return None;
+    }
+    let over = (over * WINDOW) as u64;
+    let after: Vec<&Pool> = pools.iter().filter(|pool| pool.at >= over).collect();
+    let last_broken = after.iter().rposition(|pool| pool.breach(promise).is_some());
+    let first_kept = after.get(last_broken.map_or(0, |last| last + 1));
+    let after_seconds = first_kept.map(|pool| (pool.at - over) as f64);
+    let allowed_seconds = promise.recovery.map(|allowed| allowed.as_secs_f64());
+    let kept = allowed_seconds.is_none_or(|allowed| after_seconds.is_some_and(|after| after <= allowed));
+    Some(Recovery { after_seconds, allowed_seconds, kept })
 }
 
 /// A rate that a layer was asked for a while, and whether it kept its SLO then.
@@ -224,6 +276,7 @@ mod tests {
 
     fn promise() -> LayerEnvelope {
         LayerEnvelope {
+            recovery: None,
             base: 10.0,
             burst: 20.0,
             burst_for: Duration::from_secs(10),
@@ -250,6 +303,34 @@ mod tests {
             Some(Beyond),
         ];
         assert_eq!(tiers(&rates, &promise()), expected);
+    }
+
+    #[test]
+    fn tiers_are_judged_apart_and_recovery_is_timed() {
+        let window = |at: u64, ok: u64, late: u64| {
+            let mut due = histogram();
+            due.saturating_record_n(1_000, ok);
+            due.saturating_record_n(900_000, late);
+            let counts = Counts { ok: ok + late, ..Counts::default() };
+            Pool { at, windows: 1, counts, goodput: 1.0, overdue: 0, due }
+        };
+        let tiers = [Tier::Base, Tier::Beyond, Tier::Base, Tier::Base, Tier::Base].map(Some);
+        // Slow beyond the promise, and for one window after it.
+        let seen = || vec![window(0, 200, 0), window(5, 100, 100), window(10, 150, 50), window(15, 200, 0), window(20, 200, 0)];
+        let judged = by_tier(seen(), &tiers, 100, &promise());
+        let told: Vec<_> = judged.iter().map(|it| (it.tier, it.windows, it.operations, it.kept)).collect();
+        assert_eq!(told, [(Tier::Base, 4, 800, Some(false)), (Tier::Beyond, 1, 200, Some(false))]);
+        assert_eq!(by_tier(seen(), &tiers, 300, &promise())[1].kept, None, "too few to judge");
+
+        let recovered = |allowed: Option<u64>| {
+            let promise = LayerEnvelope { recovery: allowed.map(Duration::from_secs), ..promise() };
+            recovery(&seen(), &tiers, &promise).unwrap()
+        };
+        assert_eq!(recovered(None), Recovery { after_seconds: Some(5.0), allowed_seconds: None, kept: true });
+        assert!(recovered(Some(5)).kept && !recovered(Some(4)).kept);
+        assert_eq!(recovery(&seen(), &tiers[..2], &promise()), None, "it was not over by the end");
+        let never = &seen()[..3];
+        assert_eq!(recovery(never, &tiers, &promise()).unwrap().after_seconds, None);
     }
 
     #[test]

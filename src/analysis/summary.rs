@@ -287,6 +287,36 @@ pub struct Judgement {
     pub headroom: f64,
     /// Whether that is less than the profile demands: a warning, not a failure.
     pub headroom_short: bool,
+    /// How it did at each tier that the demand reached, from base on.
+    pub tiers: Vec<TierJudgement>,
+    /// How it came back from demand beyond the reserve; `None` where there was none, or it was not over by the end.
+    pub recovery: Option<Recovery>,
+}
+
+/// How a layer did while the demand was in one tier.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct TierJudgement {
+    /// Which.
+    pub tier: Tier,
+    /// Windows of 5 s.
+    pub windows: usize,
+    /// Operations of which is known whether they were good in time.
+    pub operations: u64,
+    /// Whether the SLO was kept; `None` of too few operations to judge it.
+    pub kept: Option<bool>,
+    /// The SLO's quantile of the latency from due.
+    pub quantile_seconds: Option<f64>,
+}
+
+/// How a layer came back once demand beyond its promise was over.
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct Recovery {
+    /// Seconds from then until it kept its SLO for good; `None` where it did not until the end.
+    pub after_seconds: Option<f64>,
+    /// Seconds that it promises; `None` where it promises nothing.
+    pub allowed_seconds: Option<f64>,
+    /// Whether that promise was kept; true without one.
+    pub kept: bool,
 }
 
 /// What became of a promise.

@@ -49,6 +49,9 @@ fn check_file(path: &Path) -> Result<FileKind, Report> {
             profile::parse_access(&file.text).map(drop).map_err(|problems| Report::of(file, problems))
         }
         FileKind::Model => ModelTarget::of(file).map(drop),
+        FileKind::Envelope => {
+            profile::parse_envelope(&file.text).map(drop).map_err(|problems| Report::of(file, problems))
+        }
     }?;
     Ok(kind)
 }

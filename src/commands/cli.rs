@@ -107,6 +107,9 @@ pub(super) struct OutArgs {
     /// How the verdict is printed.
     #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
     pub(super) output_format: ReportFormat,
+    /// Envelope to judge by, in the place of the target's own.
+    #[arg(long, value_name = "FILE", env = "SQUALL_ENVELOPE")]
+    pub(super) envelope: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -310,6 +313,9 @@ pub(super) struct FitArgs {
 pub(super) struct ReportArgs {
     /// Run directory.
     pub(super) directory: PathBuf,
+    /// Envelope to judge by, in the place of the one that the run had.
+    #[arg(long, value_name = "FILE", env = "SQUALL_ENVELOPE")]
+    pub(super) envelope: Option<PathBuf>,
     /// How the verdict is printed.
     #[arg(long, value_enum, default_value_t, env = "SQUALL_OUTPUT_FORMAT")]
     pub(super) output_format: ReportFormat,

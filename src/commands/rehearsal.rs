@@ -14,8 +14,8 @@ use crate::drive::{Limits, Stop, StopLevel};
 use crate::journey::{self, Kind, Names, Peer, Rules};
 use crate::plan::replay::Replay;
 use crate::plan::{Plan, Schedule, Stage};
-use crate::problem::{FileKind, SourceFile};
-use crate::profile::{Envelope, Layer};
+use crate::problem::{FileKind, Report, SourceFile};
+use crate::profile::{self, Envelope, Layer};
 use crate::record::{
     self, FaultMark, Host, Inbox, Manifest, Outlook, OutlookChange, RecordError, Recorder, Recording,
     SignalMark, Snapshot, WorldName,
@@ -366,16 +366,39 @@ pub(super) fn record_until_end(
     })
 }
 
+/// The envelope that a flag names, and its file.
+///
+/// # Errors
+/// [`Exit::Input`] with every problem of the file.
+pub(super) fn envelope(
+    path: Option<&Path>,
+    colors: Colors,
+) -> Result<Option<(Envelope, SourceFile)>, Failure> {
+    let Some(path) = path else { return Ok(None) };
+    let file = SourceFile::load(path).map_err(Failure::input(colors))?;
+    let envelope = profile::parse_envelope(&file.text)
+        .map_err(|problems| Failure::input(colors)(Report::of(file.clone(), problems)))?;
+    Ok(Some((envelope, file)))
+}
+
 /// Points of the page's curves: about a third of its pixels.
 const SLICES: usize = 300;
 
-/// Reads a recording back, judges it, leaves `summary.json` and `report.html` beside it where it can, and gives what is to be printed.
+/// Reads a recording back, judges it (by `envelope` where there is one), leaves `summary.json` and `report.html` beside it where it can, and gives what is to be printed.
 ///
 /// # Errors
 /// The recording cannot be read.
-pub(super) fn judge(dir: &Path, format: ReportFormat, color: bool) -> Result<(Summary, String), Failure> {
+pub(super) fn judge(
+    dir: &Path,
+    envelope: Option<Envelope>,
+    format: ReportFormat,
+    color: bool,
+) -> Result<(Summary, String), Failure> {
     let reading = format!("recording {}", dir.display());
-    let recording = Recording::read(dir).map_err(|error| Failure::trouble(&reading, error))?;
+    let mut recording = Recording::read(dir).map_err(|error| Failure::trouble(&reading, error))?;
+    if let Some(envelope) = envelope {
+        recording.manifest.envelope = envelope;
+    }
     let summary = analysis::analyse(&recording);
     let json = report::json(&summary).map_err(|error| Failure::trouble(&reading, error))?;
     let page = report::html(&summary, &analysis::timeline(&recording, SLICES));

@@ -2,7 +2,7 @@
 
 use super::cli::ReportArgs;
 use super::exit::{Exit, Failure};
-use super::rehearsal::judge;
+use super::rehearsal::{envelope, judge};
 use super::{Colors, print};
 
 /// Judges a recording again.
@@ -17,7 +17,8 @@ pub(super) fn report(args: &ReportArgs, colors: Colors) -> Result<Exit, Failure>
         );
         return Err(Failure::new(Exit::Input, message));
     }
-    let (summary, text) = judge(&args.directory, args.output_format, colors.out)?;
+    let envelope = envelope(args.envelope.as_deref(), colors)?.map(|(envelope, _)| envelope);
+    let (summary, text) = judge(&args.directory, envelope, args.output_format, colors.out)?;
     print::out(&text)?;
     Ok(Exit::Judged(summary.verdict))
 }

@@ -20,7 +20,7 @@ use crate::scenario::{AbuseKind, Fault, Via};
 use super::cli::RunArgs;
 use super::doctor::Known;
 use super::exit::{Exit, Failure};
-use super::rehearsal::{Prepared, Recorded, Survey, directory, judge, prepare, record_until_end, recorder};
+use super::rehearsal::{Prepared, Recorded, Survey, directory, envelope, judge, prepare, record_until_end, recorder};
 use super::screen::Screen;
 use super::threads::{block_on, join, spawn};
 use super::watch::{Interrupter, Interruption, Sampling};
@@ -35,6 +35,7 @@ const HEAD_START: Duration = Duration::from_millis(200);
 /// See [`Exit`]: bad input, a refused target, or trouble with disk, testbed or machine.
 pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     let prepared = prepare(&args.cut, colors)?;
+    let promised = envelope(args.out.envelope.as_deref(), colors)?;
     let mut screen = Screen::new(args.out.quiet, &prepared.scenario);
     let started_at = jiff::Timestamp::now();
     let mark = started_at.strftime("%Y%m%dT%H%M%SZ").to_string();
@@ -71,12 +72,13 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
         planned,
         peaks,
         target: &target.name,
-        envelope: &target.envelope,
+        envelope: promised.as_ref().map_or(&target.envelope, |(envelope, _)| envelope),
         host: Some(host),
         started_at: Some(started_at),
     });
     let mut sources = prepared.sources();
     sources.push(("target.toml".to_owned(), fleet.text.clone()));
+    sources.extend(promised.map(|(_, file)| ("envelope.toml".to_owned(), file.text)));
     let recorder = recorder(&dir, &manifest, &sources)?;
 
     screen.note(&format!("recording to {}", dir.display()));
@@ -88,7 +90,7 @@ pub(super) fn run(args: &RunArgs, colors: Colors) -> Result<Exit, Failure> {
     driven.map_err(|error| Failure { message: format!("{}: {}", dir.display(), error.message), ..error })?;
     drop(fleet);
     prepared.check_end()?;
-    let (summary, text) = judge(&dir, args.out.output_format, colors.out)?;
+    let (summary, text) = judge(&dir, None, args.out.output_format, colors.out)?;
     print::out(&text)?;
     match interrupted {
         None => Ok(Exit::Judged(summary.verdict)),

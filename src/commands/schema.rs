@@ -48,6 +48,7 @@ impl ValueEnum for SchemaOf {
             Self::File(FileKind::Clients),
             Self::File(FileKind::Access),
             Self::File(FileKind::Model),
+            Self::File(FileKind::Envelope),
             Self::Summary,
             Self::Doctor,
             Self::Search,
@@ -57,7 +58,7 @@ impl ValueEnum for SchemaOf {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         match self {
             Self::File(kind) => kind.to_possible_value(),
-            Self::Profile => Some(PossibleValue::new(self.name()).help("Any of the four that follow")),
+            Self::Profile => Some(PossibleValue::new(self.name()).help("Any of the five that follow")),
             Self::Summary => {
                 Some(PossibleValue::new(self.name()).help("The verdict of a run, `summary.json`"))
             }
@@ -68,7 +69,8 @@ impl ValueEnum for SchemaOf {
 }
 
 /// The kinds of files that are called profiles.
-const PROFILES: [FileKind; 4] = [FileKind::Target, FileKind::Clients, FileKind::Access, FileKind::Model];
+const PROFILES: [FileKind; 5] =
+    [FileKind::Target, FileKind::Clients, FileKind::Access, FileKind::Model, FileKind::Envelope];
 
 /// The JSON Schema (2020-12) of a format. Ends with a newline.
 #[must_use]
@@ -98,5 +100,6 @@ fn keys(kind: FileKind) -> Vec<problem::Description> {
         FileKind::Clients => profile::clients_keys(),
         FileKind::Access => profile::access_keys(),
         FileKind::Model => ModelTarget::keys(),
+        FileKind::Envelope => profile::envelope_keys(),
     }
 }

@@ -9,7 +9,7 @@ use crate::record::{self, Intake, Recorder, Snapshot, WorldName};
 
 use super::cli::SimulateArgs;
 use super::exit::{Exit, Failure};
-use super::rehearsal::{Prepared, Recorded, directory, judge, prepare, recorder};
+use super::rehearsal::{Prepared, Recorded, directory, envelope, judge, prepare, recorder};
 use super::screen::Screen;
 use super::watch::Interrupter;
 use super::{Colors, print};
@@ -23,6 +23,7 @@ const BUILT_IN: &str = include_str!("../../profiles/model.toml");
 /// As `run`, but for what only a live target can do.
 pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Failure> {
     let prepared = prepare(&args.cut, colors)?;
+    let promised = envelope(args.out.envelope.as_deref(), colors)?;
     let (target, file) = model(args.model.as_deref(), colors)?;
     let mark = format!("simulated-seed{}", args.cut.seed);
     let dir = directory(args.out.out.as_deref(), &prepared.scenario.name, &mark)?;
@@ -35,12 +36,13 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
         planned: survey.planned,
         peaks: survey.peaks,
         target: &target.name,
-        envelope: &target.envelope,
+        envelope: promised.as_ref().map_or(&target.envelope, |(envelope, _)| envelope),
         host: None,
         started_at: None,
     });
     let mut sources = prepared.sources();
     sources.push(("model.toml".to_owned(), file.text));
+    sources.extend(promised.map(|(_, file)| ("envelope.toml".to_owned(), file.text)));
     let recorder = recorder(&dir, &manifest, &sources)?;
     let mut screen = Screen::new(args.out.quiet, &prepared.scenario);
     let stop = Stop::default();
@@ -51,7 +53,7 @@ pub(super) fn simulate(args: &SimulateArgs, colors: Colors) -> Result<Exit, Fail
     let interrupted = interrupter.end()?;
     driven?;
     prepared.check_end()?;
-    let (summary, text) = judge(&dir, args.out.output_format, colors.out)?;
+    let (summary, text) = judge(&dir, None, args.out.output_format, colors.out)?;
     print::out(&text)?;
     Ok(if interrupted.is_some() { Exit::Interrupted } else { Exit::Judged(summary.verdict) })
 }

@@ -17,6 +17,8 @@ pub enum FileKind {
     Access,
     /// A model of a fleet: queues.
     Model,
+    /// What a fleet promises.
+    Envelope,
 }
 
 /// The version of the format that this program reads.
@@ -34,6 +36,7 @@ impl Choice for FileKind {
         ("clients", Self::Clients),
         ("access", Self::Access),
         ("model", Self::Model),
+        ("envelope", Self::Envelope),
     ];
 }
 

@@ -25,6 +25,10 @@ pub struct LayerEnvelope {
     pub burst_for: Duration,
     /// Rate that is survived with everything that is held back switched on.
     pub reserve: f64,
+    /// How long the layer may take to keep its SLO again once demand beyond the reserve is over, in run time; absent where that is not
+    /// promised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Duration>,
     /// What "kept" means.
     pub slo: Slo,
     /// Share of the reserve rate that is to stay unused at the peak, 0..1. Less is a warning in the report, not a failure: every

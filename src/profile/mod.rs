@@ -15,7 +15,9 @@ pub use content::{ContentItem, InfoHash, TorrentItem};
 pub use envelope::{AbortOn, Envelope, LayerEnvelope, Slo};
 pub(crate) use mix::normalised;
 pub use mix::{Access, Client, DhtHabits, Encryption, Mix};
-pub use read::{access_keys, clients_keys, parse_access, parse_clients, target_keys};
+pub use read::{
+    access_keys, clients_keys, envelope_keys, parse_access, parse_clients, parse_envelope, target_keys,
+};
 pub use reading::{MetricsEndpoint, Reading, Readings, Series};
 pub use target::{
     Authorization, DhtNodes, Dns, Gateway, HttpEndpoint, HttpVersion, Index, Process, Target, Tls, Transport,

@@ -76,6 +76,20 @@ pub fn parse_access(text: &str) -> Result<Mix<Access>, Vec<Problem>> {
     read(text, FileKind::Access, access)
 }
 
+/// Reads an envelope that is a file of its own.
+///
+/// # Errors
+/// Everything that is wrong with the text.
+pub fn parse_envelope(text: &str) -> Result<Envelope, Vec<Problem>> {
+    read(text, FileKind::Envelope, envelope_file)
+}
+
+/// Every key of an envelope that is a file of its own.
+#[must_use]
+pub fn envelope_keys() -> Vec<Description> {
+    describe(FileKind::Envelope, envelope_file)
+}
+
 /// Every key of a client mix.
 #[must_use]
 pub fn clients_keys() -> Vec<Description> {
@@ -265,6 +279,17 @@ impl Envelope {
     }
 }
 
+fn envelope_file(table: &mut Table<'_>) -> Result<Envelope, Reported> {
+    let name = table.required::<Name>("name", "Name, for people.");
+    let envelope = Envelope::read(table);
+    let (_, envelope) = (name?, envelope?);
+    if envelope.layers.is_empty() {
+        let hint = "add an `[envelope.LAYER]`, such as `[envelope.tracker]`";
+        return Err(table.wrong_here("it promises nothing".to_owned(), Some(hint.to_owned())));
+    }
+    Ok(envelope)
+}
+
 fn envelope(table: &mut Table<'_>) -> Result<Envelope, Reported> {
     // Every layer is read before the first that is wrong ends the reading.
     let layers = Layer::ALL.map(|layer| {
@@ -287,6 +312,10 @@ fn layer_envelope(table: &mut Table<'_>) -> Result<LayerEnvelope, Reported> {
         "Share of the reserve that is to stay unused at the peak; less is a warning, not a failure.",
         Share(0.2),
     );
+    let recovery = table.optional::<PositiveDuration>(
+        "recovery",
+        "How long the layer may take to keep its SLO again once demand beyond the reserve is over, in run time.",
+    );
     let slo = table.table("slo", "What \"kept\" means.", slo);
     let abort_on = table.optional_table("abort_on", "What ends a run early, as a failure.", abort_on);
     let (base, burst, reserve) = (base?.0.0, burst?.0.0, reserve?.0.0);
@@ -296,7 +325,16 @@ fn layer_envelope(table: &mut Table<'_>) -> Result<LayerEnvelope, Reported> {
     if let Some(abort_on) = &abort_on {
         no_less_than_a_breach(table, abort_on, &slo)?;
     }
-    Ok(LayerEnvelope { base, burst, burst_for: burst_for?.0, reserve, slo, headroom: headroom?.0, abort_on })
+    Ok(LayerEnvelope {
+        base,
+        burst,
+        burst_for: burst_for?.0,
+        reserve,
+        recovery: recovery?.map(|recovery| recovery.0),
+        slo,
+        headroom: headroom?.0,
+        abort_on,
+    })
 }
 
 /// A run that keeps its promise is not ended.

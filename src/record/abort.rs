@@ -170,6 +170,7 @@ mod tests {
     fn watch(errors: Option<f64>, limit: Option<u64>) -> AbortWatch {
         let over = Duration::from_secs(3);
         let promise = LayerEnvelope {
+            recovery: None,
             base: 10.0,
             burst: 10.0,
             burst_for: Duration::from_secs(10),

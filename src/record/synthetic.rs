@@ -147,6 +147,7 @@ pub(crate) fn stream(operations: &[Seen], seconds: u64) -> Vec<Event> {
 
 pub(crate) fn manifest(workers: usize) -> Manifest {
     let promise = |base: f64, limit: u64| LayerEnvelope {
+        recovery: None,
         base,
         burst: base * 2.0,
         burst_for: Duration::from_secs(20),

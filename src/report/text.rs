@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::{Breach, Fault, Finding, Flow, Judgement, LayerSummary, Summary, Verdict};
+use crate::analysis::{Breach, Fault, Finding, Flow, Judgement, LayerSummary, Recovery, Summary, TierJudgement, Verdict};
 use crate::journey::{Cause, Kind, Oddity, Web};
 use crate::plan::Stage;
 use crate::profile::LayerEnvelope;
@@ -217,7 +217,31 @@ fn layers(summary: &Summary) -> String {
     if let Some(nearest) = summary.nearest {
         text += &format!("  nearest to its limit: {}\n", nearest.name());
     }
+    for layer in &summary.layers {
+        text.extend(layer.judgement.iter().filter_map(|judgement| by_tier(layer, judgement)));
+        text.extend(layer.judgement.iter().filter_map(|judgement| recovery(layer, judgement)));
+    }
     text
+}
+
+/// How a layer did tier by tier, where it was in several and did not keep all.
+fn by_tier(layer: &LayerSummary, judgement: &Judgement) -> Option<String> {
+    let told = |tier: &TierJudgement| {
+        let (mark, quantile) = (tier.kept.map_or('?', |kept| if kept { '✓' } else { '✗' }), tier.quantile_seconds);
+        format!("{} {mark} {} ({} s)", tier.tier.name(), seconds(quantile), tier.windows * 5)
+    };
+    let all_kept = judgement.tiers.iter().all(|tier| tier.kept == Some(true));
+    let tiers: Vec<String> = judgement.tiers.iter().map(told).collect();
+    (!all_kept && tiers.len() > 1).then(|| format!("  {}: {}\n", layer.layer.name(), tiers.join(", ")))
+}
+
+/// How it came back from demand beyond its reserve.
+fn recovery(layer: &LayerSummary, judgement: &Judgement) -> Option<String> {
+    let Recovery { after_seconds, allowed_seconds, kept } = judgement.recovery.as_ref()?;
+    let mark = if *kept { ' ' } else { '✗' };
+    let after = after_seconds.map_or("did not recover".to_owned(), |after| format!("recovered after {after:.0} s"));
+    let allowed = allowed_seconds.map_or(String::new(), |allowed| format!(", promised {allowed:.0} s"));
+    Some(format!("{mark} {}: {after} from demand beyond its reserve{allowed}\n", layer.layer.name()))
 }
 
 fn layer_row(

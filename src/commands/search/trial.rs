@@ -223,6 +223,7 @@ fn prepared(visitors: &Loaded, scenario: Scenario, seed: u64, drain: Duration) -
 fn promise(asking: &Asking, trial: &Trial) -> Envelope {
     let highest = trial.segments().map(|segment| segment.rate).fold(0.0, f64::max);
     let layer = LayerEnvelope {
+        recovery: None,
         base: trial.judged.rate,
         burst: 2.0 * highest,
         burst_for: trial.length(),

@@ -109,6 +109,7 @@ fn every_key_means_what_it_says() {
     assert_eq!(capacity.to_string(), "100/s, 20/s new connections, 400 connections, 8 Mbit/s");
     assert_eq!(target.capacity, [(Layer::Tracker, capacity)].into());
     let promise = LayerEnvelope {
+        recovery: None,
         base: 100.0,
         burst: 400.0,
         burst_for: Duration::from_secs(300),
