@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use squall::commands::check;
 use squall::model::ModelTarget;
 use squall::problem::{FileKind, SourceFile};
-use squall::profile::{Target, parse_access, parse_clients};
+use squall::profile::{Target, parse_access, parse_clients, parse_envelope};
 use squall::scenario;
 
 fn files(directory: &str) -> Vec<PathBuf> {
@@ -24,7 +24,8 @@ fn files(directory: &str) -> Vec<PathBuf> {
 
 #[test]
 fn every_shipped_file_is_good() {
-    let paths: Vec<PathBuf> = ["scenarios", "profiles", "profiles/envelopes"].into_iter().flat_map(files).collect();
+    let paths: Vec<PathBuf> =
+        ["scenarios", "profiles", "profiles/envelopes"].into_iter().flat_map(files).collect();
     assert!(paths.len() >= 5, "three scenarios and two profiles: {paths:?}");
     let result = check(&paths, false);
     assert!(result.ok, "{}", result.text);
@@ -89,7 +90,12 @@ fn read_as_everything(text: &str) {
     if let Err(report) = ModelTarget::of(file()) {
         assert!(!report.is_empty());
     }
-    for problems in [parse_clients(text).err(), parse_access(text).err(), FileKind::of(text).err()] {
+    for problems in [
+        parse_clients(text).err(),
+        parse_access(text).err(),
+        parse_envelope(text).err(),
+        FileKind::of(text).err(),
+    ] {
         assert!(problems.is_none_or(|problems| !problems.is_empty()));
     }
 }
@@ -97,7 +103,8 @@ fn read_as_everything(text: &str) {
 const TARGET: &str = include_str!("whole-target.toml");
 
 fn whole_files() -> Vec<(PathBuf, String)> {
-    let mut paths: Vec<PathBuf> = ["scenarios", "profiles", "profiles/envelopes"].into_iter().flat_map(files).collect();
+    let mut paths: Vec<PathBuf> =
+        ["scenarios", "profiles", "profiles/envelopes"].into_iter().flat_map(files).collect();
     paths.push("tests/whole-target.toml".into());
     paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).expect("readable"))).collect()
 }
@@ -142,6 +149,9 @@ fn report_of(path: &Path, text: &str) -> Vec<String> {
             parse_access(text).err().map(|problems| squall::problem::Report::of(file, problems))
         }
         FileKind::Model => ModelTarget::of(file).err(),
+        FileKind::Envelope => {
+            parse_envelope(text).err().map(|problems| squall::problem::Report::of(file, problems))
+        }
     };
     report.map(|report| report.lines()).unwrap_or_default()
 }

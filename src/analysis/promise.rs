@@ -316,7 +316,15 @@ mod tests {
         };
         let tiers = [Tier::Base, Tier::Beyond, Tier::Base, Tier::Base, Tier::Base].map(Some);
         // Slow beyond the promise, and for one window after it.
-        let seen = || vec![window(0, 200, 0), window(5, 100, 100), window(10, 150, 50), window(15, 200, 0), window(20, 200, 0)];
+        let seen = || {
+            vec![
+                window(0, 200, 0),
+                window(5, 100, 100),
+                window(10, 150, 50),
+                window(15, 200, 0),
+                window(20, 200, 0),
+            ]
+        };
         let judged = by_tier(seen(), &tiers, 100, &promise());
         let told: Vec<_> = judged.iter().map(|it| (it.tier, it.windows, it.operations, it.kept)).collect();
         assert_eq!(told, [(Tier::Base, 4, 800, Some(false)), (Tier::Beyond, 1, 200, Some(false))]);

@@ -20,7 +20,9 @@ use crate::scenario::{AbuseKind, Fault, Via};
 use super::cli::RunArgs;
 use super::doctor::Known;
 use super::exit::{Exit, Failure};
-use super::rehearsal::{Prepared, Recorded, Survey, directory, envelope, judge, prepare, record_until_end, recorder};
+use super::rehearsal::{
+    Prepared, Recorded, Survey, directory, envelope, judge, prepare, record_until_end, recorder,
+};
 use super::screen::Screen;
 use super::threads::{block_on, join, spawn};
 use super::watch::{Interrupter, Interruption, Sampling};

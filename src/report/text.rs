@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::analysis::{Breach, Fault, Finding, Flow, Judgement, LayerSummary, Recovery, Summary, TierJudgement, Verdict};
+use crate::analysis::{
+    Breach, Fault, Finding, Flow, Judgement, LayerSummary, Recovery, Summary, TierJudgement, Verdict,
+};
 use crate::journey::{Cause, Kind, Oddity, Web};
 use crate::plan::Stage;
 use crate::profile::LayerEnvelope;
@@ -227,7 +229,8 @@ fn layers(summary: &Summary) -> String {
 /// How a layer did tier by tier, where it was in several and did not keep all.
 fn by_tier(layer: &LayerSummary, judgement: &Judgement) -> Option<String> {
     let told = |tier: &TierJudgement| {
-        let (mark, quantile) = (tier.kept.map_or('?', |kept| if kept { '✓' } else { '✗' }), tier.quantile_seconds);
+        let (mark, quantile) =
+            (tier.kept.map_or('?', |kept| if kept { '✓' } else { '✗' }), tier.quantile_seconds);
         format!("{} {mark} {} ({} s)", tier.tier.name(), seconds(quantile), tier.windows * 5)
     };
     let all_kept = judgement.tiers.iter().all(|tier| tier.kept == Some(true));
@@ -239,7 +242,8 @@ fn by_tier(layer: &LayerSummary, judgement: &Judgement) -> Option<String> {
 fn recovery(layer: &LayerSummary, judgement: &Judgement) -> Option<String> {
     let Recovery { after_seconds, allowed_seconds, kept } = judgement.recovery.as_ref()?;
     let mark = if *kept { ' ' } else { '✗' };
-    let after = after_seconds.map_or("did not recover".to_owned(), |after| format!("recovered after {after:.0} s"));
+    let after =
+        after_seconds.map_or("did not recover".to_owned(), |after| format!("recovered after {after:.0} s"));
     let allowed = allowed_seconds.map_or(String::new(), |allowed| format!(", promised {allowed:.0} s"));
     Some(format!("{mark} {}: {after} from demand beyond its reserve{allowed}\n", layer.layer.name()))
 }
