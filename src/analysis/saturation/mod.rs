@@ -5,7 +5,7 @@
 //! curve of goodput over offer (`kneedle`), and the ceiling of the Universal Scalability Law (`usl`). Where they differ, that is said.
 //!
 //! What was never asked was never tested: a layer that failures upstream kept work away from is shielded, not good. What the generator could not
-//! send is not the target's: a layer that falls behind once the generator has is not called saturated.
+//! send is not the target's: a layer that falls behind just after the generator did is not said to be at its limit.
 
 mod found;
 mod kneedle;
@@ -18,7 +18,7 @@ mod tests;
 
 use crate::journey::{Cause, Kind};
 use crate::profile::Layer;
-use crate::record::Recording;
+use crate::record::{Recording, Row};
 
 use super::flow::{WINDOW, counts, latencies};
 use super::pressure::{Resource, Samples};
@@ -33,7 +33,7 @@ use series::Second;
 pub(super) fn saturation(recording: &Recording, samples: &Samples) -> Vec<LayerSaturation> {
     let trouble = generator_trouble(recording);
     let layers = Layer::ALL.into_iter();
-    let mut found: Vec<LayerSaturation> = layers.filter_map(|layer| of(recording, layer, trouble)).collect();
+    let mut found: Vec<LayerSaturation> = layers.filter_map(|layer| of(recording, layer, &trouble)).collect();
     found.iter_mut().for_each(|layer| explain(layer, recording, samples));
     shield(recording, &mut found);
     found
@@ -49,7 +49,7 @@ pub(super) fn order(found: &[LayerSaturation]) -> Vec<Layer> {
     order.into_iter().map(|(_, layer)| layer).collect()
 }
 
-fn of(recording: &Recording, layer: Layer, trouble: Option<u64>) -> Option<LayerSaturation> {
+fn of(recording: &Recording, layer: Layer, trouble: &[bool]) -> Option<LayerSaturation> {
     let seconds = series::operations(recording, layer);
     let tested = windows(&seconds).map(|window| window.offered).fold(0.0, f64::max);
     let calm = onset::calm(&seconds)?;
@@ -86,7 +86,7 @@ fn of(recording: &Recording, layer: Layer, trouble: Option<u64>) -> Option<Layer
 fn finding(
     seconds: &[Second],
     episodes: &[Episode],
-    trouble: Option<u64>,
+    trouble: &[bool],
     failing: impl FnOnce() -> Option<SaturationFinding>,
 ) -> SaturationFinding {
     // What follows an early slump may be the load's doing: the first time that is, is what users look for.
@@ -137,7 +137,7 @@ fn failing(recording: &Recording, layer: Layer, calm: Calm) -> SaturationFinding
 /// A layer that carries less than this share of what it has carried before has slumped.
 const SLUMPED: f64 = 0.7;
 
-fn episode_finding(seconds: &[Second], episode: Episode, trouble: Option<u64>) -> Option<SaturationFinding> {
+fn episode_finding(seconds: &[Second], episode: Episode, trouble: &[bool]) -> Option<SaturationFinding> {
     let before = onset::highest(&seconds[..episode.from]);
     let carried = onset::carried(seconds, episode);
     let good = carried.map_or(0.0, |carried| carried.good);
@@ -145,11 +145,7 @@ fn episode_finding(seconds: &[Second], episode: Episode, trouble: Option<u64>) -
     let offered = onset.iter().map(|second| second.offered).sum::<f64>() / onset.len().max(1) as f64;
     let at_seconds = episode.from as u64;
     let recovered_at_seconds = episode.recovered.then_some(episode.until as u64);
-    let limit = match trouble {
-        Some(trouble) if trouble + 1 < at_seconds => Limit::Generator,
-        Some(trouble) if trouble <= at_seconds + 1 => Limit::Undetermined,
-        _ => Limit::Target,
-    };
+    let limit = whose(trouble, episode.from);
     if good < SLUMPED * before && offered < 1.1 * before {
         return Some(SaturationFinding::Slumped {
             at_seconds,
@@ -175,17 +171,34 @@ fn episode_finding(seconds: &[Second], episode: Episode, trouble: Option<u64>) -
     }))
 }
 
-/// The second in which the generator first could not do what it should; what follows may be its doing.
-fn generator_trouble(recording: &Recording) -> Option<u64> {
+/// Send lag of the median operation from which on a generator is late by itself: far above what a scheduler costs.
+const LATE: f64 = 0.005;
+
+/// Whether the generator could not do what it should, second by second: operations that it did not let go, let go late, or failed at by itself.
+fn generator_trouble(recording: &Recording) -> Vec<bool> {
     let rows = &recording.rows[..series::planned_seconds(recording)];
-    let trouble = rows.iter().find(|row| {
+    let is_in_trouble = |row: &Row| {
         let kinds = || row.kinds.values().map(|row| &row.counts);
         let (planned, shed): (u64, u64) = kinds().fold((0, 0), |(p, s), c| (p + c.planned, s + c.shed));
         let local: u64 = kinds().map(|counts| counts.failed.of(Cause::Local)).sum();
         let of_journeys = share(row.journeys.shed, row.journeys.planned);
+        let [.., lag] = latencies(std::slice::from_ref(row), |kind| !kind.is_part());
         share(shed, planned).max(of_journeys).max(share(local, planned)) > 0.001
-    });
-    trouble.map(|row| row.second)
+            || quantile_seconds(&lag, 0.5).is_some_and(|lag| lag > LATE)
+    };
+    rows.iter().map(is_in_trouble).collect()
+}
+
+/// Whose limit it is that a layer fell behind in a second: the generator's if that had trouble just before.
+fn whose(trouble: &[bool], at: usize) -> Limit {
+    let any = |from: usize, until: usize| {
+        trouble[from.min(trouble.len())..until.min(trouble.len())].contains(&true)
+    };
+    match (any(at.saturating_sub(3), at), any(at, at + 2)) {
+        (true, _) => Limit::Generator,
+        (false, true) => Limit::Undetermined,
+        (false, false) => Limit::Target,
+    }
 }
 
 /// Windows of some seconds, each a mean second.
@@ -221,7 +234,7 @@ fn growth(seconds: &[Second], episodes: &[Episode]) -> Option<f64> {
 /// How many times as long things took in the busiest window as in the idlest: medians from due.
 fn slowdown(recording: &Recording, layer: Layer, seconds: &[Second]) -> Option<f64> {
     let rows = recording.rows[..seconds.len()].chunks_exact(WINDOW);
-    let median = |rows: &[crate::record::Row]| {
+    let median = |rows: &[Row]| {
         let [due, ..] = latencies(rows, |kind| kind.layer() == layer && !kind.is_part());
         quantile_seconds(&due, 0.5)
     };

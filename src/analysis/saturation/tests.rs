@@ -135,3 +135,16 @@ fn a_busy_queue_raises_no_alarm() {
     });
     assert!(alarms.count() <= 1);
 }
+
+#[test]
+fn a_layer_that_falls_behind_with_the_generator_is_not_to_blame() {
+    use super::{Limit, whose};
+    let mut trouble = vec![false; 100];
+    (40..45).for_each(|second| trouble[second] = true);
+    assert_eq!(whose(&trouble, 30), Limit::Target);
+    assert_eq!(whose(&trouble, 39), Limit::Undetermined, "both at once");
+    assert_eq!(whose(&trouble, 43), Limit::Generator);
+    assert_eq!(whose(&trouble, 47), Limit::Generator);
+    assert_eq!(whose(&trouble, 60), Limit::Target, "the generator has come back long before");
+    assert_eq!(whose(&trouble, 100), Limit::Target);
+}
