@@ -88,6 +88,9 @@ fn the_ceiling_holds_in_every_second_and_loopback_has_none() {
     let admitted = |millis: u64| guard.admits(|| Tick::from_millis(millis));
     let seen: Vec<bool> = [0, 1, 999, 1000, 1500, 1600, 5000].into_iter().map(admitted).collect();
     assert_eq!(seen, [true, true, false, true, true, false, true]);
+    // A search drives one run after the other, each from second 0 on.
+    guard.restart();
+    assert_eq!([0, 1, 2, 1000, 1001].map(admitted), [true, true, false, true, true]);
     assert!((0..100).all(|_| self::guard().admits(|| Tick::ZERO)));
 }
 
