@@ -190,7 +190,8 @@ fn what_ended_a_search_is_its_exit_code() {
     );
 
     // What the scenario has in store for its own day is no part of a trial.
-    let fault = "\n[[fault]]\nname = \"slow\"\nlayer = \"metadata\"\nat = \"0s\"\nfor = \"1h\"\nrate = \"10/s\"\n";
+    let fault =
+        "\n[[fault]]\nname = \"slow\"\nlayer = \"metadata\"\nat = \"0s\"\nfor = \"1h\"\nrate = \"10/s\"\n";
     let faulty = written(&(visitors("10s", 2, "64 KiB") + fault));
     let how_faulty = [&how[..], &["--scenario", &faulty.1, "--max-rate", "150/s"]].concat();
     let (code, found) = search(&[&how_faulty[..], &["--out", &out("faulty")]].concat());
