@@ -40,6 +40,12 @@ def both_cores(command, **more):
     return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=cores, **more)
 
 
+def must_be_ours(squall):
+    """The cases need the testbed or the tests, and are built from what is here: a row must not say that it was another program's."""
+    if squall.program != TARGET / "release" / "squall":
+        raise Unmeasured("blind cases build what they measure: leave --squall out")
+
+
 def limited(layer, how, draw):
     """The lines of a fault, what it lets through, and how that is written."""
     if layer is None:
@@ -127,7 +133,8 @@ def found(summary, layer, how):
 
 def live(squall, seconds):
     """Cases on real sockets: the embedded testbed behind its relays."""
-    # Not the program that is measured elsewhere: that one has no testbed.
+    must_be_ours(squall)
+    # The one that other rows measure has no testbed.
     built = both_cores(["cargo", "build", "--quiet"], cwd=ROOT)
     if built.returncode:
         raise Unmeasured(f"squall does not build: {built.stderr.strip()[-300:]}")
@@ -172,6 +179,7 @@ def live(squall, seconds):
 
 def virtual(squall, seconds):
     """Cases in virtual time: the test's own table."""
+    must_be_ours(squall)
     command = ["cargo", "test", "--test", "blind", "--", "--nocapture"]
     said = both_cores(command, cwd=ROOT)
     lines = [line.strip("| ").split(" | ") for line in said.stdout.splitlines() if line.startswith("| ")]
