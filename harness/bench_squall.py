@@ -66,11 +66,13 @@ class Squall:
         """What `squall doctor` finds, asked once as users do: a run that knows nothing of the machine looks at it for half a second first,
         which is no part of what its operations cost."""
         if self.checkup is None:
-            self.checkup = WORK / "doctor.json"
-            asked = subprocess.run([self.program, "doctor", "--save", self.checkup], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            found = WORK / "doctor.json"
+            found.parent.mkdir(parents=True, exist_ok=True)
+            asked = subprocess.run([self.program, "doctor", "--save", found], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
             # 5: a ceiling is low, which the runs will say.
             if asked.returncode not in (0, 5):
                 raise Unmeasured(f"squall doctor: {asked.stderr.decode().strip()[-300:]}")
+            self.checkup = found
         return self.checkup
 
     def summary(self, name, scenario, target, rate, seconds, verb="run", flags=(), **watching):

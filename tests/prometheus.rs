@@ -328,7 +328,7 @@ fn named_by_node_exporter(
             println!("skipped: {before:?}, without any load");
             return None;
         }
-        Some((explained(&samples).expect("a resource"), source))
+        Some((explained(&samples).unwrap(), source))
     })
 }
 
