@@ -149,7 +149,7 @@ impl Announcer {
         let attempt = Attempt::begin(&self.swarms, self.clock, contact, id, key, announce);
         let answer = self.ask(n, tracker, asker, announce, contact, meter).await;
         if let Some(udp) = self.udp.get(n).and_then(Option::as_ref) {
-            udp.strays().into_iter().for_each(|(oddity, times)| meter.odd(oddity, times));
+            udp.count_strays(meter);
         }
         match answer {
             Ok(answer) => {

@@ -311,9 +311,7 @@ impl Walker<'_> {
             };
             self.search.node.holders.borrow_mut().extend(lookup.holders().map(holder));
         }
-        for (oddity, times) in self.network().pool.strays() {
-            self.meter.odd(oddity, times);
-        }
+        self.network().pool.count_strays(self.meter);
         found
     }
 

@@ -19,6 +19,7 @@ use crate::journey::{Cause, Oddity};
 use crate::unit::Tick;
 
 use super::guard::{ManyDatagrams, Received};
+use super::meter::Meter;
 use super::queue::Queue;
 use super::source::Sources;
 use super::{Clock, Guard};
@@ -99,6 +100,7 @@ impl Pool {
             pending: RefCell::default(),
             over: RefCell::default(),
             strays: RefCell::default(),
+            in_vain: Cell::default(),
             outbox: RefCell::default(),
             waiting: Notify::new(),
             server: OnceCell::new(),
@@ -120,9 +122,11 @@ impl Pool {
         let _ = self.line.server.set(server);
     }
 
-    /// The datagrams that nobody waited for since this was last asked.
-    pub(super) fn strays(&self) -> Vec<(Oddity, u32)> {
-        self.line.strays.take()
+    /// Counts the datagrams that nobody waited for, since this was last asked, with the operation of this meter. The bytes of answers that
+    /// were too late were carried all the same.
+    pub(super) fn count_strays(&self, meter: &Meter) {
+        self.line.strays.take().into_iter().for_each(|(oddity, times)| meter.odd(oddity, times));
+        meter.received(self.line.in_vain.take());
     }
 
     /// The way out of the visitors with this source.
@@ -150,6 +154,8 @@ struct Line {
     over: RefCell<Over>,
     /// Datagrams that nobody waited for, by what they were.
     strays: RefCell<Vec<(Oddity, u32)>>,
+    /// Bytes of answers that came too late, or twice.
+    in_vain: Cell<usize>,
     outbox: RefCell<Outbox>,
     /// Tells the writer that there is something.
     waiting: Notify,
@@ -289,11 +295,20 @@ impl Line {
                 request.open -= 1;
                 inbox.push(Answer { transaction, at, data: Ok(data.to_vec()) });
             }
-            Some((request, _)) if request.is_between(from, local) => self.stray(Oddity::Duplicate),
+            Some((request, _)) if request.is_between(from, local) => {
+                self.in_vain.update(|bytes| bytes + data.len());
+                self.stray(Oddity::Duplicate);
+            }
             Some((request, _)) if request.local == local => self.stray(Oddity::OtherSource),
             // Nobody at that address asked.
             Some(_) => self.stray(Oddity::Unasked),
-            None => self.stray(self.over.borrow_mut().oddity(transaction, from, local)),
+            None => {
+                let oddity = self.over.borrow_mut().oddity(transaction, from, local);
+                if oddity != Oddity::Unasked {
+                    self.in_vain.update(|bytes| bytes + data.len());
+                }
+                self.stray(oddity);
+            }
         }
     }
 }
@@ -394,7 +409,10 @@ mod tests {
             server.send_to(&buffer[..5], from).await.unwrap();
             let answer = inbox.pop().await;
             assert_eq!((answer.transaction, answer.data.unwrap()[4]), (ticket.transaction, 99));
-            assert_eq!(pool.strays(), [(Oddity::OtherSource, 1), (Oddity::Broken, 1), (Oddity::Unasked, 1)]);
+            assert_eq!(
+                pool.line.strays.take(),
+                [(Oddity::OtherSource, 1), (Oddity::Broken, 1), (Oddity::Unasked, 1)]
+            );
             drop(ticket);
             assert!(port.line.pending.borrow().is_empty());
         });
@@ -426,7 +444,7 @@ mod tests {
             for (ticket, _) in &asked {
                 assert_eq!(inbox.pop().await.transaction, ticket.transaction);
             }
-            assert_eq!(pool.strays(), [(Oddity::Unasked, 1)]);
+            assert_eq!(pool.line.strays.take(), [(Oddity::Unasked, 1)]);
         });
         tokio::time::timeout(Duration::from_secs(10), run).await.unwrap();
     }
@@ -457,7 +475,8 @@ mod tests {
             while port.line.strays.borrow().len() < 2 || port.line.strays.borrow()[1].1 < 2 {
                 tokio::task::yield_now().await;
             }
-            assert_eq!(pool.strays(), [(Oddity::Late, 1), (Oddity::Duplicate, 2)]);
+            assert_eq!(pool.line.strays.take(), [(Oddity::Late, 1), (Oddity::Duplicate, 2)]);
+            assert_eq!(pool.line.in_vain.get(), 3 * late.len(), "carried for nobody");
             assert!(inbox.try_pop().is_some() && inbox.try_pop().is_some() && inbox.try_pop().is_none());
         });
         tokio::time::timeout(Duration::from_secs(10), run).await.unwrap();

@@ -111,7 +111,7 @@ fn capacity(table: &mut Table<'_>) -> Result<Capacity, Reported> {
     let service = table.required::<PositiveDuration>("service", "Mean time of service.");
     let waiting = table.required::<u32>("waiting", "Operations that may wait; one more is turned away.");
     let bandwidth =
-        table.optional::<Line>("bandwidth", "Of all answers together; without it never the limit.");
+        table.optional::<Line>("bandwidth", "Of all answers together, of which streams share it and datagrams (names, announces, queries) leave in turn; without it never the limit.");
     let loss = table.or("loss", "Share of operations that are lost on the way, unanswered.", Share(0.0));
     Ok(Capacity {
         servers: servers?.0,

@@ -1,7 +1,9 @@
-//! A line that several answers share evenly: M/G/1-PS (Kleinrock, 1967).
+//! A line of a bandwidth. Streams share it evenly: M/G/1-PS (Kleinrock, 1967). Datagrams leave whole, one after the other: M/G/1, first
+//! come first served; and whoever gave up waiting cannot call one back.
 //!
 //! In the clock of one answer's share, `V`, which advances by bandwidth / n while n answers are on their way, an answer of x bytes that
-//! begins at V ends at V + x. So the next to end is the least of a heap, whatever comes meanwhile.
+//! begins at V ends at V + x. So the next to end is the least of a heap, whatever comes meanwhile. Of datagrams the first has all of the
+//! line: V advances by bandwidth, and one that begins ends x after the one before it.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
@@ -9,15 +11,27 @@ use std::time::Duration;
 
 use crate::unit::Tick;
 
+/// Whose turn it is on a line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Turns {
+    /// Everybody's at once.
+    Streams,
+    /// That of whoever has waited longest.
+    Datagrams,
+}
+
 /// The line.
 #[derive(Debug)]
 pub(super) struct Line {
+    turns: Turns,
     /// Bytes per second.
     bandwidth: f64,
     /// Bytes that an answer would have got that was on its way ever since there were any.
     share: f64,
     /// When that was true.
     at: Tick,
+    /// Where the last of the answers ends.
+    last: f64,
     under_way: BinaryHeap<Answer>,
     /// Those of `under_way` that are still wanted, and where each ends.
     wanted: HashMap<u64, f64>,
@@ -50,11 +64,13 @@ impl PartialOrd for Answer {
 pub(super) type Next = Option<(Tick, u64)>;
 
 impl Line {
-    pub(super) fn new(bandwidth: f64) -> Self {
+    pub(super) fn new(turns: Turns, bandwidth: f64) -> Self {
         Self {
+            turns,
             bandwidth,
             share: 0.0,
             at: Tick::ZERO,
+            last: 0.0,
             under_way: BinaryHeap::new(),
             wanted: HashMap::new(),
             version: 0,
@@ -66,10 +82,12 @@ impl Line {
         self.advance(now);
         if self.wanted.is_empty() {
             // Sums stay small, and so exact.
-            self.share = 0.0;
+            (self.share, self.last) = (0.0, 0.0);
             self.under_way.clear();
         }
-        let ends = self.share + bytes as f64;
+        let begins = if self.turns == Turns::Streams { self.share } else { self.last };
+        let ends = begins + bytes as f64;
+        self.last = self.last.max(ends);
         self.under_way.push(Answer { ends, job });
         self.wanted.insert(job, ends);
         self.next()
@@ -82,9 +100,12 @@ impl Line {
         self.next()
     }
 
-    /// Nobody waits for an answer any more: its connection is closed. How many of its bytes are still to come, where it is on its way,
-    /// and the next to end.
+    /// Nobody waits for an answer any more: its connection is closed. How many of its bytes are still to come, where it is on its way
+    /// and does not go on as a datagram does, and the next to end.
     pub(super) fn give_up(&mut self, job: u64, now: Tick) -> Option<(u64, Next)> {
+        if self.turns == Turns::Datagrams {
+            return None;
+        }
         self.advance(now);
         let ends = self.wanted.remove(&job)?;
         Some(((ends - self.share).max(0.0) as u64, self.next()))
@@ -103,10 +124,17 @@ impl Line {
         Some((job, self.next()))
     }
 
+    /// How many share the line.
+    fn sharing(&self) -> f64 {
+        match self.turns {
+            Turns::Streams => self.wanted.len() as f64,
+            Turns::Datagrams => 1.0,
+        }
+    }
+
     fn advance(&mut self, now: Tick) {
-        let answers = self.wanted.len();
-        if answers > 0 {
-            self.share += now.since(self.at).as_secs_f64() * self.bandwidth / answers as f64;
+        if !self.wanted.is_empty() {
+            self.share += now.since(self.at).as_secs_f64() * self.bandwidth / self.sharing();
         }
         self.at = now;
     }
@@ -117,7 +145,7 @@ impl Line {
             self.under_way.pop();
         }
         let first = self.under_way.peek()?;
-        let left = (first.ends - self.share).max(0.0) * self.wanted.len() as f64;
+        let left = (first.ends - self.share).max(0.0) * self.sharing();
         // A line may be so narrow that no run sees the end.
         let lasts = Duration::try_from_secs_f64(left / self.bandwidth).unwrap_or(Duration::MAX);
         Some((self.at + lasts, self.version))
@@ -130,7 +158,7 @@ mod tests {
 
     /// Drives answers of (moment in seconds, bytes) over a line: when each was out, by job.
     fn drive(bandwidth: f64, answers: &[(f64, u64)]) -> Vec<f64> {
-        let mut line = Line::new(bandwidth);
+        let mut line = Line::new(Turns::Streams, bandwidth);
         let mut out = vec![0.0; answers.len()];
         let (mut next, mut to_come) = (None, answers.iter().enumerate().peekable());
         loop {
@@ -159,7 +187,7 @@ mod tests {
 
     #[test]
     fn who_gives_up_leaves_the_line_to_the_others() {
-        let mut line = Line::new(100.0);
+        let mut line = Line::new(Turns::Streams, 100.0);
         line.begin(1, 200, Tick::ZERO);
         line.begin(2, 300, Tick::ZERO);
         // After 2 s each has had 100 bytes; the rest of the second takes it 2 s alone.
@@ -171,8 +199,21 @@ mod tests {
     }
 
     #[test]
+    fn datagrams_leave_whole_and_in_turn() {
+        let mut line = Line::new(Turns::Datagrams, 100.0);
+        line.begin(1, 100, Tick::ZERO);
+        let (end, version) = line.begin(2, 300, Tick::from_secs_f64(0.5)).unwrap();
+        assert_eq!(end, Tick::from_secs_f64(1.0));
+        assert_eq!(line.give_up(1, Tick::from_secs_f64(0.7)), None, "it is sent all the same");
+        let Some((1, Some((end, version)))) = line.ended(version, end) else {
+            panic!("the first is the first to end")
+        };
+        assert_eq!((end, line.ended(version, end)), (Tick::from_secs_f64(4.0), Some((2, None))));
+    }
+
+    #[test]
     fn what_is_on_its_way_goes_on_at_another_bandwidth() {
-        let mut line = Line::new(100.0);
+        let mut line = Line::new(Turns::Streams, 100.0);
         line.begin(1, 300, Tick::ZERO);
         // A second at 100 bytes/s, and the other 200 bytes at 50.
         let (end, _) = line.change(50.0, Tick::from_secs_f64(1.0)).unwrap();

@@ -36,7 +36,7 @@ use crate::scenario::{Funnel, Scenario, piece_length};
 use crate::unit::Tick;
 
 use fault::Faults;
-use line::{Line, Next};
+use line::{Line, Next, Turns};
 use queue::{Admission, Queue};
 
 /// How long the model's names may be kept [assumed].
@@ -130,7 +130,11 @@ impl ModelWorld {
         let faults = Faults::of(scenario);
         let line = |(layer, capacity): (&Layer, &Capacity)| {
             let bandwidth = capacity.bandwidth.or_else(|| faults.narrow(*layer).then_some(WIDE))?;
-            Some((*layer, Line::new(bandwidth)))
+            let turns = match layer {
+                Layer::Dns | Layer::Tracker | Layer::Dht => Turns::Datagrams,
+                _ => Turns::Streams,
+            };
+            Some((*layer, Line::new(turns, bandwidth)))
         };
         let changes: Vec<_> = faults.changes().collect();
         let mut world = Self {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::journey::{Cause, Oddity};
+use crate::journey::Cause;
 use crate::unit::Tick;
 
 use super::super::meter::Meter;
@@ -53,9 +53,9 @@ impl UdpTracker {
         Ok(Self { clock, address, pool, patience: patience.clone(), retransmit })
     }
 
-    /// Datagrams that nobody waited for, since this was last asked.
-    pub(super) fn strays(&self) -> Vec<(Oddity, u32)> {
-        self.pool.strays()
+    /// Counts the datagrams that nobody waited for, since this was last asked, with the operation of this meter.
+    pub(super) fn count_strays(&self, meter: &Meter) {
+        self.pool.count_strays(meter);
     }
 
     /// Sends what `request` makes of a connection id and a transaction id, and returns the answer. Where the visitor's own `connection` id
