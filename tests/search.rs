@@ -242,7 +242,7 @@ fn what_goes_wrong_with_one_layer_takes_nothing_from_the_others() {
     let two = model(1, "1ms", 100) + "\n[layer.tracker]\nservers = 1\nservice = \"1ms\"\nwaiting = 100\n";
     let (dir, model) = written(&two);
     let (out, into) = (dir.path().join("out"), path(&dir.path().join("out")));
-    let how = ["search", "--model", &model, "--no-recovery", "--trial", "30m", "--max-rate", "40/s"];
+    let how = ["search", "--model", &model, "--no-recovery", "--trial", "3m", "--max-rate", "40/s"];
     let how = [&how[..], &["--quiet", "--output-format", "json", "--out", &into]].concat();
     let running = Running::start(squall().args(how));
     let trials = out.join("trials");
