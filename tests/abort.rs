@@ -7,39 +7,12 @@ use std::fs;
 
 use squall::record::Recording;
 
-use program::{contents, run, stderr, stdout};
+use program::scenario::{NOBODY_STAYS, ScenarioText};
+use program::{contents, path, run, stderr, stdout};
 
 /// Twice what the layer serves, from the thirtieth second on.
 fn flood() -> String {
-    let profiles = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles");
-    format!(
-        r#"squall = 1
-kind = "scenario"
-name = "flood"
-title = "More than a tracker serves"
-start = 2026-03-02T00:00:00Z
-duration = "5m"
-clients = "{profiles}/clients.toml"
-access = "{profiles}/access.toml"
-
-[audience]
-base = "1/h"
-[[audience.region]]
-name = "everywhere"
-share = "100%"
-utc_offset = "+00:00"
-peak_hour = 12
-
-[funnel]
-retries = 0
-metadata = {{ conversion = "0%", lag = {{ median = "1m", p90 = "2m" }} }}
-start = {{ conversion = "0%", lag = {{ median = "1m", p90 = "2m" }} }}
-
-[[content]]
-class = "something"
-items = 1
-size = "1 MiB"
-
+    let flood = r#"
 [[abuse]]
 name = "calm"
 what = "announce"
@@ -53,8 +26,9 @@ what = "announce"
 from = "30s"
 until = "5m"
 rate = "180/s"
-"#
-    )
+"#;
+    let funnel = format!("retries = 0{NOBODY_STAYS}");
+    ScenarioText { duration: "5m", funnel: &funnel, tables: flood, ..ScenarioText::default() }.text()
 }
 
 /// A tracker that serves 100/s and turns away what it has no room for.
@@ -74,7 +48,7 @@ fn a_run_that_is_too_bad_ends_early_and_fails() {
     let simulate = |name: &str, abort_on: &str| {
         let (file, out) = (dir.path().join(format!("{name}.toml")), dir.path().join(name));
         fs::write(&file, model(abort_on)).unwrap();
-        let [scenario, file, out_text] = [&scenario, &file, &out].map(|path| path.display().to_string());
+        let [scenario, file, out_text] = [&scenario, &file, &out].map(|it| path(it));
         let output = run(&["simulate", &scenario, "--model", &file, "--quiet", "--out", &out_text]);
         assert_eq!(output.status.code(), Some(3), "{}{}", stdout(&output), stderr(&output));
         (stdout(&output), Recording::read(&out).unwrap(), out)
@@ -93,7 +67,7 @@ fn a_run_that_is_too_bad_ends_early_and_fails() {
     assert!(text.contains(&said) && text.contains("over 10 s (abort_on 20 %)"), "{text}");
     assert!(!text.contains("interrupted"), "{text}");
     // The report of the recording says the same.
-    let report = run(&["report", &out.display().to_string()]);
+    let report = run(&["report", &path(&out)]);
     assert_eq!((report.status.code(), stdout(&report)), (Some(3), text));
     let summary: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(out.join("summary.json")).unwrap()).unwrap();

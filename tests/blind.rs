@@ -1,6 +1,8 @@
-//! Known truth: random targets with a limit that the analysis is not told, in virtual time. Does it name the layer, the rate, and nobody who
-//! had none?
+//! Known truth: random targets with a limit that the analysis is not told, in virtual time. Does it name the layer, the rate, and nobody
+//! who had none?
 #![allow(clippy::unwrap_used, reason = "clippy sees the helpers of an integration test as ordinary code")]
+
+mod program;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use program::scenario::ScenarioText;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use squall::analysis::{Limit, Saturated, SaturationFinding, Summary, analyse};
@@ -70,50 +73,27 @@ struct Case {
 
 /// Interest rises from its normal level to ten times as much, evenly.
 fn scenario(dir: &Path) -> Arc<Scenario> {
-    let profiles = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles");
-    let text = format!(
-        r#"squall = 1
-kind = "scenario"
-name = "ramp"
-title = "An even rise"
-start = 2026-03-02T00:00:00Z
-duration = "{SECONDS}s"
-clients = "{profiles}/clients.toml"
-access = "{profiles}/access.toml"
-
-[audience]
-base = "20/s"
-[[audience.region]]
-name = "everywhere"
-share = "100%"
-utc_offset = "+00:00"
-peak_hour = 12
-night = "100%"
-
-[[confounder]]
-name = "rise"
-what = "rally"
-at = "0s"
-duration = "{}s"
-factor = "10x"
-
-[funnel]
-assets = 2
-patience = "4s"
-session = {{ median = "10s", p90 = "20s" }}
-seeding = {{ median = "5s", p90 = "10s" }}
-metadata = {{ conversion = "80%", lag = {{ median = "1s", p90 = "2s" }} }}
-start = {{ conversion = "80%", lag = {{ median = "1s", p90 = "2s" }} }}
-
-[[content]]
-class = "client"
-items = 10
-size = "128 KiB"
-"#,
+    let rise = format!(
+        "[[confounder]]\nname = \"rise\"\nwhat = \"rally\"\nat = \"0s\"\nduration = \"{}s\"\nfactor = \"10x\"",
         SECONDS * 10.0
     );
+    let text = ScenarioText {
+        duration: &format!("{SECONDS}s"),
+        base: "20/s",
+        funnel: r#"
+assets = 2
+patience = "4s"
+session = { median = "10s", p90 = "20s" }
+seeding = { median = "5s", p90 = "10s" }
+metadata = { conversion = "80%", lag = { median = "1s", p90 = "2s" } }
+start = { conversion = "80%", lag = { median = "1s", p90 = "2s" } }
+"#,
+        items: 10,
+        size: "128 KiB",
+        tables: &rise,
+    };
     let path = dir.join("ramp.toml");
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, text.text()).unwrap();
     Arc::new(scenario::load(&path).map_err(|report| report.render(false)).unwrap().scenario)
 }
 
@@ -203,7 +183,7 @@ fn rehearse(scenario: &Arc<Scenario>, case: &Case, seed: u64, dir: &Path) -> Rec
         faults: Vec::new(),
         regions: vec!["everywhere".to_owned()],
         clients: scenario.clients.members.iter().map(|(client, _)| client.name.clone()).collect(),
-        classes: vec!["client".to_owned()],
+        classes: vec!["something".to_owned()],
         access: scenario.access.members.iter().map(|(access, _)| access.name.clone()).collect(),
         host: None,
         started_at: None,

@@ -12,9 +12,10 @@ use squall::journey::Kind;
 use squall::profile::Layer;
 use squall::record::{FaultMark, Recording};
 
+use program::scenario::{NOBODY_STAYS, ScenarioText};
 use program::{run, stderr, stdout};
 
-/// Twelve seconds of 200 requests a second, of which a quarter is served from the fifth second to the eighth.
+/// A quarter of the requests is served from the fifth second to the eighth.
 const FAULT: &str = r#"
 [[fault]]
 name = "slow-pages"
@@ -24,45 +25,19 @@ for = "4s"
 rate = "50/s"
 "#;
 
+/// Twelve seconds of 200 requests a second.
 fn scenario(dir: &Path, faults: &str) -> PathBuf {
-    let profiles = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles");
-    let text = format!(
-        r#"squall = 1
-kind = "scenario"
-name = "flat"
-title = "A constant stream"
-start = 2026-03-02T00:00:00Z
-duration = "12s"
-clients = "{profiles}/clients.toml"
-access = "{profiles}/access.toml"
-
-[audience]
-base = "1/h"
-[[audience.region]]
-name = "everywhere"
-share = "100%"
-utc_offset = "+00:00"
-night = "100%"
-
-[funnel]
-retries = 0
-metadata = {{ conversion = "0%", lag = {{ median = "1m", p90 = "2m" }} }}
-start = {{ conversion = "0%", lag = {{ median = "1m", p90 = "2m" }} }}
-
-[[content]]
-class = "nothing"
-items = 1
-size = "64 KiB"
-
-[[side]]
-name = "status"
-path = "/status"
-base = "200/s"
-follows = "concern"
-{faults}"#
-    );
+    let side = "[[side]]\nname = \"status\"\npath = \"/status\"\nbase = \"200/s\"\nfollows = \"concern\"\n";
+    let (funnel, tables) = (format!("retries = 0{NOBODY_STAYS}"), format!("{side}{faults}"));
+    let text = ScenarioText {
+        duration: "12s",
+        funnel: &funnel,
+        size: "64 KiB",
+        tables: &tables,
+        ..ScenarioText::default()
+    };
     let path = dir.join("flat.toml");
-    fs::write(&path, text).unwrap();
+    fs::write(&path, text.text()).unwrap();
     path
 }
 

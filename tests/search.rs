@@ -4,10 +4,10 @@
 mod program;
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
-use program::{Running, contents, run, squall, stderr, stdout, wait_for};
+use program::scenario::{NOBODY_STAYS, ScenarioText};
+use program::{Running, contents, path, run, squall, stderr, stdout, wait_for};
 use serde_json::Value;
 
 /// A model of one layer, the metadata service.
@@ -20,38 +20,8 @@ fn model(servers: u32, service: &str, waiting: u32) -> String {
 
 /// Visitors who ask again when they have waited for so long.
 fn visitors(patience: &str, retries: u32, size: &str) -> String {
-    let profiles = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles");
-    format!(
-        r#"squall = 1
-kind = "scenario"
-name = "impatient"
-title = "Visitors who ask again"
-start = 2026-03-02T00:00:00Z
-duration = "1h"
-clients = "{profiles}/clients.toml"
-access = "{profiles}/access.toml"
-
-[audience]
-base = "1/h"
-[[audience.region]]
-name = "everywhere"
-share = "100%"
-utc_offset = "+00:00"
-peak_hour = 12
-
-[funnel]
-patience = "{patience}"
-retries = {retries}
-retry_after = "100ms"
-metadata = {{ conversion = "0%", lag = {{ median = "1m", p90 = "2m" }} }}
-start = {{ conversion = "0%", lag = {{ median = "1m", p90 = "2m" }} }}
-
-[[content]]
-class = "something"
-items = 8
-size = "{size}"
-"#
-    )
+    let keys = format!("patience = \"{patience}\"\nretries = {retries}\nretry_after = \"100ms\"");
+    ScenarioText { funnel: &(keys + NOBODY_STAYS), items: 8, size, ..ScenarioText::default() }.text()
 }
 
 /// Searches with these arguments; the exit code and `search.json` as it was printed.
@@ -59,10 +29,6 @@ fn search(arguments: &[&str]) -> (Option<i32>, Value) {
     let output = run(&[&["search", "--output-format", "json"], arguments].concat());
     let found = serde_json::from_str(&stdout(&output));
     (output.status.code(), found.unwrap_or_else(|_| panic!("{}{}", stdout(&output), stderr(&output))))
-}
-
-fn path(path: &Path) -> String {
-    path.display().to_string()
 }
 
 /// A directory with a file of that text in it.

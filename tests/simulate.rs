@@ -4,16 +4,12 @@
 mod program;
 
 use std::fs;
-use std::path::Path;
 
 use squall::journey::Kind;
 use squall::record::Recording;
 
-use program::{contents, run, stderr, stdout};
-
-fn path(path: &Path) -> String {
-    path.display().to_string()
-}
+use program::scenario::{NOBODY_STAYS, ScenarioText};
+use program::{contents, path, run, stderr, stdout};
 
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
@@ -74,43 +70,11 @@ fn a_layer_behaves_as_erlang_says() {
 
 /// A scenario whose only traffic worth the name is a constant Poisson stream to the status page.
 fn flat_scenario(rate: f64) -> String {
-    let profiles = concat!(env!("CARGO_MANIFEST_DIR"), "/profiles");
-    format!(
-        r#"squall = 1
-kind = "scenario"
-name = "flat"
-title = "A constant stream"
-start = 2026-03-02T00:00:00Z
-duration = "1h"
-clients = "{profiles}/clients.toml"
-access = "{profiles}/access.toml"
-
-[audience]
-base = "1/h"
-[[audience.region]]
-name = "everywhere"
-share = "100%"
-utc_offset = "+00:00"
-peak_hour = 12
-night = "100%"
-
-[funnel]
-patience = "10m"
-metadata = {{ conversion = "0%", lag = {{ median = "1m", p90 = "2m" }} }}
-start = {{ conversion = "0%", lag = {{ median = "1m", p90 = "2m" }} }}
-
-[[content]]
-class = "nothing"
-items = 1
-size = "1 MiB"
-
-[[side]]
-name = "status"
-path = "/status"
-base = "{rate}/s"
-follows = "concern"
-"#
-    )
+    let funnel = format!("patience = \"10m\"{NOBODY_STAYS}");
+    let side = format!(
+        "[[side]]\nname = \"status\"\npath = \"/status\"\nbase = \"{rate}/s\"\nfollows = \"concern\""
+    );
+    ScenarioText { funnel: &funnel, tables: &side, ..ScenarioText::default() }.text()
 }
 
 const MODEL: &str = r#"squall = 1

@@ -3,9 +3,10 @@
 use hdrhistogram::Histogram;
 
 use crate::journey::Kind;
-use crate::record::{Counts, Recording, Row, histogram};
+use crate::profile::Layer;
+use crate::record::{Counts, Distribution, Latencies, Recording, Row, histogram};
 
-use super::stats::quantile_seconds;
+use super::stats::{quantile_seconds, share};
 use super::summary::{Flow, Quantiles};
 
 /// Seconds in which envelopes are judged and peaks are taken. Windows start at multiples of it; a last, shorter one is left out.
@@ -31,15 +32,37 @@ pub(super) fn counts(rows: &[Row], of: impl Fn(Kind) -> bool) -> Counts {
     sum
 }
 
-/// The latencies of the kinds that `of` chooses, over some rows: from due, in service, send lag.
-pub(super) fn latencies(rows: &[Row], of: impl Fn(Kind) -> bool) -> [Histogram<u64>; 3] {
-    let [mut due, mut service, mut lag] = [histogram(), histogram(), histogram()];
-    for (_, row) in rows.iter().flat_map(|row| &row.kinds).filter(|(kind, _)| of(**kind)) {
-        row.latencies.due.add_to(&mut due);
-        row.latencies.service.add_to(&mut service);
-        row.latencies.lag.add_to(&mut lag);
-    }
-    [due, service, lag]
+/// One of the latencies of the kinds that `of` chooses, over some rows, in microseconds.
+pub(super) fn latency(
+    rows: &[Row],
+    of: impl Fn(Kind) -> bool,
+    which: impl Fn(&Latencies) -> &Distribution,
+) -> Histogram<u64> {
+    let mut sum = histogram();
+    let chosen = rows.iter().flat_map(|row| &row.kinds).filter(|(kind, _)| of(**kind));
+    chosen.for_each(|(_, row)| which(&row.latencies).add_to(&mut sum));
+    sum
+}
+
+/// The latency from due, likewise.
+pub(super) fn latency_from_due(rows: &[Row], of: impl Fn(Kind) -> bool) -> Histogram<u64> {
+    latency(rows, of, |latencies| &latencies.due)
+}
+
+/// The send lag, likewise.
+pub(super) fn send_lag(rows: &[Row], of: impl Fn(Kind) -> bool) -> Histogram<u64> {
+    latency(rows, of, |latencies| &latencies.lag)
+}
+
+/// Less than this share of what was planned for a layer, and it was not tested as planned.
+pub(super) const ARRIVED_AT_LEAST: f64 = 0.99;
+
+/// The share of the operations planned for a layer that came to be asked of it, first tries alone; `None` where none were planned.
+pub(super) fn arrived_share(recording: &Recording, layer: Layer) -> Option<f64> {
+    let planned_of = &recording.manifest.planned;
+    let of = |kind: Kind| kind.layer() == layer && planned_of.contains_key(&kind);
+    let planned: u64 = planned_of.iter().filter(|(kind, _)| of(**kind)).map(|(_, count)| count).sum();
+    (planned > 0).then(|| share(counts(&recording.rows, of).first_tries(), planned))
 }
 
 /// The flow of the kinds that `of` chooses.
@@ -47,7 +70,6 @@ pub(super) fn flow(recording: &Recording, of: impl Fn(Kind) -> bool + Copy) -> F
     let rows = &recording.rows;
     let counts = counts(rows, of);
     let seconds = plan_seconds(recording);
-    let [due, service, lag] = latencies(rows, of);
     let offered = counts.planned as f64 / seconds;
     let windows = rows.chunks_exact(WINDOW);
     let peak = windows.map(|window| self::counts(window, of).planned as f64 / WINDOW as f64);
@@ -56,9 +78,9 @@ pub(super) fn flow(recording: &Recording, of: impl Fn(Kind) -> bool + Copy) -> F
         peak_offered_per_second: peak.fold(offered, f64::max),
         achieved_per_second: counts.released as f64 / seconds,
         goodput_per_second: counts.ok as f64 / seconds,
-        due: quantiles(&due),
-        service: quantiles(&service),
-        lag: quantiles(&lag),
+        due: quantiles(&latency_from_due(rows, of)),
+        service: quantiles(&latency(rows, of, |latencies| &latencies.service)),
+        lag: quantiles(&send_lag(rows, of)),
         counts,
     }
 }

@@ -1,8 +1,8 @@
 //! Analysis: is the run valid, which layers saturated, does the envelope hold?
 //!
-//! Pure: a recording in, a [`Summary`] out. First the generator ([`Generator`]): a run that it limited says only "at least". Then each layer
-//! against its promise, and whether it saturated, at what rate ([`LayerSaturation`]). Then what the report shows beside it. Before a run: which of this machine's ceilings are low ([`Checkup`]), and which
-//! of them a plan will find ([`foresight`]).
+//! Pure: a recording in, a [`Summary`] out. First the generator ([`Generator`]): a run that it limited says only "at least". Then
+//! each layer against its promise, and whether it saturated, at what rate ([`LayerSaturation`]). Then what the report shows beside
+//! it. Before a run: which of this machine's ceilings are low ([`Checkup`]), and which of them a plan will find ([`foresight`]).
 
 pub(crate) mod ceilings;
 mod downloads;
@@ -33,10 +33,14 @@ pub use summary::*;
 pub use timeline::{Slice, Timeline, timeline};
 pub use verdict::Verdict;
 
+use std::collections::BTreeMap;
+
 use crate::journey::{Kind, Swarm};
 use crate::plan::Stage;
 use crate::profile::Layer;
 use crate::record::{Counts, KindRow, Recording, Traffic};
+
+use promise::Judged;
 
 /// Name and version of the summary's format; the number grows when a reader would have to change.
 pub const SCHEMA: &str = "urn:squall:summary:1";
@@ -49,8 +53,11 @@ pub fn analyse(recording: &Recording) -> Summary {
     let generator = validity::generator(recording, &resources);
     // What promises nothing and is asked nothing is not part of the target: most have no resolvers.
     let is_there = |layer: &LayerSummary| layer.judgement.is_some() || layer.flow.counts.planned > 0;
-    let layers: Vec<_> =
-        Layer::ALL.into_iter().map(|layer| layer_summary(recording, layer)).filter(is_there).collect();
+    let promises = recording.manifest.envelope.layers.iter();
+    let judged: BTreeMap<Layer, Judged> =
+        promises.map(|(layer, promise)| (*layer, promise::judged(recording, *layer, promise))).collect();
+    let layer = |layer| layer_summary(recording, layer, judged.get(&layer));
+    let layers: Vec<_> = Layer::ALL.into_iter().map(layer).filter(is_there).collect();
     let mut journeys = Counts::default();
     let mut swarm = Swarm::default();
     for row in &recording.rows {
@@ -64,7 +71,8 @@ pub fn analyse(recording: &Recording) -> Summary {
     let mut traffic = Traffic::default();
     recording.rows.iter().flat_map(|row| row.kinds.values()).for_each(|row| traffic += &row.traffic);
     let kinds: Vec<_> = Kind::ALL.into_iter().filter_map(|kind| kind_summary(recording, kind)).collect();
-    let saturation = saturation::saturation(recording, &samples);
+    let saturation = saturation::saturation(recording, &samples, &judged);
+    let order = saturation::order(&saturation);
     Summary {
         schema: SCHEMA,
         verdict: verdict(recording, &generator, &layers),
@@ -78,8 +86,8 @@ pub fn analyse(recording: &Recording) -> Summary {
         notes: recording.notes.clone(),
         generator,
         nearest: nearest(&layers),
-        order: saturation::order(&saturation),
-        scorecards: scorecard::scorecards(recording, &layers, &saturation),
+        scorecards: scorecard::scorecards(recording, &layers, &saturation, &order),
+        order,
         saturation,
         layers,
         journeys,
@@ -102,12 +110,11 @@ pub fn analyse(recording: &Recording) -> Summary {
     }
 }
 
-fn layer_summary(recording: &Recording, layer: Layer) -> LayerSummary {
-    let promise = recording.manifest.envelope.layers.get(&layer);
+fn layer_summary(recording: &Recording, layer: Layer, judged: Option<&Judged>) -> LayerSummary {
     LayerSummary {
         layer,
-        flow: flow::flow(recording, |kind| kind.layer() == layer && !kind.is_part()),
-        judgement: promise.map(|promise| promise::judgement(recording, layer, promise)),
+        flow: flow::flow(recording, |kind| kind.is_operation_of(layer)),
+        judgement: judged.map(|judged| judged.judgement.clone()),
     }
 }
 
@@ -119,7 +126,7 @@ fn kind_summary(recording: &Recording, kind: Kind) -> Option<KindSummary> {
     let flow = flow::flow(recording, |other| other == kind);
     let mut traffic = Traffic::default();
     rows.iter().for_each(|row| traffic += &row.traffic);
-    let [due, ..] = flow::latencies(&recording.rows, |other| other == kind);
+    let due = flow::latency_from_due(&recording.rows, |other| other == kind);
     let populations = rows.iter().map(|row| row.in_flight).sum();
     Some(KindSummary {
         kind,

@@ -2,9 +2,9 @@
 //! layer saturated.
 //!
 //! A resource is at its limit where nine tenths of it were used over a window (19 of 20 where what is left is of no use: descriptors,
-//! memory, tracked connections), or where a counter of what was dropped for want of it grew. CPU is used up in three ways: a process has all
-//! the cores that its affinity and control groups let it have; a control group held it back; or its busiest thread ran, or waited for
-//! somebody else to leave the core, all the time. The last is what ends a server of one thread on a machine of many cores.
+//! memory, tracked connections), or where a counter of what was dropped for want of it grew. CPU is used up in three ways: a process
+//! has all the cores that its affinity and control groups let it have; a control group held it back; or its busiest thread ran, or
+//! waited for somebody else to leave the core, all the time. The last is what ends a server of one thread on a machine of many cores.
 
 use std::collections::BTreeMap;
 
@@ -118,8 +118,8 @@ pub struct Samples {
 struct Track {
     layer: Option<Layer>,
     source: String,
-    /// Seconds of the run, and what was read then.
-    points: Vec<(f64, Readings)>,
+    /// Seconds of the run, and what was read then, in order of time.
+    series: BTreeMap<Reading, Vec<(f64, f64)>>,
 }
 
 impl Samples {
@@ -129,35 +129,33 @@ impl Samples {
         Self::new(&recording.resources, &recording.metrics)
     }
 
-    /// What was read of processes and elsewhere, each in order of time.
+    /// What was read of processes and elsewhere.
     #[must_use]
     pub fn new(resources: &[Resources], metrics: &[Metrics]) -> Self {
         let mut processes: BTreeMap<(Option<Layer>, u32), Track> = BTreeMap::new();
         for sample in resources {
             let (layer, source) = (sample.layer, format!("process {}", sample.pid));
-            let track = processes.entry((layer, sample.pid)).or_insert_with(|| Track {
-                layer,
-                source,
-                points: Vec::new(),
-            });
-            let mut readings = sample.readings.clone();
-            readings.insert(Reading::CpuSeconds, sample.cpu_seconds);
-            readings.insert(Reading::MemoryBytes, sample.rss_bytes as f64);
-            readings.insert(Reading::Descriptors, sample.descriptors as f64);
-            track.points.push((sample.at_seconds.unwrap_or(sample.second as f64), readings));
+            let track = processes.entry((layer, sample.pid)).or_insert_with(|| Track::new(layer, source));
+            let at = sample.at_seconds.unwrap_or(sample.second as f64);
+            let always = [
+                (Reading::CpuSeconds, sample.cpu_seconds),
+                (Reading::MemoryBytes, sample.rss_bytes as f64),
+                (Reading::Descriptors, sample.descriptors as f64),
+            ];
+            track.read(at, always);
+            track.read(at, sample.readings.clone());
         }
         let mut endpoints: BTreeMap<(Option<Layer>, &str), Track> = BTreeMap::new();
         for read in metrics.iter().filter(|read| !read.readings.is_empty()) {
             let (layer, source) = (read.layer, read.source.clone());
-            let track = endpoints.entry((layer, &read.source)).or_insert_with(|| Track {
-                layer,
-                source,
-                points: Vec::new(),
-            });
-            track.points.push((read.at_seconds, read.readings.clone()));
+            let track = endpoints.entry((layer, &read.source)).or_insert_with(|| Track::new(layer, source));
+            track.read(read.at_seconds, read.readings.clone());
         }
         let machine = endpoints.remove(&(None, Metrics::MACHINE)).unwrap_or_default();
-        Self { tracks: processes.into_values().chain(endpoints.into_values()).collect(), machine }
+        let mut samples =
+            Self { tracks: processes.into_values().chain(endpoints.into_values()).collect(), machine };
+        samples.tracks.iter_mut().chain([&mut samples.machine]).for_each(Track::sort);
+        samples
     }
 
     /// How full the resources of a layer (`None`: of the generator) were from one second until before another; the fullest first. What
@@ -182,8 +180,8 @@ impl Samples {
         found
     }
 
-    /// The fullest resource of the generator and of each layer, over the window of 5 s in which it was, in a recording of so many seconds; of
-    /// several that were at their limit the one that brings the others to theirs.
+    /// The fullest resource of the generator and of each layer, over the window of 5 s in which it was, in a recording of so many
+    /// seconds; of several that were at their limit the one that brings the others to theirs.
     #[must_use]
     pub fn fullest(&self, seconds: u64) -> Vec<Pressure> {
         let windows = || (0..seconds).step_by(WINDOW).map(|from| (from, (from + WINDOW as u64).min(seconds)));
@@ -212,7 +210,9 @@ impl Samples {
     #[must_use]
     pub fn explains(&self, layer: Option<Layer>, from_second: u64, until_second: u64) -> Option<Pressure> {
         let before = from_second.saturating_sub(until_second.saturating_sub(from_second));
-        let earlier = self.pressure(layer, before, before.midpoint(from_second));
+        let middle = before.midpoint(from_second);
+        // Of what was before the run nothing is known: what it finds full it brought to its end.
+        let earlier = if before < middle { self.pressure(layer, before, middle) } else { Vec::new() };
         let was_full = |now: &Pressure| {
             earlier.iter().any(|it| it.resource == now.resource && it.source == now.source && it.is_full())
         };
@@ -255,6 +255,24 @@ impl Share {
 }
 
 impl Track {
+    const fn new(layer: Option<Layer>, source: String) -> Self {
+        Self { layer, source, series: BTreeMap::new() }
+    }
+
+    fn read(&mut self, at: f64, readings: impl IntoIterator<Item = (Reading, f64)>) {
+        for (reading, value) in readings {
+            self.series.entry(reading).or_default().push((at, value));
+        }
+    }
+
+    fn sort(&mut self) {
+        self.series.values_mut().for_each(|points| points.sort_by(|one, other| one.0.total_cmp(&other.0)));
+    }
+
+    fn points(&self, reading: Reading) -> &[(f64, f64)] {
+        self.series.get(&reading).map_or(&[], Vec::as_slice)
+    }
+
     /// Each resource of which something is known in this window. A process that listens also suffers what its `machine` drops there.
     fn shares(&self, machine: Option<&Self>, window: Window) -> Vec<Share> {
         let held = |resource, used, limit| {
@@ -288,7 +306,7 @@ impl Track {
     fn cpu(&self, window: Window) -> Option<Share> {
         let share = |used, limit| Share { resource: Resource::Cpu, used, limit, drops: 0.0 };
         let used = self.mean(Reading::CpuCores, window).or_else(|| self.slope(Reading::CpuSeconds, window));
-        let limit = self.mean(Reading::CpuLimitCores, window);
+        let limit = self.mean(Reading::CpuLimitCores, window).filter(|limit| *limit > 0.0);
         let whole = used.zip(limit).map(|(used, limit)| share(used, limit));
         let thread = self.mean(Reading::ThreadCores, window).zip(self.mean(Reading::ThreadBusy, window));
         // What it waited for others it could not have had: that it got `ran` of `ran + waited` makes its core as much smaller.
@@ -299,18 +317,13 @@ impl Track {
         thread.into_iter().chain(whole).max_by(fuller)
     }
 
-    /// What was read within the window; where that is nothing, the next after it.
+    /// What was read within the window; where that is nothing, the next within a second after it.
     fn values(&self, reading: Reading, window: Window) -> impl Iterator<Item = f64> {
-        let known =
-            self.points.iter().filter_map(move |(at, readings)| Some((*at, *readings.get(&reading)?)));
-        let known: Vec<(f64, f64)> = known.filter(|(at, _)| *at > window.from).collect();
+        let points = self.points(reading);
         // A reading tells of the second before it.
-        let within = known.iter().take_while(|(at, _)| *at <= window.until).count().max(1);
-        known
-            .into_iter()
-            .take(within)
-            .filter(move |(at, _)| *at <= window.until + 1.0)
-            .map(|(_, value)| value)
+        let points = &points[points.partition_point(|(at, _)| *at <= window.from)..];
+        let within = points.partition_point(|(at, _)| *at <= window.until).max(1);
+        points.iter().take(within).filter(move |(at, _)| *at <= window.until + 1.0).map(|(_, value)| *value)
     }
 
     fn mean(&self, reading: Reading, window: Window) -> Option<f64> {
@@ -325,10 +338,12 @@ impl Track {
     /// By how much a counter grew within the window, and over how many of its seconds that is known. Between two samples it grows evenly;
     /// one that falls was started anew.
     fn grown(&self, reading: Reading, window: Window) -> Option<(f64, f64)> {
-        let known = self.points.iter().filter_map(|(at, readings)| Some((*at, *readings.get(&reading)?)));
-        let known: Vec<(f64, f64)> = known.collect();
+        let points = self.points(reading);
+        // From the last before the window to the first after it.
+        let from = points.partition_point(|(at, _)| *at <= window.from).saturating_sub(1);
+        let until = points.partition_point(|(at, _)| *at < window.until) + 1;
         let (mut sum, mut covered) = (0.0, 0.0);
-        for pair in known.windows(2) {
+        for pair in points[from..until.clamp(from, points.len())].windows(2) {
             let [(begin, before), (end, after)] = [pair[0], pair[1]];
             let overlap = end.min(window.until) - begin.max(window.from);
             if overlap > 0.0 {

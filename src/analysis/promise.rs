@@ -14,16 +14,18 @@
 //! where the rate rises: an operation under way counts as bad once it is older than the latency limit. Seconds are whole, so it has
 //! until the next full one.
 //!
+//! **Tiers and recovery.** Each tier is judged by its own windows together, and the time is taken that the layer needs to keep its SLO for
+//! good once demand beyond its reserve is over.
+//!
 //! What the generator could not send, or failed at by itself, is nobody's error but its own: [`super::validity`] judges it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 
-use crate::journey::{Cause, Kind};
+use crate::journey::Kind;
 use crate::profile::{Layer, LayerEnvelope};
-use crate::record::{Counts, Distribution, Recording, Row};
+use crate::record::{Counts, Recording, Row, histogram};
 
-use super::flow::{WINDOW, counts, latencies};
+use super::flow::{ARRIVED_AT_LEAST, WINDOW, arrived_share, counts, latency_from_due};
 use super::stats::{allowance, longer_than, quantile_seconds, share, smallest_sample};
 use super::summary::{Breach, Finding, Judgement, Recovery, Tier, TierJudgement};
 
@@ -40,12 +42,18 @@ struct Pool {
 }
 
 impl Pool {
-    fn join(&mut self, later: Self) {
+    /// Nothing yet, from this second on.
+    fn empty(at: u64) -> Self {
+        Self { at, windows: 0, counts: Counts::default(), goodput: 0.0, overdue: 0, due: histogram() }
+    }
+
+    fn join(&mut self, later: &Self) {
         self.windows += later.windows;
         self.counts += &later.counts;
         self.goodput = self.goodput.max(later.goodput);
         self.overdue = later.overdue;
-        Distribution::of(&later.due).add_to(&mut self.due);
+        // All histograms have the same shape: adding cannot fail.
+        _ = self.due.add(&later.due);
     }
 
     /// Operations of which it is known whether they were good in time.
@@ -55,7 +63,7 @@ impl Pool {
 
     /// Operations that the target failed.
     fn bad(&self) -> u64 {
-        self.counts.failed.total() - self.counts.failed.of(Cause::Local) + self.overdue
+        self.counts.failed.by_target() + self.overdue
     }
 
     fn breach(&self, promise: &LayerEnvelope) -> Option<Breach> {
@@ -72,9 +80,34 @@ impl Pool {
     }
 }
 
+/// A layer against its promise.
+pub(super) struct Judged {
+    pub(super) judgement: Judgement,
+    /// The rates that it was asked, in order of time.
+    pub(super) tested: Vec<Tested>,
+}
+
+/// A rate that a layer was asked for a while, retries included, and whether it kept its SLO then.
+pub(super) struct Tested {
+    pub(super) offered_per_second: f64,
+    pub(super) kept: bool,
+}
+
+/// Judges a layer of a recording.
+pub(super) fn judged(recording: &Recording, layer: Layer, promise: &LayerEnvelope) -> Judged {
+    let mut judged = judge(&recording.rows, layer, promise);
+    let finding = &mut judged.judgement.finding;
+    if matches!(finding, Finding::Pass | Finding::Untested { .. })
+        && let Some(starved) = starved(recording, layer)
+    {
+        *finding = starved;
+    }
+    judged
+}
+
 /// Judges what a layer was asked.
-fn judge(rows: &[Row], layer: Layer, promise: &LayerEnvelope) -> Judgement {
-    let of = |kind: Kind| kind.layer() == layer && !kind.is_part();
+fn judge(rows: &[Row], layer: Layer, promise: &LayerEnvelope) -> Judged {
+    let of = |kind: Kind| kind.is_operation_of(layer);
     let rates: Vec<f64> = rows
         .chunks_exact(WINDOW)
         .map(|window| counts(window, of).first_tries() as f64 / WINDOW as f64)
@@ -84,12 +117,13 @@ fn judge(rows: &[Row], layer: Layer, promise: &LayerEnvelope) -> Judgement {
     let headroom = 1.0 - required / promise.reserve;
 
     let needed = needed(promise);
-    let by_tier = by_tier(windows(rows, of, promise), &tiers, needed, promise);
-    let pools = pools(windows(rows, of, promise), needed);
+    let windows = windows(rows, of, promise);
+    let by_tier = by_tier(&windows, &tiers, needed, promise);
+    let pools = pools(windows, needed);
     let met = pools.iter().filter(|pool| pool.breach(promise).is_none());
     let goodput = met.map(|pool| pool.goodput);
     let slowest = pools.iter().filter_map(|pool| quantile_seconds(&pool.due, promise.slo.quantile));
-    Judgement {
+    let judgement = Judgement {
         finding: finding(&pools, &tiers, needed, promise),
         tier: tiers.iter().copied().flatten().max(),
         required_per_second: required,
@@ -99,12 +133,17 @@ fn judge(rows: &[Row], layer: Layer, promise: &LayerEnvelope) -> Judgement {
         headroom_short: headroom < promise.headroom,
         tiers: by_tier,
         recovery: recovery(&pools, &tiers, promise),
-    }
+    };
+    let tested = |pool: &Pool| Tested {
+        offered_per_second: pool.counts.planned as f64 / (pool.windows * WINDOW) as f64,
+        kept: pool.breach(promise).is_none(),
+    };
+    Judged { judgement, tested: pools.iter().map(tested).collect() }
 }
 
 /// How the windows of each tier did, pooled whenever they were.
 fn by_tier(
-    windows: Vec<Pool>,
+    windows: &[Pool],
     tiers: &[Option<Tier>],
     needed: u64,
     promise: &LayerEnvelope,
@@ -112,19 +151,15 @@ fn by_tier(
     let mut pools: BTreeMap<Tier, Pool> = BTreeMap::new();
     for window in windows {
         let Some(tier) = tiers.get(window.at as usize / WINDOW).copied().flatten() else { continue };
-        match pools.entry(tier) {
-            Entry::Vacant(entry) => drop(entry.insert(window)),
-            // What is overdue at its end belongs to this window alone.
-            Entry::Occupied(mut entry) => {
-                let overdue = entry.get().overdue;
-                entry.get_mut().join(window);
-                entry.get_mut().overdue += overdue;
-            }
-        }
+        let pool = pools.entry(tier).or_insert_with(|| Pool::empty(window.at));
+        // What is overdue at its end belongs to this window alone.
+        let overdue = pool.overdue + window.overdue;
+        pool.join(window);
+        pool.overdue = overdue;
     }
     let judge = |(tier, pool): (Tier, Pool)| TierJudgement {
         tier,
-        windows: pool.windows,
+        seconds: pool.windows * WINDOW,
         operations: pool.known(),
         kept: (pool.known() >= needed).then(|| pool.breach(promise).is_none()),
         quantile_seconds: quantile_seconds(&pool.due, promise.slo.quantile),
@@ -132,10 +167,11 @@ fn by_tier(
     pools.into_iter().map(judge).collect()
 }
 
-/// How the layer came back from the last demand beyond its reserve, by whole pools.
+/// How the layer came back from the last demand beyond its reserve, by whole pools. Where nothing was asked of it any more, as after the end
+/// of the plan, nobody can tell.
 fn recovery(pools: &[Pool], tiers: &[Option<Tier>], promise: &LayerEnvelope) -> Option<Recovery> {
     let over = tiers.iter().rposition(|tier| *tier == Some(Tier::Beyond))? + 1;
-    if over >= tiers.len() {
+    if tiers[over..].iter().all(Option::is_none) {
         return None;
     }
     let over = (over * WINDOW) as u64;
@@ -148,51 +184,16 @@ fn recovery(pools: &[Pool], tiers: &[Option<Tier>], promise: &LayerEnvelope) -> 
     Some(Recovery { after_seconds, allowed_seconds, kept })
 }
 
-/// A rate that a layer was asked for a while, and whether it kept its SLO then.
-pub(super) struct Tested {
-    pub(super) offered_per_second: f64,
-    pub(super) kept: bool,
-}
-
-/// The rates that a layer was asked, in order of time.
-pub(super) fn tested(recording: &Recording, layer: Layer, promise: &LayerEnvelope) -> Vec<Tested> {
-    let of = |kind: Kind| kind.layer() == layer && !kind.is_part();
-    let pools = pools(windows(&recording.rows, of, promise), needed(promise)).into_iter();
-    pools
-        .map(|pool| Tested {
-            offered_per_second: pool.counts.planned as f64 / (pool.windows * WINDOW) as f64,
-            kept: pool.breach(promise).is_none(),
-        })
-        .collect()
-}
-
 /// Operations that it takes to judge a layer.
 fn needed(promise: &LayerEnvelope) -> u64 {
     smallest_sample(1.0 - promise.slo.quantile).max(smallest_sample(promise.slo.errors))
 }
 
-/// Less than this share of the planned operations, and a layer was not tested as planned.
-const ARRIVED_AT_LEAST: f64 = 0.99;
-
-/// Judges a layer of a recording.
-pub(super) fn judgement(recording: &Recording, layer: Layer, promise: &LayerEnvelope) -> Judgement {
-    let judgement = judge(&recording.rows, layer, promise);
-    match starved(recording, layer) {
-        Some(starved) if matches!(judgement.finding, Finding::Pass | Finding::Untested { .. }) => {
-            Judgement { finding: starved, ..judgement }
-        }
-        _ => judgement,
-    }
-}
-
 /// Whether too little of what was planned for a layer came to be asked of it. Only a plan that came to its end can tell.
 fn starved(recording: &Recording, layer: Layer) -> Option<Finding> {
-    let planned_of = &recording.manifest.planned;
-    let planned: u64 = planned_of.iter().filter(|(kind, _)| kind.layer() == layer).map(|(_, n)| n).sum();
-    let of = |kind: Kind| kind.layer() == layer && planned_of.contains_key(&kind);
-    let arrived_share = share(counts(&recording.rows, of).first_tries(), planned);
     let whole = recording.finished && recording.stopped_at_seconds.is_none();
-    (whole && planned > 0 && arrived_share < ARRIVED_AT_LEAST).then_some(Finding::Starved { arrived_share })
+    let arrived = arrived_share(recording, layer).filter(|share| whole && *share < ARRIVED_AT_LEAST);
+    arrived.map(|arrived_share| Finding::Starved { arrived_share })
 }
 
 fn finding(pools: &[Pool], tiers: &[Option<Tier>], needed: u64, promise: &LayerEnvelope) -> Finding {
@@ -217,15 +218,19 @@ fn tiers(rates: &[f64], promise: &LayerEnvelope) -> Vec<Option<Tier>> {
     let tier = |&rate: &f64| {
         above_base = if rate > promise.base { above_base + WINDOW } else { 0 };
         let too_long = above_base as f64 > promise.burst_for.as_secs_f64();
-        match rate {
-            0.0 => None,
-            _ if rate <= promise.base => Some(Tier::Base),
-            _ if rate <= promise.burst && !too_long => Some(Tier::Burst),
-            _ if rate <= promise.reserve => Some(Tier::Reserve),
-            _ => Some(Tier::Beyond),
-        }
+        (rate > 0.0).then(|| self::tier(rate, promise, !too_long))
     };
     rates.iter().map(tier).collect()
+}
+
+/// The tier of a rate in operations per second, while a burst may last or no more.
+pub(super) fn tier(rate: f64, promise: &LayerEnvelope, may_burst: bool) -> Tier {
+    match rate {
+        _ if rate <= promise.base => Tier::Base,
+        _ if rate <= promise.burst && may_burst => Tier::Burst,
+        _ if rate <= promise.reserve => Tier::Reserve,
+        _ => Tier::Beyond,
+    }
 }
 
 /// The windows in which something was known, each a pool of its own.
@@ -239,7 +244,7 @@ fn windows(rows: &[Row], of: impl Fn(Kind) -> bool + Copy, promise: &LayerEnvelo
         open += counts.planned;
         open -= counts.shed + counts.settled();
         let in_time = self::counts(&rows[end.saturating_sub(grace)..end], of).planned;
-        let [due, ..] = latencies(window, of);
+        let due = latency_from_due(window, of);
         let at = (number * WINDOW) as u64;
         let goodput = counts.ok as f64 / WINDOW as f64;
         windows.push(Pool { at, windows: 1, counts, goodput, overdue: open.saturating_sub(in_time), due });
@@ -253,7 +258,7 @@ fn pools(windows: Vec<Pool>, needed: u64) -> Vec<Pool> {
     let mut pools: Vec<Pool> = Vec::new();
     for window in windows {
         match pools.last_mut() {
-            Some(last) if last.known() < needed => last.join(window),
+            Some(last) if last.known() < needed => last.join(&window),
             _ => pools.push(window),
         }
     }
@@ -261,7 +266,7 @@ fn pools(windows: Vec<Pool>, needed: u64) -> Vec<Pool> {
         && pools.last().is_some_and(|last| last.known() < needed)
         && let (Some(rest), Some(last)) = (pools.pop(), pools.last_mut())
     {
-        last.join(rest);
+        last.join(&rest);
     }
     pools
 }
@@ -272,7 +277,6 @@ mod tests {
 
     use super::*;
     use crate::profile::Slo;
-    use crate::record::histogram;
 
     fn promise() -> LayerEnvelope {
         LayerEnvelope {
@@ -325,10 +329,10 @@ mod tests {
                 window(20, 200, 0),
             ]
         };
-        let judged = by_tier(seen(), &tiers, 100, &promise());
-        let told: Vec<_> = judged.iter().map(|it| (it.tier, it.windows, it.operations, it.kept)).collect();
-        assert_eq!(told, [(Tier::Base, 4, 800, Some(false)), (Tier::Beyond, 1, 200, Some(false))]);
-        assert_eq!(by_tier(seen(), &tiers, 300, &promise())[1].kept, None, "too few to judge");
+        let judged = by_tier(&seen(), &tiers, 100, &promise());
+        let told: Vec<_> = judged.iter().map(|it| (it.tier, it.seconds, it.operations, it.kept)).collect();
+        assert_eq!(told, [(Tier::Base, 20, 800, Some(false)), (Tier::Beyond, 5, 200, Some(false))]);
+        assert_eq!(by_tier(&seen(), &tiers, 300, &promise())[1].kept, None, "too few to judge");
 
         let recovered = |allowed: Option<u64>| {
             let promise = LayerEnvelope { recovery: allowed.map(Duration::from_secs), ..promise() };
@@ -337,6 +341,8 @@ mod tests {
         assert_eq!(recovered(None), Recovery { after_seconds: Some(5.0), allowed_seconds: None, kept: true });
         assert!(recovered(Some(5)).kept && !recovered(Some(4)).kept);
         assert_eq!(recovery(&seen(), &tiers[..2], &promise()), None, "it was not over by the end");
+        let drained = [Some(Tier::Base), Some(Tier::Beyond), None, None, None];
+        assert_eq!(recovery(&seen(), &drained, &promise()), None, "nothing was asked after it");
         let never = &seen()[..3];
         assert_eq!(recovery(never, &tiers, &promise()).unwrap().after_seconds, None);
     }

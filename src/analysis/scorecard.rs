@@ -6,9 +6,9 @@ use crate::demand::{Response, Tier as Readiness};
 use crate::profile::Layer;
 use crate::record::Recording;
 
-use super::saturation::SaturationFinding;
+use super::stats::share;
 use super::summary::{Breach, Finding, LayerSummary, Tier};
-use super::{LayerSaturation, stats::share};
+use super::{LayerSaturation, promise};
 
 /// The three cards.
 #[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
@@ -43,7 +43,8 @@ pub struct ResponseCard {
     pub from_factor: f64,
     /// Run second at which it was first called for, below 0 where it was before the run; `None`: never.
     pub at_seconds: Option<f64>,
-    /// Seconds from then to when the first layer saturated, slumped or failed; `None` where either did not happen. Below 0 the layer was first.
+    /// Seconds from then to when the first layer saturated, slumped or failed; `None` where either did not happen. Below 0 the
+    /// layer was first.
     pub ahead_seconds: Option<f64>,
 }
 
@@ -56,7 +57,7 @@ pub struct DemandCard {
     pub predicted_per_second: Option<f64>,
     /// Highest rate of 5 s that came; `None` without an envelope.
     pub required_per_second: Option<f64>,
-    /// Tier of the envelope that the prediction falls into; `None` without either.
+    /// Tier of the envelope that the prediction falls into, however long it lasts; `None` without either.
     pub predicted_tier: Option<Tier>,
 }
 
@@ -91,22 +92,20 @@ pub(super) fn scorecards(
     recording: &Recording,
     layers: &[LayerSummary],
     saturation: &[LayerSaturation],
+    order: &[Layer],
 ) -> Scorecards {
+    // What the generator brought about says nothing of a layer: it is not in the order.
     let fell_behind = |layer: Layer| {
-        let found = saturation.iter().find(|seen| seen.layer == layer);
-        found.and_then(|seen| SaturationFinding::at_seconds(&seen.finding))
+        let found = saturation.iter().find(|seen| seen.layer == layer && order.contains(&layer));
+        found.and_then(|seen| seen.finding.at_seconds())
     };
-    let first = saturation.iter().filter_map(|seen| seen.finding.at_seconds()).min();
+    let first = order.first().and_then(|layer| fell_behind(*layer));
     Scorecards {
         intensity: recording.manifest.outlook.as_ref().map(|_| intensity(recording, first)),
         demand: layers.iter().map(|layer| demand(recording, layer)).collect(),
         impact: layers.iter().map(|layer| impact(recording, layer, fell_behind(layer.layer))).collect(),
     }
 }
-
-/// The response matrix: from which multiple of a normal day on.
-const MATRIX: [(Response, f64); 3] =
-    [(Response::Monitor, 1.2), (Response::PreWarm, 2.0), (Response::Expand, 3.0)];
 
 fn intensity(recording: &Recording, first: Option<u64>) -> Intensity {
     let changes = recording.manifest.outlook.as_ref().map_or(&[][..], |outlook| &outlook.changes);
@@ -119,7 +118,7 @@ fn intensity(recording: &Recording, first: Option<u64>) -> Intensity {
         tier: changes.iter().map(|change| change.tier).max().unwrap_or_default(),
         factor: changes.iter().map(|change| change.factor).fold(1.0, f64::max),
         mentions: changes.iter().map(|change| change.intensity).fold(0.0, f64::max),
-        responses: MATRIX.into_iter().map(response).collect(),
+        responses: Response::MATRIX.into_iter().map(response).collect(),
     }
 }
 
@@ -131,12 +130,7 @@ fn demand(recording: &Recording, layer: &LayerSummary) -> DemandCard {
         layer: layer.layer,
         predicted_per_second: predicted,
         required_per_second: layer.judgement.as_ref().map(|judgement| judgement.required_per_second),
-        predicted_tier: predicted.zip(promise).map(|(rate, promise)| match rate {
-            rate if rate <= promise.base => Tier::Base,
-            rate if rate <= promise.burst => Tier::Burst,
-            rate if rate <= promise.reserve => Tier::Reserve,
-            _ => Tier::Beyond,
-        }),
+        predicted_tier: predicted.zip(promise).map(|(rate, promise)| promise::tier(rate, promise, true)),
     }
 }
 

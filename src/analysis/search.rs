@@ -13,7 +13,8 @@
 //!    et al., HotOS 2021): the rate has to be lowered until it comes back.
 //!
 //! A trial that fails is repeated, and the majority of up to three counts, unless a fifth of what it offered was not served: chance does
-//! not do that. A trial is kept if it keeps the SLO, 99 % of what it offers is served ([`Limit::Goodput`]), and its backlog does not grow.
+//! not do that. A trial is kept if it keeps the SLO, 99 % of what it offers is served ([`Limit::Goodput`]), and its backlog does not
+//! grow.
 
 mod found;
 mod measure;
@@ -419,8 +420,10 @@ impl Search {
             (true, _) => {
                 (Recovery::At { per_second: self.settled_at.map_or(rate, |at| at.min(rate)) }, Stage::Done)
             }
-            (false, _) if step + 1 == STEPS.len() => (Recovery::NotAbove { per_second: rate }, Stage::Done),
-            (false, _) => (self.recovery, Stage::Recover(step + 1)),
+            (false, _) => {
+                let next = if step + 1 < STEPS.len() { Stage::Recover(step + 1) } else { Stage::Done };
+                (Recovery::NotAbove { per_second: rate }, next)
+            }
         };
     }
 

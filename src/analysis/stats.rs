@@ -46,9 +46,9 @@ pub(super) fn smallest_sample(share: f64) -> u64 {
 
 /// Little's law over a run: L / (lambda W), 1 where the mean population, the rate and the mean time in the system belong together.
 ///
-/// `populations` is the sum of the population sampled once a second, `moved` how many passed in all, `time` their mean seconds in the system:
-/// over any number of seconds L / (lambda W) = (populations / seconds) / (moved / seconds x time). `None` where fewer than 100 are to be expected
-/// over all samples: the sampling error of the ratio would exceed a tenth.
+/// `populations` is the sum of the population sampled once a second, `moved` how many passed in all, `time` their mean seconds in the
+/// system: over any number of seconds L / (lambda W) = (populations / seconds) / (moved / seconds x time). `None` where fewer than 100
+/// are to be expected over all samples: the sampling error of the ratio would exceed a tenth.
 #[must_use]
 pub(super) fn littles_ratio(populations: u64, moved: u64, time: f64) -> Option<f64> {
     let expected = moved as f64 * time;

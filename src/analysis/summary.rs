@@ -298,8 +298,8 @@ pub struct Judgement {
 pub struct TierJudgement {
     /// Which.
     pub tier: Tier,
-    /// Windows of 5 s.
-    pub windows: usize,
+    /// Seconds that it was, in windows of 5 s.
+    pub seconds: usize,
     /// Operations of which is known whether they were good in time.
     pub operations: u64,
     /// Whether the SLO was kept; `None` of too few operations to judge it.

@@ -9,7 +9,7 @@
 use crate::journey::{Cause, Kind};
 use crate::record::{Bound, Counts, Recording, Shortage, WorldName};
 
-use super::flow::{counts, latencies, plan_seconds};
+use super::flow::{counts, plan_seconds, send_lag};
 use super::stats::{quantile_seconds, share};
 use super::summary::{Fault, Generator, ResourceSummary};
 
@@ -37,8 +37,7 @@ pub(super) fn generator(recording: &Recording, resources: &[ResourceSummary]) ->
     // What the ceiling held back is a fault by another name; all the rest is want of speed.
     let slow = 1.0 - unsent(|counts| counts.shed.saturating_sub(counts.shed_ceiling));
     let held_back = operations.shed_ceiling;
-    let [_, _, lag] = latencies(rows, whole);
-    let lag_p99 = quantile_seconds(&lag, 0.99);
+    let lag_p99 = quantile_seconds(&send_lag(rows, whole), 0.99);
     let gap = (operations.planned > 0).then(|| plan_seconds(recording) / operations.planned as f64);
     let local = share(operations.failed.of(Cause::Local), operations.measured());
     // One worker that is at its end beside others that are idle is enough: its share of the plan is late.

@@ -171,16 +171,16 @@ pub enum Response {
 }
 
 impl Response {
+    /// The response matrix: from which multiple of normal demand on each is called for, ascending.
+    pub const MATRIX: [(Self, f64); 3] = [(Self::Monitor, 1.2), (Self::PreWarm, 2.0), (Self::Expand, 3.0)];
+
     /// The response to an expected multiple of normal demand.
     #[must_use]
     pub fn to(factor: f64) -> Self {
         // As it is shown: what reads 2.00 is twice.
-        match (100.0 * factor).round() / 100.0 {
-            factor if factor >= 3.0 => Self::Expand,
-            factor if factor >= 2.0 => Self::PreWarm,
-            factor if factor >= 1.2 => Self::Monitor,
-            _ => Self::Nothing,
-        }
+        let factor = (100.0 * factor).round() / 100.0;
+        let called_for = Self::MATRIX.into_iter().rfind(|(_, from)| factor >= *from);
+        called_for.map_or(Self::Nothing, |(response, _)| response)
     }
 }
 

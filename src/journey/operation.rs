@@ -252,6 +252,12 @@ impl Kind {
     pub const fn is_part(self) -> bool {
         matches!(self, Self::Scrape | Self::Query)
     }
+
+    /// Whether it is an operation of this layer, and no part of one.
+    #[must_use]
+    pub fn is_operation_of(self, layer: Layer) -> bool {
+        self.layer() == layer && !self.is_part()
+    }
 }
 
 impl Operation {

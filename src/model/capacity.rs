@@ -24,15 +24,16 @@ pub struct ModelTarget {
     pub envelope: Envelope,
 }
 
-/// An M/M/c/K queue, and behind it the line that answers go out on. What limits a layer is the lesser of `servers / service` operations per
-/// second and of `bandwidth`.
+/// An M/M/c/K queue, and behind it the line that answers go out on. What limits a layer is the lesser of `servers / service` operations
+/// per second and of `bandwidth`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Capacity {
     /// Operations served at a time (c), at least 1.
     pub servers: u32,
     /// Mean time of service, exponentially distributed.
     pub service: Duration,
-    /// Operations that may wait (K - c). None: what exceeds `servers` is turned away, as beyond a limit of connections (Erlang's loss system).
+    /// Operations that may wait (K - c). With 0, what exceeds `servers` is turned away, as beyond a limit of connections (Erlang's loss
+    /// system).
     pub waiting: u32,
     /// Bytes per second of all answers together, which share it evenly (M/G/1-PS); `None` is never the limit.
     pub bandwidth: Option<f64>,

@@ -1,8 +1,8 @@
 //! The scenario's faults as the model's queues have them.
 //!
-//! A rate is one server that takes 1/rate on average; service and parallelism are the queue's own; latency and jitter lengthen the way of the
-//! answer; what is lost, or goes into a black hole, is never answered. The model has no connections, so that limits on those change nothing in
-//! it.
+//! A rate is one server that takes 1/rate on average; service, parallelism and bandwidth are the layer's own; latency and jitter lengthen
+//! the way of the answer; what is lost, or goes into a black hole, is never answered. The model has no connections, so that limits on
+//! those change nothing in it.
 
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ use super::Capacity;
 
 /// Operations that wait at a layer that is limited by a fault alone.
 const WAITING: u32 = 1024;
+
+/// Seconds that a server works on an operation at most: rates are as small as one likes, and times have an end.
+const LONGEST: f64 = 1e9;
 
 /// The faults of a run.
 #[derive(Debug)]
@@ -49,6 +52,11 @@ impl Faults {
         self.holding(layer, now).fold(stated, limited)
     }
 
+    /// Whether a layer's answers ever share a line.
+    pub(super) fn narrow(&self, layer: Layer) -> bool {
+        self.0.iter().any(|fault| fault.layer == layer && fault.limits.bandwidth.is_some())
+    }
+
     /// Whether an operation is never answered.
     pub(super) fn loses(&self, layer: Layer, now: Tick, rng: &mut Xoshiro256PlusPlus) -> bool {
         let lost = |limits: &FaultLimits| {
@@ -79,13 +87,13 @@ fn limited(capacity: Capacity, limits: &FaultLimits) -> Capacity {
     let mut limited = Capacity {
         servers: limits.parallelism.unwrap_or(capacity.servers),
         service: limits.service.unwrap_or(capacity.service),
+        bandwidth: limits.bandwidth.into_iter().chain(capacity.bandwidth).reduce(f64::min),
         ..capacity
     };
-    if let Some(rate) =
-        limits.rate.filter(|rate| limited.service.mul_f64(*rate).as_secs_f64() < f64::from(limited.servers))
-    {
+    let is_less = |rate: &f64| limited.service.as_secs_f64() * rate < f64::from(limited.servers);
+    if let Some(rate) = limits.rate.filter(is_less) {
         limited.servers = 1;
-        limited.service = Duration::from_secs_f64(1.0 / rate);
+        limited.service = Duration::from_secs_f64((1.0 / rate).min(LONGEST));
     }
     if capacity.servers == u32::MAX && limited.servers != u32::MAX {
         limited.waiting = limited.waiting.max(WAITING);
@@ -122,8 +130,22 @@ mod tests {
             [(seconds(10), Layer::Tracker), (seconds(20), Layer::Tracker)]
         );
         // More than it serves anyway limits nothing: 2000/s.
-        let above = with(FaultLimits { rate: Some(5000.0), ..none });
-        assert_eq!(above.capacity(Layer::Tracker, seconds(15), stated), stated);
+        for above in [5000.0, 1e300] {
+            let above = with(FaultLimits { rate: Some(above), ..none });
+            assert_eq!(above.capacity(Layer::Tracker, seconds(15), stated), stated);
+        }
+        let hardly = with(FaultLimits { rate: Some(1e-300), ..none });
+        assert_eq!(
+            hardly.capacity(Layer::Tracker, seconds(15), stated).service,
+            Duration::from_secs(1_000_000_000)
+        );
+        let narrow = with(FaultLimits { bandwidth: Some(1e6), ..none });
+        let bandwidth = |stated| narrow.capacity(Layer::Tracker, seconds(15), stated).bandwidth;
+        assert_eq!(bandwidth(stated), Some(1e6));
+        assert_eq!(bandwidth(Capacity { bandwidth: Some(1e5), ..stated }), Some(1e5), "less is stated");
+        assert!(
+            narrow.narrow(Layer::Tracker) && !narrow.narrow(Layer::Index) && !rate.narrow(Layer::Tracker)
+        );
         let slow =
             with(FaultLimits { service: Some(Duration::from_millis(9)), parallelism: Some(2), ..none });
         let expected = Capacity { servers: 2, service: Duration::from_millis(9), ..stated };

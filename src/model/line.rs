@@ -1,7 +1,7 @@
 //! A line that several answers share evenly: M/G/1-PS (Kleinrock, 1967).
 //!
-//! In the clock of one answer's share, `V`, which advances by bandwidth / n while n answers are on their way, an answer of x bytes that begins
-//! at V ends at V + x. So the next to end is the least of a heap, whatever comes meanwhile.
+//! In the clock of one answer's share, `V`, which advances by bandwidth / n while n answers are on their way, an answer of x bytes that
+//! begins at V ends at V + x. So the next to end is the least of a heap, whatever comes meanwhile.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
@@ -75,8 +75,15 @@ impl Line {
         self.next()
     }
 
-    /// Nobody waits for an answer any more: its connection is closed. How many of its bytes are still to come, where it is on its way, and the
-    /// next to end.
+    /// The line has another bandwidth from now on.
+    pub(super) fn change(&mut self, bandwidth: f64, now: Tick) -> Next {
+        self.advance(now);
+        self.bandwidth = bandwidth;
+        self.next()
+    }
+
+    /// Nobody waits for an answer any more: its connection is closed. How many of its bytes are still to come, where it is on its way,
+    /// and the next to end.
     pub(super) fn give_up(&mut self, job: u64, now: Tick) -> Option<(u64, Next)> {
         self.advance(now);
         let ends = self.wanted.remove(&job)?;
@@ -111,7 +118,9 @@ impl Line {
         }
         let first = self.under_way.peek()?;
         let left = (first.ends - self.share).max(0.0) * self.wanted.len() as f64;
-        Some((self.at + Duration::from_secs_f64(left / self.bandwidth), self.version))
+        // A line may be so narrow that no run sees the end.
+        let lasts = Duration::try_from_secs_f64(left / self.bandwidth).unwrap_or(Duration::MAX);
+        Some((self.at + lasts, self.version))
     }
 }
 
@@ -159,6 +168,19 @@ mod tests {
         assert_eq!((left, end), (100, Tick::from_secs_f64(4.0)));
         assert_eq!(line.give_up(1, Tick::from_secs_f64(3.0)), None);
         assert_eq!(line.ended(version, end), Some((2, None)));
+    }
+
+    #[test]
+    fn what_is_on_its_way_goes_on_at_another_bandwidth() {
+        let mut line = Line::new(100.0);
+        line.begin(1, 300, Tick::ZERO);
+        // A second at 100 bytes/s, and the other 200 bytes at 50.
+        let (end, _) = line.change(50.0, Tick::from_secs_f64(1.0)).unwrap();
+        assert_eq!(end, Tick::from_secs_f64(5.0));
+        let (never, _) = line.change(1e-300, Tick::from_secs_f64(2.0)).unwrap();
+        assert_eq!(never, Tick::MAX);
+        let (end, version) = line.change(150.0, Tick::from_secs_f64(3.0)).unwrap();
+        assert_eq!((end, line.ended(version, end)), (Tick::from_secs_f64(4.0), Some((1, None))));
     }
 
     /// E[T | x] = x / (B (1 - rho)), whatever the distribution of sizes: `domain.md` section 3.

@@ -3,8 +3,8 @@
 //! Each layer is an M/M/c/K queue: Poisson-like arrivals (whatever the journeys send), exponential service times, c servers, room for a
 //! stated number of waiting operations, first come first served. An operation that finds the queue full fails at once
 //! ([`Cause::Overloaded`]); one that outwaits the visitor's patience fails with [`Cause::Timeout`], *and is served all the same*: work
-//! that nobody waits for any more is how retries make an overloaded layer collapse. A layer may also lose a share of what is asked of it, which
-//! is never answered, and answers may share a line of stated bandwidth.
+//! that nobody waits for any more is how retries make an overloaded layer collapse. A layer may also lose a share of what is asked of
+//! it, which is never answered, and answers may share a line of stated bandwidth.
 //!
 //! The same seed gives the same bytes: one generator, drawn from in the order of events, and no clock.
 
@@ -42,6 +42,9 @@ use queue::{Admission, Queue};
 /// How long the model's names may be kept [assumed].
 const NAME_LIFE: Duration = Duration::from_secs(60);
 
+/// Bytes per second of a line that is never the limit.
+const WIDE: f64 = 1e15;
+
 /// Bytes of a block that a gateway serves, Kubo's own; the model's trees have one level.
 const BLOCK: u64 = 256 << 10;
 
@@ -67,7 +70,7 @@ pub struct ModelWorld {
     now: Tick,
     rng: Xoshiro256PlusPlus,
     queues: BTreeMap<Layer, Queue>,
-    /// The lines that answers of a layer share, of those that have one.
+    /// The lines that answers of a layer share, of those that have one, or are to have.
     lines: BTreeMap<Layer, Line>,
     /// What the layers have a capacity for where no fault holds.
     stated: BTreeMap<Layer, Capacity>,
@@ -124,8 +127,11 @@ impl ModelWorld {
         let stated: BTreeMap<Layer, Capacity> =
             Layer::ALL.into_iter().map(|layer| (layer, target.layer(layer))).collect();
         let queues = stated.iter().map(|(layer, capacity)| (*layer, Queue::new(*capacity)));
-        let line = |(layer, capacity): (&Layer, &Capacity)| Some((*layer, Line::new(capacity.bandwidth?)));
         let faults = Faults::of(scenario);
+        let line = |(layer, capacity): (&Layer, &Capacity)| {
+            let bandwidth = capacity.bandwidth.or_else(|| faults.narrow(*layer).then_some(WIDE))?;
+            Some((*layer, Line::new(bandwidth)))
+        };
         let changes: Vec<_> = faults.changes().collect();
         let mut world = Self {
             sizes: scenario.content.sizes().collect(),
@@ -217,6 +223,8 @@ impl ModelWorld {
                 for (job, at) in begun {
                     self.at(at, Happening::Served(layer, job));
                 }
+                let next = self.lines.get_mut(&layer)?.change(capacity.bandwidth.unwrap_or(WIDE), self.now);
+                self.foretell(layer, next);
                 None
             }
         }
@@ -236,14 +244,15 @@ impl ModelWorld {
         Some(())
     }
 
-    /// A visitor gives up: the bytes that it has. What is in a queue stays there (see the module's page), what is on a line leaves it.
+    /// A visitor gives up: the bytes that it has. What is in a queue stays there (see the module's page), what is on a line leaves it
+    /// for good.
     fn hang_up(&mut self, number: u64) -> u64 {
-        let Some(Job { layer, bytes_in, .. }) = self.jobs.get(&number) else { return 0 };
-        let (layer, all) = (*layer, *bytes_in);
+        let Some(&Job { layer, bytes_in, .. }) = self.jobs.get(&number) else { return 0 };
         let hung_up = self.lines.get_mut(&layer).and_then(|line| line.give_up(number, self.now));
         let Some((left, next)) = hung_up else { return 0 };
+        self.jobs.remove(&number);
         self.foretell(layer, next);
-        all.saturating_sub(left)
+        bytes_in.saturating_sub(left)
     }
 
     /// Whether an operation of the layer is lost: by its own doing, or a fault's.
@@ -254,7 +263,7 @@ impl ModelWorld {
 
     /// The end of a job as its visitor sees it; `None` where the visitor is no longer there to see it.
     fn settle(&mut self, number: u64, failure: Option<Cause>) -> Option<(OpId, Outcome)> {
-        let Job { id, lost, .. } = *self.jobs.get(&number)?;
+        let Job { id, lost, started, .. } = *self.jobs.get(&number)?;
         if self.waited_for.get(&id) != Some(&number) {
             // Given up or released earlier: this is the work that nobody waits for. It is over once it is answered or turned away.
             if lost || failure != Some(Cause::Timeout) {
@@ -263,14 +272,15 @@ impl ModelWorld {
             return None;
         }
         self.waited_for.remove(&id);
-        let (result, bytes_in, started) = match failure {
-            Some(cause @ Cause::Timeout) if !lost => {
-                (Err(cause), self.hang_up(number), self.jobs.get(&number)?.started)
+        let (result, bytes_in) = match failure {
+            Some(cause @ Cause::Timeout) if !lost => (Err(cause), self.hang_up(number)),
+            Some(cause) => {
+                self.jobs.remove(&number);
+                (Err(cause), 0)
             }
-            Some(cause) => (Err(cause), 0, self.jobs.remove(&number)?.started),
             None => {
                 let job = self.jobs.remove(&number)?;
-                (Ok(job.reply), job.bytes_in, job.started)
+                (Ok(job.reply), job.bytes_in)
             }
         };
         let outcome = Outcome {

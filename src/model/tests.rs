@@ -1,5 +1,8 @@
 use super::queue::{Admission, Queue};
 use super::*;
+use crate::profile::Envelope;
+use crate::scenario::sample::sample;
+use crate::scenario::{Cut, Fault, FaultLimits};
 
 /// An M/M/c queue on its own, fed by a Poisson stream: shares of delayed jobs, mean wait and p99 wait in units of the mean service time.
 fn erlang(servers: u32, load: f64, jobs: usize, seed: u64) -> (f64, f64, f64) {
@@ -74,4 +77,73 @@ fn a_full_queue_turns_away() {
     assert_eq!(queue.served(Tick::from_millis(5), &mut rng).map(|(job, _)| job), Some(1));
     assert_eq!(queue.served(Tick::from_millis(9), &mut rng), None);
     assert!(matches!(queue.admit(3, Tick::from_millis(9), &mut rng), Admission::Serving(_)));
+}
+
+/// Visitors who have all day or a second, and an index layer that is quick but for its line.
+fn index(bandwidth: Option<f64>, patience: u64, faults: Vec<Fault>) -> ModelWorld {
+    let mut scenario = Scenario { faults, ..sample() };
+    scenario.cut = Cut { speed: 1.0, scale: 1.0, from: Duration::ZERO, until: Duration::from_secs(60) };
+    scenario.funnel.patience = Duration::from_secs(patience);
+    let capacity =
+        Capacity { servers: 1000, service: Duration::from_micros(1), waiting: 0, bandwidth, loss: 0.0 };
+    let target = ModelTarget {
+        name: "index".to_owned(),
+        round_trip: Duration::ZERO,
+        layers: [(Layer::Index, capacity)].into(),
+        envelope: Envelope::default(),
+    };
+    ModelWorld::new(&scenario, &target, 1)
+}
+
+/// How the pages end that are asked for in these seconds, in order of their ends: seconds from then, and bytes.
+fn pages(world: &mut ModelWorld, at: &[u64]) -> Vec<(f64, u64)> {
+    let visitor = Visitor {
+        seed: 1,
+        source: 1,
+        client: 0,
+        access: u8::MAX,
+        region: 0,
+        content: 0,
+        class: 0,
+        returning: false,
+        cached: false,
+        reachable: true,
+        transfers: false,
+    };
+    let mut ended = Vec::new();
+    let mut until = |world: &mut ModelWorld, second: u64| {
+        while let Some((_, outcome)) = complete(world.wait(Tick::from_millis(second * 1000))) {
+            ended.push((outcome.ended.since(outcome.started).as_secs_f64(), outcome.bytes_in));
+        }
+    };
+    for (number, &second) in (0..).zip(at) {
+        until(world, second);
+        let id = OpId { journey: JourneyId(number), stage: Stage::Index };
+        world.perform(id, &visitor, Operation::Page);
+    }
+    until(world, 600);
+    ended
+}
+
+#[test]
+fn who_gives_up_on_a_line_leaves_nothing_behind() {
+    // Ten pages of 8 KiB, a tenth of 1 KiB/s each.
+    let mut world = index(Some(1024.0), 1, Vec::new());
+    let ended = pages(&mut world, &[5; 10]);
+    assert!(ended.iter().all(|&(took, bytes)| took == 1.0 && (90..=110).contains(&bytes)), "{ended:?}");
+    assert!(world.jobs.is_empty() && world.waited_for.is_empty());
+}
+
+#[test]
+fn a_fault_narrows_a_line_for_a_while() {
+    let limits = FaultLimits { bandwidth: Some(1024.0), ..FaultLimits::default() };
+    let seconds = Duration::from_secs;
+    let fault =
+        |layer| Fault { name: "narrow".to_owned(), layer, at: seconds(10), lasts: seconds(20), limits };
+    let took = |layer| {
+        let ended = pages(&mut index(None, 3600, vec![fault(layer)]), &[5, 12, 25, 40]);
+        ended.into_iter().map(|(took, _)| took.round() as u64).collect::<Vec<_>>()
+    };
+    assert_eq!(took(Layer::Index), [0, 8, 5, 0], "8 s each, and what is left at its end at once");
+    assert_eq!(took(Layer::Dht), [0; 4]);
 }

@@ -29,6 +29,12 @@ impl Failures {
         self.0.iter().sum()
     }
 
+    /// How many failed for another cause than the generator itself.
+    #[must_use]
+    pub fn by_target(&self) -> u64 {
+        self.total() - self.of(Cause::Local)
+    }
+
     /// The causes that occurred, in order of [`Cause::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (Cause, u64)> + '_ {
         Cause::ALL.into_iter().map(|cause| (cause, self.of(cause))).filter(|&(_, count)| count > 0)

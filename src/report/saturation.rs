@@ -10,7 +10,7 @@ use super::table::{Align, table};
 const HEAD: [&str; 10] =
     ["", "capacity", "asked", "sustained", "SLO to", "short at", "knee", "USL", "backlog", "slower"];
 
-/// The section of the report on a terminal.
+/// The section of the report on a terminal. What became of layers that fell behind stands in the verdict already.
 pub(super) fn text(summary: &Summary) -> String {
     if summary.saturation.is_empty() {
         return String::new();
@@ -19,12 +19,12 @@ pub(super) fn text(summary: &Summary) -> String {
     let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
     rows.extend(summary.saturation.iter().map(|layer| row(layer, at_least)));
     let columns = [&[Align::Left; 2][..], &[Align::Right; 8]].concat();
-    let lines: String = lines(summary).iter().map(|line| format!("{line}\n")).collect();
+    let lines = if summary.order.is_empty() { lines(summary) } else { String::new() };
     table(&columns, &rows) + &lines
 }
 
 /// What became of each layer that did not do all it was asked, the first to fail first, and then what is to be known of the others.
-pub(super) fn lines(summary: &Summary) -> Vec<String> {
+pub(super) fn lines(summary: &Summary) -> String {
     let of = |layer| summary.saturation.iter().find(|seen| seen.layer == layer);
     let ordered = summary.order.iter().filter_map(|layer| of(*layer));
     let mut lines: Vec<String> = ordered
@@ -35,7 +35,7 @@ pub(super) fn lines(summary: &Summary) -> Vec<String> {
             Some(format!("✗ {number}. {name}: {}{because}", what(&layer.finding)?))
         })
         .collect();
-    if lines.is_empty() {
+    if summary.saturation.iter().all(|layer| layer.finding.at_seconds().is_none()) {
         lines.push("  no layer fell behind what it was asked: their limits lie beyond".to_owned());
     }
     let others = summary.saturation.iter().filter(|layer| !summary.order.contains(&layer.layer));
@@ -46,7 +46,7 @@ pub(super) fn lines(summary: &Summary) -> Vec<String> {
     lines.extend(disagree.map(|layer| {
         format!("! {}: the definitions of its capacity disagree by more than a quarter", layer.layer.name())
     }));
-    lines
+    lines.into_iter().map(|line| line + "\n").collect()
 }
 
 /// A finding in words; `None` where there is nothing to say.
@@ -113,6 +113,8 @@ const fn whose(limit: Limit) -> &'static str {
 fn row(layer: &LayerSaturation, at_least: bool) -> Vec<String> {
     let numbers = &layer.numbers;
     let or_none = |value: Option<f64>| value.map_or("-".to_owned(), rate);
+    // What the generator could not ask for, more of the layer might have carried.
+    let at_least = at_least || layer.finding.limit() == Some(Limit::Generator);
     let saturated = matches!(layer.finding, SaturationFinding::Saturated(_));
     let sustained = rate(numbers.sustained_per_second);
     let mark = match layer.finding {

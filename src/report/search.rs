@@ -131,7 +131,9 @@ fn notes(layer: &LayerFound) -> String {
             );
         }
         Recovery::NotAbove { .. } => {
-            notes.push("after an overload it did not come back while anything was asked of it".to_owned());
+            notes.push(
+                "after an overload it did not come back, at that rate or above (metastable)".to_owned(),
+            );
         }
         Recovery::NotTried | Recovery::NoHysteresis => {}
     }

@@ -114,7 +114,7 @@ pub(super) fn verdict(summary: &Summary) -> String {
     }
     text.extend(warnings);
     if !summary.order.is_empty() {
-        text.extend(saturation::lines(summary).into_iter().map(|line| line + "\n"));
+        text += &saturation::lines(summary);
     }
     if summary.unsettled > 0 {
         text += &format!("? {} journeys and operations have no known end\n", summary.unsettled);
@@ -231,7 +231,7 @@ fn by_tier(layer: &LayerSummary, judgement: &Judgement) -> Option<String> {
     let told = |tier: &TierJudgement| {
         let (mark, quantile) =
             (tier.kept.map_or('?', |kept| if kept { '✓' } else { '✗' }), tier.quantile_seconds);
-        format!("{} {mark} {} ({} s)", tier.tier.name(), seconds(quantile), tier.windows * 5)
+        format!("{} {mark} {} ({} s)", tier.tier.name(), seconds(quantile), tier.seconds)
     };
     let all_kept = judgement.tiers.iter().all(|tier| tier.kept == Some(true));
     let tiers: Vec<String> = judgement.tiers.iter().map(told).collect();

@@ -1,6 +1,8 @@
 //! What tests of the whole program share.
 #![allow(dead_code)]
 
+pub(crate) mod scenario;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -23,6 +25,11 @@ pub(crate) fn stdout(output: &Output) -> String {
 
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A path as an argument.
+pub(crate) fn path(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// Waits until `look` finds what it looks for; bounded, and says what it waited for.

@@ -110,6 +110,25 @@ fn what_is_held_and_what_is_dropped_is_judged_too() {
         explained(&of(Reading::ThrottledSeconds, |at| (at - 21.5).max(0.0) * 0.95, None)).map(|it| it.0),
         Some(Resource::Throttled)
     );
+    let busy = of(Reading::DiskBusy, |_| 0.97, None);
+    assert_eq!(explained(&busy), None, "as busy before");
+    let at_once = |from| busy.explains(Some(Layer::Tracker), from, from + 15).map(|it| it.resource);
+    assert_eq!(
+        [0, 1, 2].map(at_once),
+        [Some(Resource::Disk), Some(Resource::Disk), None],
+        "nothing was before"
+    );
+}
+
+#[test]
+fn samples_out_of_order_and_limits_of_nothing_tell_what_they_can() {
+    let of = |limit| {
+        let mut samples = process(1, |at| (risen(at, 0.5), [(Reading::CpuLimitCores, limit)].into()));
+        samples.reverse();
+        Samples::new(&samples, &[])
+    };
+    assert_eq!(explained(&of(0.5)), Some((Resource::Cpu, 1.0)));
+    assert_eq!(of(0.0).pressure(Some(Layer::Tracker), 22, 32), [], "no share of no core");
 }
 
 #[test]
@@ -149,11 +168,11 @@ proptest! {
     #[test]
     fn growth_adds_up(steps in prop::collection::vec(0.0..9.0_f64, 12), cut in 1.0..10.0_f64) {
         let mut sum = 0.0;
-        let points = steps.iter().enumerate().map(|(at, step)| {
+        let mut track = Track::default();
+        for (at, step) in steps.iter().enumerate() {
             sum += step;
-            (at as f64, Readings::from([(Reading::Retransmits, sum)]))
-        });
-        let track = Track { points: points.collect(), ..Track::default() };
+            track.read(at as f64, [(Reading::Retransmits, sum)]);
+        }
         let growth = |from, until| track.growth(Reading::Retransmits, Window { from, until }).unwrap();
         prop_assert!((growth(0.0, cut) + growth(cut, 11.0) - growth(0.0, 11.0)).abs() < 1e-9);
         prop_assert!((growth(0.0, 11.0) - (sum - steps[0])).abs() < 1e-9);

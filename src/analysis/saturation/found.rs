@@ -111,7 +111,7 @@ pub struct Saturated {
     pub at_seconds: u64,
     /// What it was asked then.
     pub offered_per_second: f64,
-    /// What it carried while it was behind: its capacity for this mix of operations.
+    /// What it carried while it was behind: its capacity for this mix of operations. Where it collapsed, what it carried just before.
     pub capacity_per_second: f64,
     /// The same in payload bytes.
     pub capacity_bytes_per_second: f64,
@@ -148,13 +148,14 @@ pub struct CapacityNumbers {
     pub slo_per_second: Option<f64>,
     /// Whether the SLO was broken at all; where not, that rate is only "at least".
     pub slo_broken: bool,
-    /// Rate at which goodput first was below 99 % of the offer; `None` where it never was.
+    /// Rate at which goodput first fell below 99 % of the offer for want of capacity; `None` where the layer did not saturate.
     pub goodput_per_second: Option<f64>,
     /// Kneedle's point of the curve of goodput over offer; `None` where that is straight.
     pub knee_per_second: Option<f64>,
     /// The Universal Scalability Law; `None` where concurrency varied too little to fit it.
     pub usl: Option<Usl>,
-    /// Whether those that are known differ by more than a quarter.
+    /// Whether those that tell of a limit differ by more than a quarter: the rate that kept the SLO where it was broken, and the other
+    /// three where the layer saturated.
     pub disagree: bool,
 }
 

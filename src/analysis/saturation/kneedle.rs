@@ -1,7 +1,7 @@
 //! The point of greatest curvature of a curve, by Kneedle.
 //!
-//! Satopää, Albrecht, Irwin and Raghavan, "Finding a Kneedle in a Haystack" (ICDCSW 2011), for concave, rising curves. The crate `kneed` is a
-//! port of the Python package with its polynomial smoothing, which takes a linear algebra library; here points are means already.
+//! Satopää, Albrecht, Irwin and Raghavan, "Finding a Kneedle in a Haystack" (ICDCSW 2011), for concave, rising curves. The crate `kneed`
+//! is a port of the Python package with its polynomial smoothing, which takes a linear algebra library; here points are means already.
 
 /// The knee of a concave, rising curve through points of strictly ascending x, with sensitivity `s` (1 in the paper); `None` where there is
 /// none: a straight line has none, whatever it leads to.

@@ -1,15 +1,17 @@
 //! When a layer fell behind, what it carried then, and when it caught up.
 //!
-//! **Falling behind.** Each second has a shortfall: what the target failed, and by how much what is under way grew beyond what it ought to be at
-//! that rate. A cumulative sum (Page, Biometrika 1954) of the shortfalls, less the 1 % that goodput may be below the offer, raises an alarm when it
-//! is above what chance explains: arrivals and departures that are Poisson let a backlog wander by √(2n) over n of them, and more than four
-//! times that is no chance. The layer fell behind in the second after the sum had last been zero. A straight line through the backlog fails at
-//! exactly the capacity, where it grows like √t; this does not ask for a line.
+//! **Falling behind.** Each second has a shortfall: what the target failed, and by how much what is under way grew beyond what it
+//! ought to be at that rate. A cumulative sum (Page, Biometrika 1954) of the shortfalls, less the 1 % that goodput may be below the
+//! offer, raises an alarm when it is above what chance explains: arrivals and departures that are Poisson let a backlog wander by
+//! √(2n) over n of them, and more than four times that is no chance. The layer fell behind in the second after the sum had last been
+//! zero. A straight line through the backlog fails at exactly the capacity, where it grows like √t; this does not ask for a line.
 //!
-//! **What it carried.** A layer that is behind does what it can: its capacity is its goodput while it was, over the best stretch that holds three
-//! quarters of it, or less where that is clearly more: work that nobody waits for any more crowds out the rest later, and goodput falls.
+//! **What it carried.** A layer that is behind does what it can: its capacity is its goodput while it was, over the best stretch that
+//! holds three quarters of it, or less where that is clearly more: work that nobody waits for any more crowds out the rest later, and
+//! goodput falls.
 
-use super::super::flow::WINDOW;
+use crate::analysis::flow::WINDOW;
+
 use super::series::Second;
 
 /// Goodput below this share of the offer is a shortfall.
@@ -46,13 +48,15 @@ pub(super) fn calm(seconds: &[Second]) -> Option<Calm> {
     let mut asked: Vec<&Second> = seconds.iter().filter(|second| second.ended() > 0.0).collect();
     asked.sort_by(|one, other| one.offered.total_cmp(&other.offered));
     let (low, high) = asked.split_at(asked.len().div_ceil(3));
-    let [low, high] = [low, &high[high.len() / 2..]].map(sum);
+    let thirds = [low, &high[high.len() / 2..]];
+    let [low_rate, high_rate] = thirds.map(|third| Second::mean(third.iter().copied()).offered);
+    let [low, high] = thirds.map(|third| Second::sum(third.iter().copied()));
     let [below, above] = [low, high].map(|third| third.bad / third.ended().max(1.0));
     // A limit lets a larger share fail the more is asked; what fails at every rate alike has another reason. At one rate nobody can tell.
     let is_everywhere = low.ended() >= 100.0
         && is_beyond(low.bad, (1.0 - GOOD_AT_LEAST) * low.ended())
         && above < 1.5 * below
-        && high.offered > 1.3 * low.offered;
+        && high_rate > 1.3 * low_rate;
     if is_everywhere {
         // What times out belongs to what things take.
         return Some(Calm { time: low.time / low.ended(), failing: below });
@@ -60,28 +64,23 @@ pub(super) fn calm(seconds: &[Second]) -> Option<Calm> {
     Some(Calm { time: quickest(seconds)?, failing: 0.0 })
 }
 
-/// Mean time of three seconds on end in which things were quickest, and a fifth more, since they hold few: a layer that is behind from the
-/// beginning has no other. Not of the first seconds, in which only what is quick has ended.
+/// Mean time of three seconds on end in which things were quickest, and a fifth more, since they hold few: a layer that is behind from
+/// the beginning has no other. Not of the first seconds, in which only what is quick has ended; nor of those in which most failed,
+/// unless most always did.
 fn quickest(seconds: &[Second]) -> Option<f64> {
     const ENDED: f64 = 6.0;
     let three: Vec<(usize, Second)> =
-        seconds.windows(3).map(|three| sum(&three.iter().collect::<Vec<_>>())).enumerate().collect();
-    let enough = three.iter().map(|(_, three)| three.ended()).fold(0.0, f64::max).min(50.0);
-    let told: Vec<(usize, f64)> = three
-        .iter()
-        .filter(|(_, three)| three.ended() >= enough.max(1.0) && three.bad <= 0.5 * three.ended())
-        .map(|(at, three)| (*at, three.time / three.ended()))
-        .collect();
+        seconds.windows(seconds.len().clamp(1, 3)).map(Second::sum).enumerate().collect();
+    let enough = three.iter().map(|(_, three)| three.ended()).fold(0.0, f64::max).min(50.0).max(1.0);
+    let told = |bad_at_most: f64| -> Vec<(usize, f64)> {
+        let tells = |three: &Second| three.ended() >= enough && three.bad <= bad_at_most * three.ended();
+        let telling = three.iter().filter(|(_, three)| tells(three));
+        telling.map(|(at, three)| (*at, three.time / three.ended())).collect()
+    };
+    let told = Some(told(0.5)).filter(|told| !told.is_empty()).unwrap_or_else(|| told(1.0));
     let late = told.iter().filter(|(at, time)| *at as f64 >= ENDED * time);
     let least = late.map(|(_, time)| *time).reduce(f64::min);
     least.or_else(|| told.iter().map(|(_, time)| *time).reduce(f64::min)).map(|time| 1.2 * time)
-}
-
-/// Several seconds together; the offer is their mean.
-fn sum(seconds: &[&Second]) -> Second {
-    let mut sum = Second::default();
-    seconds.iter().for_each(|second| sum.join(second));
-    Second { offered: sum.offered / seconds.len().max(1) as f64, ..sum }
 }
 
 /// Whether a count is above what is expected by more than chance.
@@ -89,14 +88,13 @@ fn is_beyond(count: f64, expected: f64) -> bool {
     count > FEW + expected + SIGMAS * expected.sqrt()
 }
 
-/// What ought to be under way at the end of each second: at the highest of the rates of as many seconds as things may take, since what came in
-/// a busier time is still there.
+/// What ought to be under way at the end of each second: at the highest of the rates of as many seconds as things may take, since what
+/// came in a busier time is still there.
 fn natural(seconds: &[Second], calm: Calm) -> Vec<f64> {
     let back = ((3.0 * calm.time).ceil() as usize).max(1);
     let rate = |end: usize| {
         let recent = &seconds[(end + 1).saturating_sub(back)..=end];
-        let mean = recent.iter().map(|second| second.offered).sum::<f64>() / recent.len() as f64;
-        mean.max(seconds[end].offered)
+        Second::mean(recent).offered.max(seconds[end].offered)
     };
     (0..seconds.len()).map(|end| rate(end) * calm.time).collect()
 }
@@ -154,7 +152,8 @@ pub(super) struct Carried {
     pub(super) count: f64,
 }
 
-/// What was carried in an episode, in operations and in bytes: bytes that came for nobody in the end were carried too. `None` where nothing was.
+/// What was carried in an episode, in operations and in bytes: bytes that came for nobody in the end were carried too. `None` where
+/// nothing was.
 pub(super) fn carried(seconds: &[Second], episode: Episode) -> Option<Carried> {
     let seconds = &seconds[episode.from..episode.until];
     let good = steady(seconds, |second| second.good)?;
@@ -200,24 +199,31 @@ fn best(seconds: &[Second], of: impl Fn(&Second) -> f64, part: f64) -> Option<St
     best
 }
 
-/// The highest goodput of five seconds on end, or of all where there are fewer.
-pub(super) fn highest(seconds: &[Second]) -> f64 {
-    let mean = |five: &[Second]| five.iter().map(|second| second.good).sum::<f64>() / five.len() as f64;
+/// The most that was carried over five seconds on end, or over all where there are fewer; `None` where nothing was.
+pub(super) fn most(seconds: &[Second]) -> Option<Carried> {
     let length = WINDOW.min(seconds.len()).max(1);
-    seconds.windows(length).map(mean).fold(0.0, f64::max)
+    let most = seconds.windows(length).map(Second::mean).max_by(|one, other| one.good.total_cmp(&other.good));
+    let most = most.filter(|most| most.good > 0.0)?;
+    Some(Carried { good: most.good, bytes: most.bytes, count: most.good * length as f64 })
 }
 
-/// The share of what was offered in an episode that did not end well, where that is the same whatever the rate: no matter of load. `None` where it
-/// grows with the rate, or all rates were too alike to tell.
+/// The share of what was offered in an episode that did not end well, where that is the same whatever the rate: no matter of load. 0 where
+/// all of it takes long and none is lost; `None` where the share grows with the rate, or all rates were too alike to tell.
 pub(super) fn steady_loss(seconds: &[Second], episode: Episode) -> Option<f64> {
     let mut seconds: Vec<&Second> = seconds[episode.from..episode.until].iter().collect();
+    let (all, last) = (Second::sum(seconds.iter().copied()), *seconds.last()?);
     seconds.sort_by(|one, other| one.offered.total_cmp(&other.offered));
     let (low, high) = seconds.split_at(seconds.len() / 2);
-    let (below, above) = (sum(low), sum(high));
-    let good = |half: &Second, length: usize| half.good / (half.offered * length as f64).max(1.0);
-    let (below_good, above_good) = (good(&below, low.len()), good(&above, high.len()));
-    let alike = above_good >= 0.95 * below_good && above.offered > 1.3 * below.offered && low.len() >= 5;
-    let offered: f64 = seconds.iter().map(|second| second.offered).sum();
-    let well: f64 = seconds.iter().map(|second| second.good).sum();
-    alike.then(|| 1.0 - well / offered)
+    let [low_rate, high_rate] = [low, high].map(|half| Second::mean(half.iter().copied()).offered);
+    let good = |half: &[&Second]| {
+        let sum = Second::sum(half.iter().copied());
+        sum.good / sum.offered.max(1.0)
+    };
+    let alike = good(high) >= 0.95 * good(low) && high_rate > 1.3 * low_rate && low.len() >= 5;
+    // Where next to nothing fails, what is not older than things take there is not lost.
+    let next_to_nothing = all.bad <= (1.0 - GOOD_AT_LEAST) * all.ended();
+    let on_its_way = last.under_way.min(2.0 * last.offered * all.time / all.ended().max(1.0));
+    let lost = 1.0 - (all.good + if next_to_nothing { on_its_way } else { 0.0 }) / all.offered.max(1.0);
+    let lost = Some(lost).filter(|lost| *lost > 1.0 - GOOD_AT_LEAST).unwrap_or(0.0);
+    alike.then_some(lost)
 }

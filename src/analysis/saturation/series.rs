@@ -1,8 +1,7 @@
 //! A layer second by second, as saturation is looked for.
 
-use crate::journey::{Cause, Kind};
 use crate::profile::Layer;
-use crate::record::Recording;
+use crate::record::{Recording, Row};
 
 /// A layer in one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -26,14 +25,31 @@ impl Second {
         self.good + self.bad
     }
 
-    /// Adds another.
-    pub(super) fn join(&mut self, other: &Self) {
-        self.offered += other.offered;
-        self.good += other.good;
-        self.bad += other.bad;
-        self.under_way = other.under_way;
-        self.time += other.time;
-        self.bytes += other.bytes;
+    /// Some seconds together; under way is what is at the end of the last.
+    pub(super) fn sum<'a>(seconds: impl IntoIterator<Item = &'a Self>) -> Self {
+        seconds.into_iter().fold(Self::default(), |sum, second| Self {
+            offered: sum.offered + second.offered,
+            good: sum.good + second.good,
+            bad: sum.bad + second.bad,
+            under_way: second.under_way,
+            time: sum.time + second.time,
+            bytes: sum.bytes + second.bytes,
+        })
+    }
+
+    /// The mean of some seconds; under way is what is at the end of the last.
+    pub(super) fn mean<'a>(seconds: impl IntoIterator<Item = &'a Self, IntoIter: ExactSizeIterator>) -> Self {
+        let seconds = seconds.into_iter();
+        let length = seconds.len().max(1) as f64;
+        let sum = Self::sum(seconds);
+        Self {
+            offered: sum.offered / length,
+            good: sum.good / length,
+            bad: sum.bad / length,
+            under_way: sum.under_way,
+            time: sum.time / length,
+            bytes: sum.bytes / length,
+        }
     }
 }
 
@@ -46,16 +62,15 @@ pub(super) fn planned_seconds(recording: &Recording) -> usize {
 
 /// The operations of a layer, second by second.
 ///
-/// A visitor asks for a piece when it has the one before, and so asks a slow seedbox for less: what tells that it falls behind are the pieces under
-/// way, one for each visitor, who come whatever the seedbox does.
+/// A visitor asks for a piece when it has the one before, and so asks a slow seedbox for less: what tells that it falls behind are
+/// the pieces under way, one for each visitor, who come whatever the seedbox does.
 pub(super) fn operations(recording: &Recording, layer: Layer) -> Vec<Second> {
-    let is_its = |kind: &Kind| kind.layer() == layer && !kind.is_part();
-    let second = |row: &crate::record::Row| {
+    let second = |row: &Row| {
         let mut second = Second::default();
-        for (_, row) in row.kinds.iter().filter(|(kind, _)| is_its(kind)) {
+        for (_, row) in row.kinds.iter().filter(|(kind, _)| kind.is_operation_of(layer)) {
             second.offered += row.counts.released as f64;
             second.good += row.counts.ok as f64;
-            second.bad += (row.counts.failed.total() - row.counts.failed.of(Cause::Local)) as f64;
+            second.bad += row.counts.failed.by_target() as f64;
             second.under_way += row.in_flight as f64;
             second.time += row.latencies.due.total_micros() as f64 / 1e6;
             second.bytes += row.traffic.bytes_in as f64;

@@ -1,7 +1,14 @@
-//! Saturation in synthetic seconds, where the truth is known.
+//! Saturation in synthetic seconds and recordings, where the truth is known.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::onset::{calm, carried, episodes};
 use super::series::Second;
+use super::*;
+use crate::drive::Settled;
+use crate::record::synthetic::{Seen, observation, operation, recording};
+use crate::unit::Tick;
 
 /// A layer of a capacity under a load, fluid: what exceeds it waits, and is served later.
 fn queue(capacity: f64, load: impl Fn(usize) -> f64, length: usize) -> Vec<Second> {
@@ -138,7 +145,6 @@ fn a_busy_queue_raises_no_alarm() {
 
 #[test]
 fn a_layer_that_falls_behind_with_the_generator_is_not_to_blame() {
-    use super::{Limit, whose};
     let mut trouble = vec![false; 100];
     (40..45).for_each(|second| trouble[second] = true);
     assert_eq!(whose(&trouble, 30), Limit::Target);
@@ -147,4 +153,111 @@ fn a_layer_that_falls_behind_with_the_generator_is_not_to_blame() {
     assert_eq!(whose(&trouble, 47), Limit::Generator);
     assert_eq!(whose(&trouble, 60), Limit::Target, "the generator has come back long before");
     assert_eq!(whose(&trouble, 100), Limit::Target);
+}
+
+/// Operations that come evenly, so many in each of these seconds, and how each ends by its second and its number there.
+fn asked(kind: Kind, rates: &[u64], how: impl Fn(usize, u64) -> (u64, Settled)) -> Vec<Seen> {
+    let end = Tick::from_millis(rates.len() as u64 * 1000);
+    let due = |(second, rate): (usize, &u64)| {
+        let rate = *rate;
+        (0..rate).map(move |number| {
+            (second, number, Tick::from_millis(second as u64 * 1000 + number * 1000 / rate))
+        })
+    };
+    let one = |(second, number, due): (usize, u64, Tick)| {
+        let (millis, settled) = how(second, number);
+        match due + Duration::from_millis(millis) {
+            late if late >= end => operation(observation(kind, due, due, end, Settled::Cut)),
+            ended => operation(observation(kind, due, due, ended, settled)),
+        }
+    };
+    rates.iter().enumerate().flat_map(due).map(one).collect()
+}
+
+fn recorded(operations: &[Seen], seconds: usize) -> Recording {
+    let mut recording = recording(operations, seconds as u64);
+    recording.manifest.length = Duration::from_secs(seconds as u64);
+    recording
+}
+
+fn found_in(recording: &Recording) -> Vec<LayerSaturation> {
+    saturation(recording, &Samples::of(recording), &BTreeMap::new())
+}
+
+/// What becomes of a tracker that is asked so much.
+fn tracker(rates: &[u64], how: impl Fn(usize, u64) -> (u64, Settled)) -> SaturationFinding {
+    let mut found = found_in(&recorded(&asked(Kind::Announce, rates, how), rates.len()));
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0).finding
+}
+
+const REFUSED: Settled = Settled::Failed(Cause::Overloaded);
+
+#[test]
+fn a_layer_that_never_does_anything_well_is_not_passed_over() {
+    let all = SaturationFinding::Failing { at_seconds: 0, share: 1.0 };
+    assert_eq!(tracker(&[50; 30], |_, _| (5, REFUSED)), all, "refused");
+    assert_eq!(tracker(&[50; 30], |_, _| (60_000, REFUSED)), all, "under way until the end");
+    let rising: Vec<u64> = (1..=30).map(|second| 10 * second).collect();
+    assert_eq!(tracker(&rising, |_, _| (5, REFUSED)), all, "refused at any rate");
+    assert_eq!(tracker(&[50], |_, _| (5, Settled::Ok)), SaturationFinding::NotReached, "a single second");
+    // Nothing was asked of the others, and nothing is known of them.
+    assert_eq!(found_in(&recorded(&[], 30)), []);
+}
+
+#[test]
+fn a_layer_that_collapses_carries_what_it_did_until_then() {
+    let rates: Vec<u64> = (0..40).map(|second| if second < 20 { 100 } else { 150 }).collect();
+    let how = |second, _| if second < 20 { (5, Settled::Ok) } else { (5, REFUSED) };
+    let SaturationFinding::Saturated(seen) = tracker(&rates, how) else { panic!("it was asked more") };
+    assert_eq!((seen.at_seconds, seen.offered_per_second, seen.capacity_per_second), (20, 150.0, 100.0));
+    assert_eq!(seen.capacity_bytes_per_second, 100_000.0);
+    let slumped = tracker(&[100; 40], how);
+    assert!(
+        matches!(slumped, SaturationFinding::Slumped { at_seconds: 20, .. }),
+        "at the same rate: {slumped:?}"
+    );
+}
+
+#[test]
+fn what_the_generator_failed_at_is_no_share_of_the_layers_failures() {
+    let how = |second: usize, number: u64| match (second, number % 10) {
+        (0, _) => (5, Settled::Failed(Cause::Local)),
+        (_, 1) => (5, REFUSED),
+        _ => (5, Settled::Ok),
+    };
+    let rates: Vec<u64> = [5000].into_iter().chain((6..100).map(|second| 10 * second)).collect();
+    let SaturationFinding::Failing { at_seconds, share } = tracker(&rates, how) else {
+        panic!("a tenth fails")
+    };
+    assert!(at_seconds == 1 && (share - 0.1).abs() < 1e-3, "{share} since {at_seconds} s");
+}
+
+#[test]
+fn stages_that_are_driven_by_themselves_shield_nobody() {
+    let rising: Vec<u64> = (1..=40).map(|second| 5 * second).collect();
+    let mut operations = asked(Kind::Announce, &rising, |_, _| (5, REFUSED));
+    operations.extend(asked(Kind::Lookup, &rising, |_, _| (5, Settled::Ok)));
+    operations.extend(asked(Kind::Handshake, &rising, |_, _| (5, Settled::Ok)));
+    let mut recording = recorded(&operations, 40);
+    let came: u64 = rising.iter().sum();
+    recording.manifest.planned =
+        [(Kind::Announce, came), (Kind::Lookup, came * 2), (Kind::Handshake, came)].into();
+    let of = |recording: &Recording| {
+        let found = found_in(recording);
+        [Layer::Dht, Layer::Seedbox]
+            .map(|layer| found.iter().find(|it| it.layer == layer).unwrap().finding.clone())
+    };
+    let shielded = |arrived_share| SaturationFinding::Shielded { by: Layer::Tracker, arrived_share };
+    assert_eq!(of(&recording), [shielded(0.5), shielded(1.0)]);
+    recording.manifest.isolated = true;
+    assert_eq!(of(&recording), [SaturationFinding::NotReached, SaturationFinding::NotReached]);
+}
+
+#[test]
+fn a_layer_that_is_slow_and_loses_nothing_is_not_called_saturated() {
+    // Two seconds later from the thirtieth on, while the rate doubles.
+    let rates: Vec<u64> = (0..90).map(|second| 100 + 2 * second.max(20)).collect();
+    let slow = tracker(&rates, |second, _| (if second < 30 { 5 } else { 2005 }, Settled::Ok));
+    assert_eq!(slow, SaturationFinding::NotReached, "{slow:?}");
 }

@@ -1,8 +1,8 @@
 //! The Universal Scalability Law: X(N) = γN / (1 + α(N−1) + βN(N−1)).
 //!
-//! Gunther, "Guerrilla Capacity Planning" (2007): throughput X at concurrency N, γ per unit of it, α lost to contention, β to coherency. It is
-//! fitted by least squares on X (Levenberg-Marquardt, α and β not below 0), begun at the fit of N/X, in which it is linear. The crate `usl` is no
-//! longer kept and gives no intervals; three parameters need no linear algebra library.
+//! Gunther, "Guerrilla Capacity Planning" (2007): throughput X at concurrency N, γ per unit of it, α lost to contention, β to coherency.
+//! It is fitted by least squares on X (Levenberg-Marquardt, α and β not below 0), begun at the fit of N/X, in which it is linear. The
+//! crate `usl` is no longer kept and gives no intervals; three parameters need no linear algebra library.
 
 /// Least points of a fit.
 const POINTS: usize = 6;
@@ -51,12 +51,13 @@ impl Usl {
         Some(Self { gamma: at[0], alpha: at[1], beta: at[2], margins })
     }
 
-    /// The concurrency of the highest throughput; `None` where the interval of β holds 0: no peak was observed.
+    /// The concurrency of the highest throughput, 1 at least; `None` where the interval of β holds 0: no peak was observed.
     pub(super) fn peak(&self) -> Option<f64> {
-        (self.beta > self.margins[2]).then(|| ((1.0 - self.alpha).max(0.0) / self.beta).sqrt())
+        (self.beta > self.margins[2]).then(|| ((1.0 - self.alpha).max(0.0) / self.beta).sqrt().max(1.0))
     }
 
-    /// What throughput comes to at most: that of the peak; without one, where contention leads (Amdahl's asymptote), if there is contention.
+    /// What throughput comes to at most: that of the peak; without one, where contention leads (Amdahl's asymptote), if there is
+    /// contention.
     pub(super) fn ceiling(&self) -> Option<f64> {
         match self.peak() {
             Some(peak) => Some(throughput([self.gamma, self.alpha, self.beta], peak)),
@@ -192,8 +193,8 @@ mod tests {
         assert!((fit.beta - 1.0437e-4).abs() < 1e-8 && (fit.peak().unwrap() - 96.52).abs() < 0.01, "{fit:?}");
     }
 
-    /// aquatic's published run of opentracker on 1 to 16 cores (`domain.md` section 3, which has α .0285 and β .0016 of it): seven points that
-    /// scatter. The fit is closer to them, and does not claim a peak.
+    /// aquatic's published run of opentracker on 1 to 16 cores (`domain.md` section 3, which has α .0285 and β .0016 of it): seven
+    /// points that scatter. The fit is closer to them, and does not claim a peak.
     #[test]
     fn opentracker_on_many_cores() {
         let x = [190_540.0, 379_623.0, 748_401.0, 901_600.0, 1_170_928.0, 1_675_059.0, 1_645_828.0];
@@ -206,6 +207,14 @@ mod tests {
             "{fit:?}"
         );
         assert_eq!(fit.peak(), None);
+    }
+
+    /// Throughput that only falls: less than one at a time is nothing that a layer could be held to.
+    #[test]
+    fn the_peak_of_what_only_falls_is_at_one() {
+        let points: Vec<_> = (1..=10).map(f64::from).map(|n| (n, throughput([100.0, 0.9, 0.5], n))).collect();
+        let fit = Usl::fit(&points).unwrap();
+        assert!(fit.peak() == Some(1.0) && (fit.ceiling().unwrap() - 100.0).abs() < 1e-6, "{fit:?}");
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::analysis::flow::{counts, latencies};
+use crate::analysis::flow::{counts, latency_from_due};
 use crate::analysis::stats::{allowance, longer_than, quantile_seconds, share};
 use crate::analysis::{Fault, usage, validity};
-use crate::journey::{Cause, Kind};
+use crate::journey::Kind;
 use crate::profile::{Layer, Slo};
 use crate::record::{Recording, Row};
 
@@ -48,17 +48,17 @@ pub struct Measured {
 /// square root of a Poisson number), and if it still grew in the second half.
 #[must_use]
 pub fn measure(recording: &Recording, layer: Layer, slo: &Slo, warm_up: Duration) -> Measured {
-    let of = |kind: Kind| kind.layer() == layer && !kind.is_part();
+    let of = |kind: Kind| kind.is_operation_of(layer);
     let rows = &recording.rows;
     let from = (warm_up.as_secs() as usize).min(rows.len());
     let until = (recording.manifest.length.as_secs() as usize).clamp(from, rows.len());
     let judged = counts(&rows[from..until], of);
     let all = counts(&rows[from..], of);
-    let [due, ..] = latencies(&rows[from..], of);
+    let due = latency_from_due(&rows[from..], of);
     let seconds = (until - from).max(1) as f64;
     let visitors: u64 = rows[from..until].iter().map(|row| row.journeys.planned).sum();
 
-    let failed = all.failed.total() - all.failed.of(Cause::Local);
+    let failed = all.failed.by_target();
     let known = all.ok + failed + all.cut;
     let backlog = Backlog::of(rows, from, until);
     let growing = backlog.grows(visitors);
@@ -76,7 +76,12 @@ pub fn measure(recording: &Recording, layer: Layer, slo: &Slo, warm_up: Duration
         None
     };
     let resources = usage::usage(&recording.resources, rows.len() as u64);
-    let faults = validity::generator(recording, &resources).faults;
+    let mut faults = validity::generator(recording, &resources).faults;
+    // What was shed while the layer was overloaded on purpose is no part of what is judged.
+    let shed = |row: &Row| row.journeys.shed + row.kinds.values().map(|kind| kind.counts.shed).sum::<u64>();
+    if rows[from..].iter().all(|row| shed(row) == 0) {
+        faults.retain(|fault| !matches!(fault, Fault::Shed { .. } | Fault::Ceiling { .. }));
+    }
     Measured {
         offered_per_second: judged.first_tries() as f64 / seconds,
         goodput_per_second: judged.ok as f64 / seconds,

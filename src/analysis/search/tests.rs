@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn a_budget_is_kept(capacity in 1.0..10_000.0f64, seconds in 1..300u64) {
+    fn a_budget_is_kept(capacity in 2.6..10_000.0f64, seconds in 1..300u64) {
         let budget = Duration::from_secs(seconds);
         let options = Options { budget: Some(budget), ..options() };
         let (found, trials) = searched(options, up_to(capacity, Limit::Latency));
@@ -195,6 +195,25 @@ fn hysteresis_is_where_a_lower_rate_comes_back() {
 }
 
 #[test]
+fn what_is_seen_of_a_recovery_is_told_where_the_time_is_used_up() {
+    let stuck = |trial: &Trial, _: usize| match trial.purpose {
+        Purpose::Recover => failed(Limit::Latency),
+        _ => up_to(1000.0, Limit::Latency)(trial, 0),
+    };
+    let (whole, trials) = searched(options(), stuck);
+    let length = |trials: &[Trial]| trials.iter().map(Trial::length).sum::<Duration>();
+    let last_step =
+        trials.iter().rposition(|trial| trial.judged.rate > 0.3 * whole.capacity_per_second.unwrap());
+    let budget = Some(length(&trials[..=last_step.unwrap()]));
+    let (found, _) = searched(Options { budget, ..options() }, stuck);
+    let half = found.capacity_per_second.unwrap() * 0.5;
+    assert_eq!(
+        (found.stopped_by, found.recovery),
+        (Stopped::Latency, Recovery::NotAbove { per_second: half })
+    );
+}
+
+#[test]
 fn an_interrupted_search_says_what_it_knows() {
     let mut search = Search::new(options());
     for _ in 0..3 {
@@ -212,7 +231,7 @@ fn an_interrupted_search_says_what_it_knows() {
 
 mod measured {
     use super::*;
-    use crate::drive::Settled;
+    use crate::drive::{Event, Settled, Shed};
     use crate::journey::{Cause, Kind};
     use crate::profile::Layer;
     use crate::record::Recording;
@@ -262,6 +281,33 @@ mod measured {
             measured(&announces(|n| (20, if n > 500 { Settled::Cut } else { Settled::Ok }))).limit,
             Some(Limit::Latency)
         );
+    }
+
+    #[test]
+    fn what_is_shed_in_an_overload_is_no_limit_of_what_follows() {
+        let shed = |from: u64, until: u64| {
+            let operations: Vec<_> = (0..1000)
+                .map(|number| {
+                    let due = Tick::from_millis(number * 10);
+                    if !(from..until).contains(&number) {
+                        let ended = due + Duration::from_millis(20);
+                        return operation(observation(Kind::Announce, due, due, ended, Settled::Ok));
+                    }
+                    vec![
+                        (due, Event::JourneyDue(due)),
+                        (due, Event::Planned(Kind::Announce, due, 0)),
+                        (due, Event::JourneyShed(due)),
+                        (due, Event::Shed(Kind::Announce, due, Shed::Full)),
+                    ]
+                })
+                .collect();
+            let mut recording = recording(&operations, 11);
+            recording.manifest.length = Duration::from_secs(10);
+            measured(&recording)
+        };
+        let seen = shed(0, 200);
+        assert_eq!((seen.limit, seen.generator_faults), (None, Vec::new()));
+        assert_eq!(shed(200, 205).limit, Some(Limit::Generator));
     }
 
     #[test]
