@@ -203,6 +203,30 @@ fn an_interrupted_search_prints_what_is_known() {
     assert!(text.contains("?  metadata") && text.contains("≥ ") && text.contains("interrupted"), "{text}");
 }
 
+#[test]
+fn what_goes_wrong_with_one_layer_takes_nothing_from_the_others() {
+    let two = model(1, "1ms", 100) + "\n[layer.tracker]\nservers = 1\nservice = \"1ms\"\nwaiting = 100\n";
+    let (dir, model) = written(&two);
+    let (out, into) = (dir.path().join("out"), path(&dir.path().join("out")));
+    let how = ["search", "--model", &model, "--no-recovery", "--trial", "3m", "--max-rate", "40/s"];
+    let how = [&how[..], &["--quiet", "--output-format", "json", "--out", &into]].concat();
+    let running = Running::start(squall().args(how));
+    let trials = out.join("trials");
+    let is_of_trackers = |entry: fs::DirEntry| entry.file_name().to_string_lossy().contains("-tracker-");
+    wait_for("trial of the tracker", Duration::from_secs(120), || {
+        fs::read_dir(&trials).ok()?.flatten().any(is_of_trackers).then_some(())
+    });
+    // Whatever is recorded now is not found again.
+    fs::rename(&trials, out.join("gone")).unwrap();
+    fs::write(&trials, "").unwrap();
+    let (code, text, err) = running.finish(Duration::from_secs(60));
+    assert_eq!(code, Some(1), "{text}{err}");
+    let found: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}{err}"));
+    let layers = found["layers"].as_array().unwrap();
+    assert_eq!(layers.iter().map(|layer| &layer["layer"]).collect::<Vec<_>>(), ["metadata"], "{found:#}");
+    assert_eq!(fs::read_to_string(out.join("search.json")).unwrap().trim_end(), text.trim_end());
+}
+
 /// Little is asked: whether every layer is reached by its trials, on the fleet and with the protocols that `run` has.
 #[test]
 fn the_layers_of_the_embedded_testbed_are_searched() {

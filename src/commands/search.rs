@@ -54,25 +54,34 @@ pub(super) fn search(args: &SearchArgs, colors: Colors) -> Result<Exit, Failure>
         Ground::Model { .. } => Interrupter::start(None, &stop)?,
     };
     let mut hunt = Hunt { args, setup: &setup, dir: &dir, stop: &stop, screen: &screen, trials: 0 };
-    let searched = hunt.all();
+    let (capacities, searched) = hunt.all();
     let interrupted = interrupter.end()?;
-    let capacities = searched?;
-
-    let writing =
-        |error: &dyn std::fmt::Display| Failure::trouble(format!("writing {}", dir.display()), error);
-    let json = report::search::json(&capacities).map_err(|error| writing(&error))?;
-    fs::write(dir.join("search.json"), &json).map_err(|error| writing(&error))?;
-    print::out(&match args.output_format {
-        ReportFormat::Json => json,
-        ReportFormat::Text => {
-            report::search::text(&capacities, colors.out) + &format!("  files: {}\n", dir.display())
-        }
-    })?;
+    // What went wrong with one layer takes nothing from what was found of those before it.
+    let is_known = searched.is_ok() || !capacities.layers.is_empty();
+    let told = if is_known { tell(args, &capacities, &dir, colors) } else { Ok(()) };
+    searched.and(told)?;
     match interrupted {
         Some(Interruption::Signal) => Ok(Exit::Interrupted),
         Some(Interruption::Withdrawn(refusal)) => Err(refused(refusal)),
         None => Ok(capacities.verdict().map_or(Exit::Done, Exit::Judged)),
     }
+}
+
+/// Prints what was found, and writes it down.
+fn tell(args: &SearchArgs, capacities: &Capacities, dir: &Path, colors: Colors) -> Result<(), Failure> {
+    let writing =
+        |error: &dyn std::fmt::Display| Failure::trouble(format!("writing {}", dir.display()), error);
+    let json = report::search::json(capacities).map_err(|error| writing(&error))?;
+    match args.output_format {
+        ReportFormat::Json => print::out(&json)?,
+        ReportFormat::Text => {
+            let files = format!("  files: {}\n", dir.display());
+            print::out(&(report::search::text(capacities, colors.out) + &files))?;
+        }
+    }
+    // No trial may have come as far as making it.
+    let written = fs::create_dir_all(dir).and_then(|()| fs::write(dir.join("search.json"), &json));
+    written.map_err(|error| writing(&error))
 }
 
 /// What the target does not have would carry whatever it is asked, in virtual time, and nothing on sockets.
@@ -129,16 +138,17 @@ struct Hunt<'a> {
 }
 
 impl Hunt<'_> {
-    fn all(&mut self) -> Result<Capacities, Failure> {
+    /// Searches layer by layer, to the first with which something goes wrong.
+    fn all(&mut self) -> (Capacities, Result<(), Failure>) {
         let (args, setup) = (self.args, self.setup);
         let is_wanted = |layer: &Layer| args.layer.is_empty() || args.layer.contains(layer);
-        let mut layers = Vec::new();
+        let (mut layers, mut searched) = (Vec::new(), Ok(()));
         for layer in Layer::ALL.into_iter().filter(|layer| is_wanted(layer) && setup.has(*layer)) {
-            if self.stop.level() == StopLevel::Run {
-                layers.push(self.layer(layer)?);
+            if searched.is_ok() && self.stop.level() == StopLevel::Run {
+                searched = self.layer(layer).map(|found| layers.push(found));
             }
         }
-        Ok(Capacities {
+        let capacities = Capacities {
             schema: SEARCH_SCHEMA,
             target: self.setup.target_name().to_owned(),
             visitors: self.setup.visitors.scenario.name.clone(),
@@ -148,7 +158,8 @@ impl Hunt<'_> {
             trial_seconds: self.trial().as_secs_f64(),
             precision: self.precision(),
             layers,
-        })
+        };
+        (capacities, searched)
     }
 
     /// Whole seconds: nothing shorter is recorded.
