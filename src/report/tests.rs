@@ -102,7 +102,7 @@ fn a_layer_that_fell_behind_is_told_of_once_with_its_resource() {
             && seen.kind == Kind::Announce
             && *at >= Tick::from_millis(6000)
         {
-            seen.settled = Settled::Failed(Cause::Overloaded);
+            seen.settled = Settled::Failed(Cause::Timeout);
         }
     }
     let mut recording = recording(&operations, 10);
