@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-# The server has the first core, and so has this program; the generator the second.
+# The server has the first core, and so have this program and what it starts without saying otherwise; the generator the second.
 SERVER_CORE, GENERATOR_CORE = 0, 1
 # Seconds between two looks at a process.
 GLANCE = 0.02
@@ -74,8 +74,8 @@ class Ended:
         return self.cpu - before
 
 
-def pinned(core):
-    return lambda: os.sched_setaffinity(0, {core})
+def pinned(*cores):
+    return lambda: os.sched_setaffinity(0, cores)
 
 
 def status(pid):

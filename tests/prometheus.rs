@@ -10,12 +10,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use squall::analysis::{Pressure, Resource, Samples};
 use squall::live::{Clock, Guard, Sampler, Scraped, scrape};
@@ -30,6 +30,12 @@ const CALM: u64 = 8;
 const LOUD: u64 = 12;
 /// CPU that the server may use, in cores.
 const QUOTA: f64 = 0.1;
+
+/// What a whole machine counts is one test's at a time.
+fn machine_alone() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
@@ -175,10 +181,14 @@ fn a_cpu_quota_is_named_by_every_source() {
     if !["caddy", "prometheus", "prometheus-node-exporter"].into_iter().all(program_installed) {
         return;
     }
+    let _alone = machine_alone();
     local(async move {
         let folder = tempfile::tempdir().unwrap();
         let caddy = Caddy::start(None);
-        let Some(_quota) = Quota::hold(caddy.daemon.pid(), (QUOTA * 100.0) as u32) else { return };
+        let Ok(_quota) = Quota::of(caddy.daemon.pid(), (QUOTA * 100.0) as u32) else {
+            println!("skipped: no CPU quota can be set here");
+            return;
+        };
         let (_node, node) = node_exporter();
         let (_server, server) = prometheus(folder.path(), &[("index", caddy.admin), ("node", node)]);
         let quota = (Reading::CpuLimitCores, Series::Constant(QUOTA));
@@ -226,6 +236,7 @@ fn descriptors_that_run_out_are_named() {
     if !program_installed("caddy") {
         return;
     }
+    let _alone = machine_alone();
     local(async {
         let caddy = Caddy::start(Some(64));
         let mut target = target(caddy.web, [7; 20]);
@@ -249,6 +260,74 @@ fn descriptors_that_run_out_are_named() {
             .collect();
         assert!(readings[&Resource::Descriptors] < 0.8, "{readings:?}");
     });
+}
+
+/// What explains, where nothing but node_exporter tells of the layer, what `load` did to the machine; and where that was read. `None` also
+/// where somebody else had used all of it before.
+fn named_by_node_exporter(
+    resource: Resource,
+    load: impl FnOnce(&AtomicBool) + Send + 'static,
+) -> Option<(Pressure, String)> {
+    if !program_installed("prometheus-node-exporter") {
+        return None;
+    }
+    let _alone = machine_alone();
+    local(async {
+        let (_daemon, node) = node_exporter();
+        let mut target = target(node, [7; 20]);
+        target.metrics = vec![endpoint(node, "/metrics", false, &[])];
+        let source = target.metrics[0].name();
+        let (samples, _) = watched(target, load).await;
+        let calm = samples.pressure(Some(Layer::Index), 0, CALM);
+        if let Some(before) = calm.into_iter().find(|it| it.resource == resource && it.is_full()) {
+            println!("skipped: {before:?}, without any load");
+            return None;
+        }
+        Some((explained(&samples).unwrap(), source))
+    })
+}
+
+#[test]
+fn a_machine_without_cpu_to_spare_is_named_by_node_exporter() {
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let machine = fs::read_to_string("/proc/stat").unwrap();
+    if machine.lines().filter(|line| line.starts_with("cpu")).count() != 1 + cores {
+        println!("skipped: {cores} cores are ours, and node_exporter sees more");
+        return;
+    }
+    let busy = move |stop: &AtomicBool| {
+        let spin = || {
+            while !stop.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+        };
+        std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(spin))));
+    };
+    let Some((found, source)) = named_by_node_exporter(Resource::Cpu, busy) else { return };
+    assert_eq!((found.resource, &found.source), (Resource::Cpu, &source), "{found:?}");
+    assert!(found.used >= 0.9 * found.limit && found.limit >= cores as f64, "{found:?}");
+}
+
+#[test]
+fn a_receive_buffer_that_nobody_empties_is_named_by_node_exporter() {
+    const A_SECOND: u128 = 2_000;
+    let flood = |stop: &AtomicBool| {
+        let deaf = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (begin, mut sent) = (Instant::now(), 0);
+        while !stop.load(Ordering::Relaxed) {
+            if sent < begin.elapsed().as_millis() * A_SECOND / 1_000 {
+                sender.send_to(&[0; 98], deaf.local_addr().unwrap()).unwrap();
+                sent += 1;
+            } else {
+                std::thread::yield_now();
+            }
+        }
+    };
+    let Some((found, source)) = named_by_node_exporter(Resource::UdpReceiveBuffer, flood) else { return };
+    assert_eq!((found.resource, &found.source), (Resource::UdpReceiveBuffer, &source), "{found:?}");
+    let most = (A_SECOND * u128::from(LOUD)) as f64;
+    assert!((0.5 * most..=1.1 * most).contains(&found.drops), "{found:?}");
 }
 
 #[test]

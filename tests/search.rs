@@ -155,6 +155,14 @@ fn what_ended_a_search_is_its_exit_code() {
         (Some(0), &"dns".into(), &"ceiling".into())
     );
 
+    // What the scenario has in store for its own day is no part of a trial.
+    let fault =
+        "\n[[fault]]\nname = \"slow\"\nlayer = \"metadata\"\nat = \"0s\"\nfor = \"1h\"\nrate = \"10/s\"\n";
+    let faulty = written(&(visitors("10s", 2, "64 KiB") + fault));
+    let how_faulty = [&how[..], &["--scenario", &faulty.1, "--max-rate", "150/s"]].concat();
+    let (code, found) = search(&[&how_faulty[..], &["--out", &out("faulty")]].concat());
+    assert_eq!((code, &found["layers"][0]["found"]["stopped_by"]), (Some(0), &"ceiling".into()));
+
     // Nobody is served as fast as this.
     let (code, found) = search(&[&how[..], &["--limit", "1us", "--out", &out("unreachable")]].concat());
     let found = &found["layers"][0]["found"];
@@ -168,9 +176,14 @@ fn what_ended_a_search_is_its_exit_code() {
     assert!(text.contains("✓  metadata") && text.contains("≥ 150/s  ceiling"), "{text}");
     let again = run(&["search", "--model", &model, "--quiet", "--out", &out("text")]);
     assert_eq!(again.status.code(), Some(2), "a search is never written over");
-    for wrong in
-        [&["--layer", "trackers"][..], &["--max-rate", "0/s"], &["--quantile", "99"], &["--target", "x.toml"]]
-    {
+    for wrong in [
+        &["--layer", "trackers"][..],
+        // The model has none, and would carry anything.
+        &["--layer", "dht"],
+        &["--max-rate", "0/s"],
+        &["--quantile", "99"],
+        &["--target", "x.toml"],
+    ] {
         let output = run(&[&["search", "--model", &model], wrong].concat());
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", stderr(&output));
     }

@@ -25,7 +25,8 @@ struct Slo {
 /// The envelope of `layer`, in its own operations: HTTP requests, `.torrent` requests, announces, lookups and
 /// the `announce_peer` that follow them, pieces and handshakes.
 ///
-/// The reserve is below the layer's stated capacity (see [`crate::front`]), the burst two thirds of the reserve, the base a sixth. Latency limits leave room for neighbours on the machine.
+/// The reserve is below the layer's stated capacity (see [`crate::front`]), the burst two thirds of the reserve, the base a sixth. Latency
+/// limits leave room for neighbours on the machine.
 pub(crate) fn of(layer: Layer) -> Option<LayerEnvelope> {
     let (reserve, limit) = match layer {
         Layer::Index => (1200, "250ms"),

@@ -434,6 +434,48 @@ fn faults_hold_on_their_clock_and_end_with_the_connection() {
 }
 
 #[test]
+fn who_steers_takes_nothing_back_that_others_have_handed_over() {
+    let (server, _) = udp_server();
+    let shape = Shape::one("udp", server, &json!({}));
+    let client = udp_client(Ipv4Addr::LOCALHOST, shape.address());
+    let (mut one, mut other) = (Control::connect(&shape), Control::connect(&shape));
+    let lost = json!({ "at_seconds": 0.0, "for_seconds": 60.0, "relay": "it", "set": { "loss": 1.0 } });
+    assert_eq!(one.schedule(&json!([lost])), json!({ "ok": true }));
+    assert_eq!(other.schedule(&json!([])), json!({ "ok": true }));
+    drop(other);
+    // It is gone once the relay has closed its side too; the counters are asked for on connections of their own.
+    for sent in 1..=10 {
+        client.send(&[0; 98]).unwrap();
+        wait_for(|| shape.counters()["operations"] == sent);
+    }
+    assert_eq!(shape.counters()["dropped"], 10);
+    assert_eq!(one.schedule(&json!([])), json!({ "ok": true }));
+    assert_eq!(ask(&client), "127.0.0.1");
+}
+
+#[test]
+fn relays_outlast_a_want_of_descriptors() {
+    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+    let (server, _) = tcp_server(1);
+    let shape = Shape::one("tcp", server, &json!({}));
+    let may_open = |descriptors| {
+        let limit = Rlimit { current: Some(descriptors), maximum: getrlimit(Resource::Nofile).maximum };
+        prlimit(Some(Pid::from_child(&shape.child)), Resource::Nofile, limit).unwrap();
+    };
+    // The limit is one of numbers: none is free below the first that is not taken.
+    let is_taken =
+        |number| std::fs::symlink_metadata(format!("/proc/{}/fd/{number}", shape.child.id())).is_ok();
+    let free = (0..).find(|number| !is_taken(*number)).unwrap();
+    may_open(free);
+    let (mut control, mut client) = (Control::connect(&shape), connect(shape.address()));
+    thread::sleep(Duration::from_millis(50));
+    may_open(free + 20);
+    client.write_all(b"?").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    assert_eq!(control.ask(&json!({ "counters": true }))["ok"], true);
+}
+
+#[test]
 fn a_black_hole_takes_connections_and_answers_nothing() {
     let (server, asked) = tcp_server(1);
     let shape = Shape::one("tcp", server, &json!({ "black_hole": true }));

@@ -384,7 +384,8 @@ pub(super) fn envelope(
 /// Points of the page's curves: about a third of its pixels.
 const SLICES: usize = 300;
 
-/// Reads a recording back, judges it (by `envelope` where there is one), leaves `summary.json` and `report.html` beside it where it can, and gives what is to be printed.
+/// Reads a recording back, judges it (by `envelope` where there is one), leaves `summary.json` and `report.html` beside it where it can, and
+/// gives what is to be printed.
 ///
 /// # Errors
 /// The recording cannot be read.

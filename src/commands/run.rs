@@ -106,7 +106,7 @@ fn servers_are_there(prepared: &Prepared, target: &Target) -> Result<(), Failure
     let is_there = |name: &str| target.web.iter().any(|web| web.name == name);
     let asked = prepared.scenario.side.iter().filter_map(|side| Some((&side.name, side.server.as_deref()?)));
     let floods_names = prepared.scenario.abuse.iter().any(|abuse| abuse.what == AbuseKind::Dns);
-    if floods_names && !Names::of(target).services.contains(&Service::Index) {
+    if floods_names && !has_names(target) {
         let message = format!(
             "error: abuse asks for names, and target `{}` has none for its pages\n  \
              hint: add a `[dns]` to the target's profile, and a `host` that is no address to its `[index]`",
@@ -125,6 +125,11 @@ fn servers_are_there(prepared: &Prepared, target: &Target) -> Result<(), Failure
         })
         .collect();
     if missing.is_empty() { Ok(()) } else { Err(Failure::new(Exit::Input, missing.join("\n"))) }
+}
+
+/// Whether the pages of a target have a name that visitors resolve.
+pub(super) fn has_names(target: &Target) -> bool {
+    Names::of(target).services.contains(&Service::Index)
 }
 
 /// Content of swarms needs torrents, and what is read through a gateway needs CIDs.
@@ -293,7 +298,7 @@ pub(super) fn drive_live(
     let limits = Limits {
         ceiling: target.authorization.as_ref().map(|leave| leave.ceiling / workers as f64),
         in_flight: UNDER_WAY,
-        descriptors: descriptor_limit(workers),
+        descriptors: descriptor_limit(workers, kept_connections(prepared, workers)),
         ..prepared.limits()
     };
     // The first arrival of every shard is drawn before the clock starts: a plan that looks back over hours of arrivals before its
@@ -305,6 +310,7 @@ pub(super) fn drive_live(
             shard
         })
         .collect();
+    guard.restart();
     let clock = Clock::start_in(HEAD_START);
     let steering = steer(prepared, target, guard, clock)?;
     let sampling = Sampling::start(target, guard, clock, resources)?;
@@ -328,19 +334,14 @@ pub(super) fn drive_live(
             worked
         })?);
     }
-    let mut failure = None;
-    for thread in threads {
-        if let Err(error) = join(thread)? {
-            failure.get_or_insert(error);
-        }
-    }
+    let worked: Vec<_> = threads.into_iter().map(|thread| join(thread).flatten()).collect();
     drop(steering);
-    sampling.end()?;
-    let recorded = join(recording)?;
-    if let Some(failure) = failure {
-        return Err(failure);
-    }
-    recorded.map_err(|error| Failure::trouble("recording", error))
+    // Whatever went wrong beside it: what was recorded is brought to its end before anything is said.
+    let sampled = sampling.end();
+    let recorded = join(recording);
+    worked.into_iter().collect::<Result<(), _>>()?;
+    recorded?.map_err(|error| Failure::trouble("recording", error))?;
+    sampled
 }
 
 /// One worker: its own runtime, its own world, its own recorder.
@@ -386,8 +387,15 @@ fn default_workers() -> usize {
 /// Operations that a worker may have under way: some kilobytes each.
 const UNDER_WAY: usize = 1 << 16;
 
-/// Those of them that may need a descriptor each; some are left for everything else.
-fn descriptor_limit(workers: usize) -> usize {
+/// Those of them that may need a descriptor each; some are left for everything else, and those that are `kept` are taken.
+fn descriptor_limit(workers: usize, kept: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
-    (usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(256) / workers).clamp(64, UNDER_WAY)
+    let free = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(256 + kept);
+    (free / workers).clamp(64, UNDER_WAY)
+}
+
+/// Connections that the traffic beside the funnel keeps and shares; every worker has one at least.
+fn kept_connections(prepared: &Prepared, workers: usize) -> usize {
+    let kept = prepared.scenario.side.iter().filter_map(|side| side.connections);
+    kept.map(|connections| (connections as usize).max(workers)).sum()
 }

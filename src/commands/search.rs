@@ -45,6 +45,7 @@ pub(super) fn search(args: &SearchArgs, colors: Colors) -> Result<Exit, Failure>
     let visitors = visitors(args.scenario.as_deref(), colors)?;
     let screen = Screen::new(args.quiet, &Arc::new(visitors.scenario.clone()));
     let setup = Setup::new(args, visitors, &screen, colors)?;
+    layers_are_there(args, &setup)?;
     let dir = directory(args.out.as_deref(), &format!("search-{}", setup.target_name()), &setup.mark)?;
     screen.note(&format!("recording to {}", dir.display()));
     let stop = Stop::default();
@@ -72,6 +73,17 @@ pub(super) fn search(args: &SearchArgs, colors: Colors) -> Result<Exit, Failure>
         Some(Interruption::Withdrawn(refusal)) => Err(refused(refusal)),
         None => Ok(capacities.verdict().map_or(Exit::Done, Exit::Judged)),
     }
+}
+
+/// What the target does not have would carry whatever it is asked, in virtual time, and nothing on sockets.
+fn layers_are_there(args: &SearchArgs, setup: &Setup) -> Result<(), Failure> {
+    let Some(layer) = args.layer.iter().find(|layer| !setup.has(**layer)) else { return Ok(()) };
+    let message = format!(
+        "error: target `{}` has no layer `{}` to search\n  hint: leave `--layer` out to search all that it has",
+        setup.target_name(),
+        layer.name()
+    );
+    Err(Failure::new(Exit::Input, message))
 }
 
 /// The scenario whose visitors come.
@@ -118,11 +130,11 @@ struct Hunt<'a> {
 
 impl Hunt<'_> {
     fn all(&mut self) -> Result<Capacities, Failure> {
-        let wanted = &self.args.layer;
+        let (args, setup) = (self.args, self.setup);
+        let is_wanted = |layer: &Layer| args.layer.is_empty() || args.layer.contains(layer);
         let mut layers = Vec::new();
-        for layer in Layer::ALL {
-            let there = if wanted.is_empty() { self.setup.has(layer) } else { wanted.contains(&layer) };
-            if there && self.stop.level() == StopLevel::Run {
+        for layer in Layer::ALL.into_iter().filter(|layer| is_wanted(layer) && setup.has(*layer)) {
+            if self.stop.level() == StopLevel::Run {
                 layers.push(self.layer(layer)?);
             }
         }
@@ -210,7 +222,7 @@ impl Hunt<'_> {
         let (layer, purpose, rate) = (asking.layer.name(), trial.purpose.name(), trial.judged.rate);
         let name = format!("trials/{:03}-{layer}-{purpose}-{rate:.0}", self.trials);
         let dir: PathBuf = self.dir.join(&name);
-        self.setup.drive(asking, trial, self.args.seed + self.trials, &dir, self.stop)?;
+        self.setup.drive(asking, trial, self.args.seed.wrapping_add(self.trials), &dir, self.stop)?;
         if self.stop.level() != StopLevel::Run {
             return Ok(None);
         }

@@ -1,7 +1,7 @@
 //! The token half of the authorization: a fleet outside loopback must itself say that it agrees to be loaded.
 //!
-//! Every HTTP host of the target serves the profile's token; a host that speaks no HTTP (tracker, DHT node) must share the address of
-//! one that does. (DNS TXT records for UDP-only hosts are not read yet: such a host is refused.)
+//! Every HTTP host of the target serves the profile's token; a host that speaks no HTTP (tracker, DHT node), or tells of metrics alone, must
+//! share the address of one that does. (DNS TXT records for UDP-only hosts are not read yet: such a host is refused.)
 
 use std::collections::BTreeSet;
 use std::io;
@@ -57,7 +57,9 @@ pub async fn authorize(target: &Target, guard: &Arc<Guard>) -> Result<(), Refusa
         Some(address) => Err(Refusal::Unproven {
             address,
             target: target.name.clone(),
-            reason: "it serves no HTTP and shares its address with no HTTP host of the target".to_owned(),
+            reason:
+                "it is not asked for the token itself, and shares its IP address with no host that shows it"
+                    .to_owned(),
         }),
     }
 }

@@ -174,6 +174,11 @@ impl Guard {
         self.ceiling.as_ref().is_none_or(|ceiling| ceiling.admits(now()))
     }
 
+    /// Another run clock begins: its seconds have nothing to do with those of the one before, whose operations are all over.
+    pub fn restart(&self) {
+        self.ceiling.iter().for_each(|ceiling| ceiling.count.store(0, Ordering::Relaxed));
+    }
+
     /// From now on only what needs no leave may be contacted.
     pub(super) fn withdraw(&self) {
         self.withdrawn.store(true, Ordering::Relaxed);

@@ -127,7 +127,7 @@ impl<'a> Scraper<'a> {
             };
             match value {
                 Ok(value) => drop(readings.insert(*reading, value)),
-                Err(error) => trouble = Some(format!("{reading:?}: {error}")),
+                Err(error) => trouble = Some(format!("{}: {error}", reading.name())),
             }
         }
         (readings, trouble)

@@ -333,7 +333,7 @@ impl Shared {
     /// The addresses that no other worker's visitors have, by which peers know this one.
     fn own_addresses(&self, visitor: &Visitor) -> Vec<IpAddr> {
         let towards = |server: SocketAddr| self.sources.towards(server.ip(), visitor.source);
-        let own = self.target.addresses().filter_map(towards);
+        let own = self.target.servers().filter_map(towards);
         let mut own: Vec<_> = own.filter(|address| self.sources.owner(*address) == Owner::Own).collect();
         own.sort_unstable();
         own.dedup();
@@ -374,7 +374,7 @@ fn torrent(item: &ContentItem) -> Result<&TorrentItem, Cause> {
 /// Finds out before the first visitor comes where an IPv4 network of the profile does not lead to this machine. (IPv6 networks that do
 /// are no different to a socket from those that do not.)
 fn check_routed(guard: &Arc<Guard>, target: &Target, sources: &Sources) -> io::Result<()> {
-    for local in target.addresses().filter_map(|server| sources.towards(server.ip(), 0)) {
+    for local in target.servers().filter_map(|server| sources.towards(server.ip(), 0)) {
         guard.bind(local).map_err(|error| {
             let way_out =
                 "route the networks in `visitors.addresses` here: ip route add local NETWORK dev lo";

@@ -152,6 +152,11 @@ impl Watched {
         self.samples += 1;
         let mut readings = self.standing.readings(&process, rss_bytes, available);
         readings.insert(Reading::Threads, stat.num_threads as f64);
+        let descriptors = process.fd_count().ok();
+        if descriptors.is_none() {
+            // How many there are of them is not known, and that is not none.
+            readings.remove(&Reading::DescriptorLimit);
+        }
         let worker_cpu_seconds = self.look_at_threads(&process, &mut readings);
         if let Ok(namespace) = std::fs::read_link(format!("/proc/{}/ns/net", self.pid)) {
             let sockets = sockets.entry(namespace).or_insert_with(|| Sockets::of(self.pid));
@@ -162,7 +167,7 @@ impl Watched {
             pid: self.pid,
             cpu_seconds: (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64,
             rss_bytes,
-            descriptors: process.fd_count().unwrap_or(0) as u64,
+            descriptors: descriptors.unwrap_or(0) as u64,
             worker_cpu_seconds,
             readings,
         })

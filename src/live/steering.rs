@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use crate::journey::Cause;
 use crate::profile::{Layer, Shaper};
@@ -20,6 +20,8 @@ use super::{Clock, Guard};
 
 /// How long a relay may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of the longest answer.
+const LONGEST: u64 = 64 << 10;
 
 /// A fault on the run clock.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -133,7 +135,8 @@ impl Steering {
         }
         let mut connections = Vec::new();
         for (control, schedule) in phases {
-            let connection = guard.connect(control, None).await;
+            let connection = tokio::time::timeout(PATIENCE, guard.connect(control, None)).await;
+            let connection = connection.unwrap_or(Err(Cause::Timeout));
             let connection = connection.map_err(|cause| SteeringError::Unreachable { control, cause })?;
             let starts_in = clock.until(Tick::ZERO).as_secs_f64() - clock.now().as_secs_f64();
             let request = Request { schedule, starts_in_seconds: starts_in };
@@ -177,7 +180,7 @@ async fn ask(connection: Connection, request: &Request<'_>) -> io::Result<(Conne
     line.push(b'\n');
     connection.write_all(&line).await?;
     line.clear();
-    connection.read_until(b'\n', &mut line).await?;
+    (&mut connection).take(LONGEST).read_until(b'\n', &mut line).await?;
     Ok((connection.into_inner(), serde_json::from_slice(&line)?))
 }
 

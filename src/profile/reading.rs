@@ -100,6 +100,12 @@ impl Reading {
         (Self::TrackedConnectionLimit, "tracked_connection_limit", "Connections that it can keep track of."),
     ];
 
+    /// Its name in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(reading, ..)| *reading == self).map_or("", |(_, name, _)| name)
+    }
+
     /// Whether it only grows, so that its slope is what matters.
     #[must_use]
     pub const fn is_counter(self) -> bool {

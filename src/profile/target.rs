@@ -59,13 +59,17 @@ pub struct Target {
 impl Target {
     /// Every address that is contacted, as far as the profile names them: by visitors, or for metrics.
     pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.servers().chain(self.metrics.iter().map(|metrics| metrics.address))
+    }
+
+    /// Every address that visitors contact, as far as the profile names them.
+    pub fn servers(&self) -> impl Iterator<Item = SocketAddr> {
         let servers = [&self.index.server, &self.metadata].into_iter();
         let servers = servers.chain(self.gateway.iter().map(|gateway| &gateway.server));
         let http = servers.chain(self.web.iter().map(|web| &web.server)).map(|server| server.address);
         http.chain(self.trackers.iter().map(|tracker| tracker.address))
             .chain(self.dht.iter().copied())
             .chain(self.dns.iter().flat_map(|dns| dns.resolvers.iter().copied()))
-            .chain(self.metrics.iter().map(|metrics| metrics.address))
     }
 }
 

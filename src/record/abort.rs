@@ -7,13 +7,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::journey::Cause;
 use crate::profile::{AbortOn, Envelope, Layer};
 
-use super::latency::histogram;
+use super::latency::{Distribution, histogram};
 use super::row::{Counts, Row};
 
 /// Why a run was ended before its plan.
@@ -78,7 +77,8 @@ struct Second {
     ok: u64,
     /// Not counting the generator's own.
     failed: u64,
-    due: Histogram<u64>,
+    /// Latencies from due. Sparse: there may be an hour of seconds.
+    due: Distribution,
 }
 
 impl AbortWatch {
@@ -104,11 +104,11 @@ impl AbortWatch {
 
 impl LayerWatch {
     fn see(&mut self, row: &Row) -> Option<Aborted> {
-        let (mut counts, mut due) = (Counts::default(), histogram());
+        let (mut counts, mut due) = (Counts::default(), Distribution::default());
         let of = |kind: crate::journey::Kind| kind.layer() == self.layer && !kind.is_part();
         for (_, row) in row.kinds.iter().filter(|(kind, _)| of(**kind)) {
             counts += &row.counts;
-            row.latencies.due.add_to(&mut due);
+            due.merge(&row.latencies.due);
         }
         self.open = (self.open + counts.planned).saturating_sub(counts.shed + counts.settled());
         self.young.push_back(counts.planned);
@@ -141,8 +141,7 @@ impl LayerWatch {
         }
         let limit = self.on.limit?;
         let mut due = histogram();
-        // All histograms have the same shape: adding cannot fail.
-        self.seconds.iter().for_each(|second| _ = due.add(&second.due));
+        self.seconds.iter().for_each(|second| second.due.add_to(&mut due));
         let within = due.count_between(0, u64::try_from(limit.as_micros()).unwrap_or(u64::MAX));
         let late = due.len() - within + overdue;
         is_more(late, due.len() + overdue, 1.0 - self.quantile).then(|| AbortCondition::Latency {
@@ -165,7 +164,7 @@ mod tests {
     use crate::drive::Settled;
     use crate::journey::Kind;
     use crate::profile::{LayerEnvelope, Slo};
-    use crate::record::{Distribution, KindRow};
+    use crate::record::KindRow;
 
     fn watch(errors: Option<f64>, limit: Option<u64>) -> AbortWatch {
         let over = Duration::from_secs(3);

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::BREATH;
 use super::limits::Limits;
 use super::relay::{Counters, Fault, Relay};
 
@@ -28,7 +29,7 @@ const FAR: f64 = 366.0 * 86_400.0;
 #[serde(deny_unknown_fields, default)]
 pub struct Request {
     /// Phases in the place of those of an earlier schedule of this connection; `[]` takes them back. Where several hold at once, the later
-    /// in the list stands over the earlier.
+    /// in the list stands over the earlier, and those that were handed over later over those of other connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Vec<Phase>>,
     /// When the schedule's clock reads zero, in seconds from now; may lie in the past.
@@ -71,15 +72,18 @@ pub struct Answer {
 type Relays = Rc<[Rc<Relay>]>;
 
 /// Serves requests for ever.
-///
-/// # Errors
-/// The listener's.
-pub(super) async fn serve(listener: TcpListener, relays: Relays) -> anyhow::Result<std::convert::Infallible> {
+pub(super) async fn serve(listener: TcpListener, relays: Relays) -> std::convert::Infallible {
+    let mut owner = 0;
     loop {
-        let (stream, _) = listener.accept().await?;
+        let Ok((stream, _)) = listener.accept().await else {
+            // A connection that was gone before it was taken, or no descriptor left: relays go on, and so does this once there is one.
+            tokio::time::sleep(BREATH).await;
+            continue;
+        };
+        owner += 1;
         let relays = Rc::clone(&relays);
         tokio::task::spawn_local(async move {
-            let mut held = Schedule { relays, runs: None };
+            let mut held = Schedule { owner, relays, runs: None };
             // Who does not read the answer has its schedule withdrawn like who hangs up.
             let _ = talk(stream, &mut held).await;
         });
@@ -105,6 +109,8 @@ async fn talk(mut stream: TcpStream, held: &mut Schedule) -> io::Result<()> {
 
 /// The schedule of one connection.
 struct Schedule {
+    /// Number of the connection.
+    owner: u64,
     relays: Relays,
     /// Changes the limits as their moments come.
     runs: Option<JoinHandle<()>>,
@@ -142,13 +148,13 @@ impl Schedule {
             let moment = |seconds: f64| now + Duration::from_secs_f64(seconds.max(0.0));
             let (from, until) = (moment(begins), moment(ends));
             moments.extend([from, until]);
-            faults.entry(relay).or_default().push(Fault { from, until, set });
+            faults.entry(relay).or_default().push(Fault { owner: self.owner, from, until, set });
         }
         moments.sort();
         moments.dedup();
         self.withdraw();
         for relay in self.relays.iter() {
-            relay.schedule(faults.remove(&relay.name).unwrap_or_default());
+            relay.schedule(self.owner, faults.remove(&relay.name).unwrap_or_default());
         }
         let relays = Rc::clone(&self.relays);
         self.runs = Some(tokio::task::spawn_local(async move {
@@ -163,7 +169,7 @@ impl Schedule {
     fn withdraw(&mut self) {
         let Some(runs) = self.runs.take() else { return };
         runs.abort();
-        self.relays.iter().for_each(|relay| relay.schedule(Vec::new()));
+        self.relays.iter().for_each(|relay| relay.schedule(self.owner, Vec::new()));
     }
 }
 

@@ -32,6 +32,7 @@ mod udp;
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ use relay::Relay;
 use sockets::Datagrams;
 use tcp::TcpRelay;
 use udp::UdpRelay;
+
+/// How long nobody is taken in after the machine had no descriptor left.
+const BREATH: Duration = Duration::from_millis(10);
 
 /// What the relays of one process are to be.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -127,7 +131,7 @@ async fn serve(
         relays.push(relay);
     }
     ready(&addresses)?;
-    control::serve(control, relays.into()).await
+    Ok(control::serve(control, relays.into()).await)
 }
 
 /// Starts a relay: its sockets and its tasks.

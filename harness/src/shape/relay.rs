@@ -60,6 +60,8 @@ type Listener = Box<dyn Fn(&Limits)>;
 /// Limits that hold for a while.
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
+    /// The connection that handed it over, by its number.
+    pub(super) owner: u64,
     pub(super) from: Instant,
     pub(super) until: Instant,
     pub(super) set: Limits,
@@ -111,9 +113,12 @@ impl Relay {
         set.over(&self.base).check(self.protocol == Protocol::Tcp)
     }
 
-    /// Other faults in the place of those that were.
-    pub(super) fn schedule(&self, faults: Vec<Fault>) {
-        self.faults.replace(faults);
+    /// Other faults in the place of those that this owner had; what others have handed over stays.
+    pub(super) fn schedule(&self, owner: u64, faults: Vec<Fault>) {
+        let mut all = self.faults.borrow_mut();
+        all.retain(|fault| fault.owner != owner);
+        all.extend(faults);
+        drop(all);
         self.refresh();
     }
 

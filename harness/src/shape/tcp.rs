@@ -7,11 +7,11 @@ use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+use super::BREATH;
 use super::limits::{Delay, Limits};
 use super::pump::Pump;
 use super::relay::{Fate, Relay};
@@ -21,9 +21,6 @@ use super::sockets::{connect, reset, with_scratch};
 const TURN: usize = 16 << 10;
 /// What is read at a time elsewhere.
 const CHUNK: usize = 256 << 10;
-/// How long nobody is taken in after the machine had no descriptor left.
-const BREATH: Duration = Duration::from_millis(10);
-
 /// Waits for its turn.
 type Turn = oneshot::Sender<()>;
 

@@ -20,7 +20,7 @@ use super::super::cli::SearchArgs;
 use super::super::doctor::Known;
 use super::super::exit::Failure;
 use super::super::rehearsal::{Prepared, Recorded, recorder};
-use super::super::run::{Aim, Fleet, assets, content_is_there, drive_live};
+use super::super::run::{Aim, Fleet, assets, content_is_there, drive_live, has_names};
 use super::super::screen::Screen;
 use super::super::simulate::{drive_model, model};
 
@@ -114,7 +114,7 @@ impl Setup {
     /// Whether the target has this layer.
     pub(super) fn has(&self, layer: Layer) -> bool {
         match &self.ground {
-            Ground::Live { fleet, .. } => layer != Layer::Dns || fleet.target.dns.is_some(),
+            Ground::Live { fleet, .. } => layer != Layer::Dns || has_names(&fleet.target),
             Ground::Model { target, .. } => target.layers.contains_key(&layer),
         }
     }
@@ -271,6 +271,7 @@ fn alone(visitors: &Scenario, asking: &Asking, trial: &Trial) -> Scenario {
         abuse,
         restarts: Vec::new(),
         exoduses: Vec::new(),
+        faults: Vec::new(),
         audience: Audience {
             base: NOBODY,
             returning: 0.0,

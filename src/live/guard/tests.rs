@@ -5,6 +5,7 @@ use tokio::net::TcpListener;
 use super::super::fixture::{authorization, target};
 use super::super::udp::outbox::Outbox;
 use super::*;
+use crate::profile::{Layer, MetricsEndpoint};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
 
@@ -34,11 +35,15 @@ fn loopback_is_free_and_everything_else_is_not() {
 #[test]
 fn every_address_of_a_target_counts() {
     let outside = at("192.0.2.1:80");
-    let change: [fn(&mut Target, SocketAddr); 4] = [
+    let change: [fn(&mut Target, SocketAddr); 5] = [
         |target, address| target.index.server.address = address,
         |target, address| target.metadata.address = address,
         |target, address| target.trackers[0].address = address,
         |target, address| target.dht.push(address),
+        |target, address| {
+            let (layer, path, series) = (Layer::Index, "/metrics".to_owned(), Default::default());
+            target.metrics.push(MetricsEndpoint { layer, address, path, prometheus: false, series });
+        },
     ];
     for change in change {
         let mut target = target(LOOPBACK);
@@ -88,6 +93,9 @@ fn the_ceiling_holds_in_every_second_and_loopback_has_none() {
     let admitted = |millis: u64| guard.admits(|| Tick::from_millis(millis));
     let seen: Vec<bool> = [0, 1, 999, 1000, 1500, 1600, 5000].into_iter().map(admitted).collect();
     assert_eq!(seen, [true, true, false, true, true, false, true]);
+    // A search drives one run after the other, each from second 0 on.
+    guard.restart();
+    assert_eq!([0, 1, 2, 1000, 1001].map(admitted), [true, true, false, true, true]);
     assert!((0..100).all(|_| self::guard().admits(|| Tick::ZERO)));
 }
 

@@ -92,7 +92,7 @@ impl Reader {
         let lacking = series.keys().find(|reading| !readings.contains_key(reading));
         let trouble = match lacking {
             _ if readings.is_empty() => Some("none of its series is known".to_owned()),
-            Some(lacking) => Some(format!("no series for {lacking:?}")),
+            Some(lacking) => Some(format!("no series for {}", lacking.name())),
             None => None,
         };
         (readings, trouble)
@@ -242,7 +242,7 @@ node_nf_conntrack_entries_limit 10
         assert_eq!(Reader::default().read(page, 0.0, &series), (expected.into(), None));
         series.insert(Reading::Threads, absent);
         let (readings, trouble) = Reader::default().read(page, 0.0, &series);
-        assert_eq!((readings, trouble.as_deref()), (expected.into(), Some("no series for Threads")));
+        assert_eq!((readings, trouble.as_deref()), (expected.into(), Some("no series for threads")));
         let (readings, trouble) = Reader::default().read("<html>", 0.0, &BTreeMap::new());
         assert_eq!((readings.len(), trouble.as_deref()), (0, Some("none of its series is known")));
     }
