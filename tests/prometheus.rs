@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +22,7 @@ use squall::live::{Clock, Guard, Sampler, Scraped, scrape};
 use squall::profile::{Layer, MetricsEndpoint, Process, Reading, Series, Target};
 use squall::record::{Metrics, Resources};
 use support::daemon::{Daemon, await_listener, free_port, program_installed};
+use support::quota::Quota;
 use support::{local, target};
 
 /// Seconds with next to no load, and with all of it.
@@ -34,49 +35,6 @@ const QUOTA: f64 = 0.1;
 fn machine_alone() -> MutexGuard<'static, ()> {
     static MACHINE: Mutex<()> = Mutex::new(());
     MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A control group of the test's own.
-struct Group(PathBuf);
-
-impl Group {
-    /// One whose processes share this much CPU; `None` where this machine does not allow that.
-    fn of(cores: f64) -> Option<Self> {
-        let name = format!("squall-test-{}", std::process::id());
-        let (period, quota) = (50_000, (50_000.0 * cores) as u32);
-        let limits: [(&str, Vec<(&str, String)>); 2] = [
-            ("/sys/fs/cgroup", vec![("cpu.max", format!("{quota} {period}"))]),
-            (
-                "/sys/fs/cgroup/cpu",
-                vec![("cpu.cfs_period_us", period.to_string()), ("cpu.cfs_quota_us", quota.to_string())],
-            ),
-        ];
-        limits.into_iter().find_map(|(mount, files)| {
-            // Of version 2, where the controller is handed down; of version 1 it always is.
-            let _ = fs::write(Path::new(mount).join("cgroup.subtree_control"), "+cpu");
-            let group = Self(Path::new(mount).join(&name));
-            fs::create_dir(&group.0).ok()?;
-            let set = |(file, value): &(&str, String)| {
-                let path = group.0.join(file);
-                path.exists() && fs::write(path, value).is_ok()
-            };
-            files.iter().all(set).then_some(group)
-        })
-    }
-
-    fn add(&self, pid: u32) {
-        fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // Its processes were ended before; the kernel takes a moment to let go of them.
-        let begin = Instant::now();
-        while fs::remove_dir(&self.0).is_err() && begin.elapsed() < Duration::from_secs(5) {
-            std::thread::yield_now();
-        }
-    }
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -223,15 +181,14 @@ fn a_cpu_quota_is_named_by_every_source() {
     if !["caddy", "prometheus", "prometheus-node-exporter"].into_iter().all(program_installed) {
         return;
     }
-    let Some(group) = Group::of(QUOTA) else {
-        println!("skipped: no CPU quota can be set here");
-        return;
-    };
     let _alone = machine_alone();
     local(async move {
         let folder = tempfile::tempdir().unwrap();
         let caddy = Caddy::start(None);
-        group.add(caddy.daemon.pid());
+        let Ok(_quota) = Quota::of(caddy.daemon.pid(), (QUOTA * 100.0) as u32) else {
+            println!("skipped: no CPU quota can be set here");
+            return;
+        };
         let (_node, node) = node_exporter();
         let (_server, server) = prometheus(folder.path(), &[("index", caddy.admin), ("node", node)]);
         let quota = (Reading::CpuLimitCores, Series::Constant(QUOTA));
@@ -271,8 +228,6 @@ fn a_cpu_quota_is_named_by_every_source() {
         assert!(
             last[&Reading::CpuLimitCores] >= cores as f64 && last.contains_key(&Reading::UdpReceiveDrops)
         );
-        drop(caddy);
-        drop(group);
     });
 }
 

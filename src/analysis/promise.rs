@@ -167,8 +167,8 @@ fn by_tier(
     pools.into_iter().map(judge).collect()
 }
 
-/// How the layer came back from the last demand beyond its reserve, by whole pools. Where nothing was asked of it any more, as after the end
-/// of the plan, nobody can tell.
+/// How the layer came back from the last demand beyond its reserve, by whole pools. Where nothing was asked of it any more, as after
+/// the end of the plan, nobody can tell.
 fn recovery(pools: &[Pool], tiers: &[Option<Tier>], promise: &LayerEnvelope) -> Option<Recovery> {
     let over = tiers.iter().rposition(|tier| *tier == Some(Tier::Beyond))? + 1;
     if tiers[over..].iter().all(Option::is_none) {

@@ -9,8 +9,8 @@
 //! 2. *Settle.* Once, after the first failure: is what was good before still good? If not, lower and lower until it is.
 //! 3. *Confirm.* A longer trial at the rate found; if it fails, another at a lower rate.
 //! 4. *Recover.* The layer is overloaded for as long as visitors are patient, and then asked for less than its capacity without a pause
-//!    between. A layer that serves what nobody waits for any more, to visitors who ask again, stays down then (a metastable failure, Bronson
-//!    et al., HotOS 2021): the rate has to be lowered until it comes back.
+//!    between. A layer that serves what nobody waits for any more, to visitors who ask again, stays down then (a metastable failure,
+//!    Bronson et al., HotOS 2021): the rate has to be lowered until it comes back.
 //!
 //! A trial that fails is repeated, and the majority of up to three counts, unless a fifth of what it offered was not served: chance does
 //! not do that. A trial is kept if it keeps the SLO, 99 % of what it offers is served ([`Limit::Goodput`]), and its backlog does not

@@ -27,21 +27,20 @@ pub(super) fn text(summary: &Summary) -> String {
 pub(super) fn lines(summary: &Summary) -> String {
     let of = |layer| summary.saturation.iter().find(|seen| seen.layer == layer);
     let ordered = summary.order.iter().filter_map(|layer| of(*layer));
-    let mut lines: Vec<String> = ordered
-        .zip(1..)
-        .filter_map(|(layer, number)| {
-            let because = layer.because.as_ref().map(|it| format!("; {}", resources::evidence(it)));
-            let (name, because) = (layer.layer.name(), because.unwrap_or_default());
-            Some(format!("✗ {number}. {name}: {}{because}", what(&layer.finding)?))
-        })
-        .collect();
+    let told = |mark: String, layer: &LayerSaturation| {
+        let because = layer.because.as_ref().map(resources::evidence);
+        let whose = layer.finding.limit().and_then(whose).map(str::to_owned);
+        let more = whose.into_iter().chain(because).map(|more| format!("\n     {more}"));
+        let more: String = more.collect();
+        Some(format!("{mark} {}: {}{more}", layer.layer.name(), what(&layer.finding)?))
+    };
+    let mut lines: Vec<String> =
+        ordered.zip(1..).filter_map(|(layer, number)| told(format!("✗ {number}."), layer)).collect();
     if summary.saturation.iter().all(|layer| layer.finding.at_seconds().is_none()) {
         lines.push("  no layer fell behind what it was asked: their limits lie beyond".to_owned());
     }
     let others = summary.saturation.iter().filter(|layer| !summary.order.contains(&layer.layer));
-    lines.extend(
-        others.filter_map(|layer| Some(format!("? {}: {}", layer.layer.name(), what(&layer.finding)?))),
-    );
+    lines.extend(others.filter_map(|layer| told("?".to_owned(), layer)));
     let disagree = summary.saturation.iter().filter(|layer| layer.numbers.disagree);
     lines.extend(disagree.map(|layer| {
         format!("! {}: the definitions of its capacity disagree by more than a quarter", layer.layer.name())
@@ -59,14 +58,13 @@ fn what(finding: &SaturationFinding) -> Option<String> {
             recovered_at_seconds,
             carried_per_second,
             before_per_second,
-            limit,
+            ..
         } => {
             format!(
-                "slumped at {at_seconds} s: did {} where it had done {}{}{}",
+                "slumped at {at_seconds} s: did {} where it had done {}{}",
                 rate(*carried_per_second),
                 rate(*before_per_second),
-                caught_up(*recovered_at_seconds, None),
-                whose(*limit)
+                caught_up(*recovered_at_seconds, None)
             )
         }
         SaturationFinding::Failing { at_seconds, share } => {
@@ -82,13 +80,12 @@ fn what(finding: &SaturationFinding) -> Option<String> {
 
 fn saturated(seen: &Saturated) -> String {
     format!(
-        "saturated at {} s, asked {}: carries {} ± {}{}{}",
+        "saturated at {} s, asked {}: carries {} ± {}{}",
         seen.at_seconds,
         rate(seen.offered_per_second),
         rate(seen.capacity_per_second),
         percent(seen.margin),
-        caught_up(seen.recovered_at_seconds, seen.recovered_at_per_second),
-        whose(seen.limit)
+        caught_up(seen.recovered_at_seconds, seen.recovered_at_per_second)
     )
 }
 
@@ -100,12 +97,13 @@ fn caught_up(at: Option<u64>, asked: Option<f64>) -> String {
     }
 }
 
-const fn whose(limit: Limit) -> &'static str {
+/// Whose limit it was, where not the layer's.
+const fn whose(limit: Limit) -> Option<&'static str> {
     match limit {
-        Limit::Target => "",
-        Limit::Generator => "; the generator's limit: it says nothing of the layer",
-        Limit::Network => "; the network's limit",
-        Limit::Undetermined => "; whose limit that was cannot be told: the generator was at its own too",
+        Limit::Target => None,
+        Limit::Generator => Some("the generator's limit: it says nothing of the layer"),
+        Limit::Network => Some("the network's limit"),
+        Limit::Undetermined => Some("whose limit that was cannot be told: the generator was at its own too"),
     }
 }
 

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::analysis::{analyse, timeline};
-use crate::journey::Kind;
+use crate::drive::{Event, Settled};
+use crate::journey::{Cause, Kind};
 use crate::profile::{Layer, Reading, Readings};
 use crate::record::synthetic::{operations, record, recording, stream};
 use crate::record::{Metrics, Recording, Resources, Snapshot, Totals};
+use crate::unit::Tick;
 
 /// Compares with a golden file; `BLESS=1` writes it.
 fn assert_golden(name: &str, text: &str) {
@@ -90,6 +92,31 @@ fn what_was_scarce_is_told_with_its_numbers() {
     };
     recording.metrics.push(late);
     assert_golden("scarce.txt", &text(&analyse(&recording), false));
+}
+
+#[test]
+fn a_layer_that_fell_behind_is_told_of_once_with_its_resource() {
+    let mut operations = operations(11, 10, 30);
+    for (at, event) in operations.iter_mut().flatten() {
+        if let Event::Settled(seen) = event
+            && seen.kind == Kind::Announce
+            && *at >= Tick::from_millis(6000)
+        {
+            seen.settled = Settled::Failed(Cause::Timeout);
+        }
+    }
+    let mut recording = recording(&operations, 10);
+    recording.manifest.length = Duration::from_secs(10);
+    recording.metrics = (0..=10)
+        .map(|at| Metrics {
+            source: "http://10.77.0.2:9100/metrics".to_owned(),
+            at_seconds: at as f64,
+            layer: Some(Layer::Tracker),
+            readings: [(Reading::DiskBusy, if at > 6 { 0.99 } else { 0.2 })].into(),
+            trouble: None,
+        })
+        .collect();
+    assert_golden("slumped.txt", &text(&analyse(&recording), false));
 }
 
 #[test]

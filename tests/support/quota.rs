@@ -1,6 +1,7 @@
 //! A share of a core, and no more, for a process: a target whose capacity is known not to change.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ impl Quota {
         quota.ok()
     }
 
-    fn of(pid: u32, percent: u32) -> std::io::Result<Self> {
+    /// The same for tests that can do without; an error where this machine does not let us.
+    pub(crate) fn of(pid: u32, percent: u32) -> std::io::Result<Self> {
         let name = format!("squall-{pid}");
         let (period, share) = (PERIOD.as_micros(), PERIOD.as_micros() * u128::from(percent) / 100);
         // The first hierarchy, and the second.
@@ -41,18 +43,22 @@ impl Quota {
                 vec![("cpu.cfs_period_us", period.to_string()), ("cpu.cfs_quota_us", share.to_string())];
             (Path::new("/sys/fs/cgroup/cpu").join(name), settings)
         } else {
-            (Path::new("/sys/fs/cgroup").join(name), vec![("cpu.max", format!("{share} {period}"))])
+            let root = Path::new("/sys/fs/cgroup");
+            // The controller may have to be handed down first.
+            let _ = set(&root.join("cgroup.subtree_control"), "+cpu");
+            (root.join(name), vec![("cpu.max", format!("{share} {period}"))])
         };
         fs::create_dir(&group)?;
         let quota = Self { group, pid };
         for (file, value) in settings {
-            // Never created: what is no control group has no such file.
-            fs::OpenOptions::new()
-                .write(true)
-                .open(quota.group.join(file))
-                .and_then(|mut to| std::io::Write::write_all(&mut to, value.as_bytes()))?;
+            set(&quota.group.join(file), &value)?;
         }
         fs::write(quota.group.join("cgroup.procs"), pid.to_string())?;
         Ok(quota)
     }
+}
+
+/// Writes a setting; never creates it: what is no control group has no such file.
+fn set(file: &Path, value: &str) -> std::io::Result<()> {
+    fs::OpenOptions::new().write(true).open(file)?.write_all(value.as_bytes())
 }

@@ -150,16 +150,21 @@ fn failing(recording: &Recording, layer: Layer, fails_anyway: bool) -> Option<Sa
 /// A layer that carries less than this share of what it has carried before has slumped.
 const SLUMPED: f64 = 0.7;
 
+/// Seconds of an onset, over which it is taken what was asked then.
+const ONSET: usize = 3;
+
 fn episode_finding(seconds: &[Second], episode: Episode, trouble: &[bool]) -> Option<SaturationFinding> {
     let before = onset::most(&seconds[..episode.from]);
     let carried = onset::carried(seconds, episode);
     let [good_before, good] = [before, carried].map(|it| it.map_or(0.0, |it| it.good));
-    let offered = Second::mean(&seconds[episode.from..(episode.from + 3).min(episode.until)]).offered;
+    let offered = Second::mean(&seconds[episode.from..(episode.from + ONSET).min(episode.until)]).offered;
     let at_seconds = episode.from as u64;
     let recovered_at_seconds = episode.recovered.then_some(episode.until as u64);
     let limit = whose(trouble, episode.from);
     let collapsed = good < SLUMPED * good_before;
-    if collapsed && offered < 1.1 * good_before {
+    // A tenth more, and what chance adds in so few seconds, is no higher rate.
+    let chance = 2.0 * (good_before / ONSET as f64).sqrt();
+    if collapsed && offered < 1.1 * good_before + chance {
         return Some(SaturationFinding::Slumped {
             at_seconds,
             recovered_at_seconds,
