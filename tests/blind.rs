@@ -7,7 +7,8 @@ mod program;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use program::scenario::ScenarioText;
@@ -110,11 +111,14 @@ fn target(layers: impl IntoIterator<Item = (Layer, Capacity)>) -> ModelTarget {
     }
 }
 
+/// Seed of the first case; `SQUALL_BLIND_SEED` draws a set that nobody has seen.
+fn first_seed() -> u64 {
+    std::env::var("SQUALL_BLIND_SEED").map_or(0xb11d, |seed| seed.parse().unwrap())
+}
+
 /// The case of a number: its limit is a part of the `peak` that the layer is asked where nothing limits anybody.
 fn case(number: u64, peaks: &[BTreeMap<Layer, (f64, f64)>; 2]) -> Case {
-    let mut random = Xoshiro256PlusPlus::seed_from_u64(
-        std::env::var("BLIND").map_or(0xb11d, |s| s.parse::<u64>().unwrap()) + number,
-    );
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(first_seed() + number);
     let layer = LAYERS[random.random_range(0..LAYERS.len())];
     let isolated = random.random_bool(0.5);
     let (peak, bytes) = peaks[usize::from(isolated)][&layer];
@@ -284,13 +288,29 @@ fn the_layer_and_its_rate_are_found_without_being_told() {
         peaks(&analyse(&rehearse(&scenario, &free, 1, &dir.path().join(format!("bare-{isolated}")))))
     });
 
+    // A case is one thread's, whichever is free.
+    let next = AtomicU64::new(0);
+    let judged = Mutex::new(BTreeMap::new());
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= CASES {
+                break;
+            }
+            let case = case(number, &peaks);
+            let folder = dir.path().join(number.to_string());
+            let summary = analyse(&rehearse(&scenario, &case, number, &folder));
+            std::fs::remove_dir_all(folder).unwrap();
+            judged.lock().unwrap().insert(number, (case, summary));
+        }
+    };
+    let threads = std::thread::available_parallelism().unwrap().get();
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+
     let mut table =
         String::from("| case | mode | limited | by | truth | found | off |\n|---|---|---|---|---|---|---|\n");
     let (mut named, mut close, mut sized, mut slander) = (0, 0, 0, Vec::new());
-    for number in 0..CASES {
-        let case = case(number, &peaks);
-        let recording = rehearse(&scenario, &case, number, &dir.path().join(number.to_string()));
-        let summary = analyse(&recording);
+    for (number, (case, summary)) in judged.into_inner().unwrap() {
         let verdict = verdict(case.truth, &summary);
         named += u64::from(verdict.named);
         if case.truth.layer().is_some() {
