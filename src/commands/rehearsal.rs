@@ -213,6 +213,8 @@ impl Prepared {
                 *windows.entry((kind.layer(), at.second() / PEAK_SECONDS)).or_default() += operations;
             }
         }
+        // How many pieces and blocks visitors will ask for only the target's content tells: half a prediction is none.
+        windows.retain(|(layer, _), _| !matches!(layer, Layer::Seedbox | Layer::Gateway));
         for ((layer, _), operations) in windows {
             let peak: &mut f64 = survey.peaks.entry(layer).or_default();
             *peak = peak.max(operations as f64 / PEAK_SECONDS as f64);
@@ -286,7 +288,7 @@ const PEAK_SECONDS: u64 = 5;
 pub(super) struct Survey {
     /// Operations if nothing fails, first tries alone.
     pub(super) planned: BTreeMap<Kind, u64>,
-    /// The most of them per second that each layer is to get.
+    /// The most of them per second that each layer is to get, where the plan tells.
     pub(super) peaks: BTreeMap<Layer, f64>,
     /// What that asks of this machine.
     pub(super) machine: Demand,
@@ -299,7 +301,7 @@ pub(super) struct Recorded<'a> {
     pub(super) isolated: bool,
     /// Operations that the plan intends.
     pub(super) planned: BTreeMap<Kind, u64>,
-    /// The most of them per second that each layer is to get.
+    /// The most of them per second that each layer is to get, where the plan tells.
     pub(super) peaks: BTreeMap<Layer, f64>,
     pub(super) target: &'a str,
     pub(super) envelope: &'a Envelope,
