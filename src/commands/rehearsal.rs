@@ -213,8 +213,8 @@ impl Prepared {
                 *windows.entry((kind.layer(), at.second() / PEAK_SECONDS)).or_default() += operations;
             }
         }
-        // How many pieces and blocks visitors will ask for only the target's content tells: half a prediction is none.
-        windows.retain(|(layer, _), _| !matches!(layer, Layer::Seedbox | Layer::Gateway));
+        // How many pieces visitors will ask for only the target's content tells: half a prediction is none.
+        windows.retain(|(layer, _), _| *layer != Layer::Seedbox);
         for ((layer, _), operations) in windows {
             let peak: &mut f64 = survey.peaks.entry(layer).or_default();
             *peak = peak.max(operations as f64 / PEAK_SECONDS as f64);

@@ -13,8 +13,8 @@ use crate::profile::Layer;
 pub struct Outlook {
     /// Every change of tier or response on the run clock, in order of time.
     pub changes: Vec<OutlookChange>,
-    /// First tries per second that the plan intends of each layer in its busiest 5 s, if nothing fails; without those that serve pieces and
-    /// blocks, whose number only the target knows.
+    /// First tries per second that the plan intends of each layer in its busiest 5 s, if nothing fails; without the seedbox, since how many
+    /// pieces are asked of it only the target knows.
     pub peaks: BTreeMap<Layer, f64>,
 }
 

@@ -106,6 +106,7 @@ fn a_layer_that_fell_behind_is_told_of_once_with_its_resource() {
         }
     }
     let mut recording = recording(&operations, 10);
+    recording.directory = Some("runs/listing-day-7".into());
     recording.manifest.length = Duration::from_secs(10);
     recording.metrics = (0..=10)
         .map(|at| Metrics {
