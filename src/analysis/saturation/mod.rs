@@ -138,13 +138,12 @@ fn failing(recording: &Recording, layer: Layer, fails_anyway: bool) -> Option<Sa
     let is_bad = |row: &&Row| counts(std::slice::from_ref(*row), is_its).failed.by_target() > 0;
     let first = recording.rows.iter().find(is_bad);
     let all = counts(&recording.rows, is_its);
-    // What never came back, though it was waited for, is no better than what failed.
-    let cut = if recording.stopped_at_seconds.is_none() { all.cut } else { 0 };
-    let bad = all.failed.by_target() + cut;
+    // What never came back is no better than what failed, and alone no proof: it may have been on its way.
+    let failed = all.failed.by_target();
+    let bad = failed + all.cut;
     let at_seconds = first.map_or(0, |row| row.second);
-    let ended = all.ok + bad;
-    (fails_anyway && bad > 0 || onset::is_clear(bad as f64, ended as f64))
-        .then(|| SaturationFinding::Failing { at_seconds, share: share(bad, ended) })
+    (fails_anyway && bad > 0 || onset::is_clear(failed as f64, (all.ok + failed) as f64))
+        .then(|| SaturationFinding::Failing { at_seconds, share: share(bad, all.ok + bad) })
 }
 
 /// A layer that carries less than this share of what it has carried before has slumped.
