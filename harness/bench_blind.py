@@ -13,7 +13,7 @@ from installed import TARGET
 # Seconds of a live case: interest rises evenly to ten times its normal level.
 LENGTH = 50
 # What each layer is asked at the end of that, in operations a second, and bytes of the seedbox: a limit is a part of it.
-PEAKS = {"index": 290, "metadata": 75, "tracker": 210, "seedbox": 9.5e6}
+PEAKS = {"index": 290, "metadata": 75, "tracker": 210, "seedbox": 5.5e6}
 # Who is limited, and how; nobody is in the last two.
 CASES = [
     ("index", "rate"),

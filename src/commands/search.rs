@@ -190,18 +190,19 @@ impl Hunt<'_> {
 
     fn layer(&mut self, layer: Layer) -> Result<LayerFound, Failure> {
         let weight = self.setup.weight(layer);
-        let options = self.options(layer, weight);
+        let mut options = self.options(layer, weight);
         let mut asking = trial::Asking { layer, slo: options.slo.clone(), weight };
         let mut trials = Vec::new();
-        let mut search = Search::new(options.clone());
         if layer == Layer::Seedbox {
             // How many pieces a download has, only the target knows.
             if let Some(tried) = self.attempt(&asking, &Trial::weigh(&options))? {
                 let weight = tried.measured.operations_per_visitor;
                 asking.weight = if weight >= 1.0 { weight } else { asking.weight };
+                options = self.options(layer, asking.weight);
                 trials.push(tried);
             }
         }
+        let mut search = Search::new(options.clone());
         while self.stop.level() == StopLevel::Run
             && let Some(trial) = search.next_trial()
         {

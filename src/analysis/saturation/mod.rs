@@ -73,8 +73,8 @@ fn of(
     let calm = onset::calm(&seconds);
     let episodes = calm.map(|calm| onset::episodes(&seconds, calm)).unwrap_or_default();
     let fails_anyway = calm.map_or(all.ok == 0, |calm| calm.failing > 0.0);
-    let finding =
-        finding(&seconds, &episodes, trouble, fails_anyway, || failing(recording, layer, fails_anyway));
+    let failing = fails_anyway.then(|| failing(recording, layer)).flatten();
+    let finding = finding(&seconds, &episodes, trouble, failing);
     let due = latency_from_due(&recording.rows, is_its);
     let its_rows =
         recording.rows.iter().flat_map(|row| &row.kinds).filter(|(kind, _)| kind.is_operation_of(layer));
@@ -98,8 +98,7 @@ fn finding(
     seconds: &[Second],
     episodes: &[Episode],
     trouble: &[bool],
-    fails_anyway: bool,
-    failing: impl FnOnce() -> Option<SaturationFinding>,
+    failing: Option<SaturationFinding>,
 ) -> SaturationFinding {
     // What follows an early slump may be the load's doing: the first time that is, is what users look for.
     let judged =
@@ -109,10 +108,8 @@ fn finding(
     if let Some(first) = by_load {
         return judged.swap_remove(first).1;
     }
-    let first = judged.into_iter().next().map(|(_, slumped)| slumped);
-    // A share too small to make a layer fall behind is one that fails.
-    let failing = if fails_anyway || first.is_none() { failing() } else { None };
-    failing.or(first).unwrap_or(SaturationFinding::NotReached)
+    let slumped = judged.into_iter().next().map(|(_, slumped)| slumped);
+    failing.or(slumped).unwrap_or(SaturationFinding::NotReached)
 }
 
 /// Seconds from the onset in which a resource is looked for that came to its end.
@@ -131,19 +128,16 @@ fn explain(layer: &mut LayerSaturation, recording: &Recording, samples: &Samples
     }
 }
 
-/// A share fails whatever the load: of all that ended, the last of which do so when the plan is over. `None` where none does; or, of a
-/// layer of which that is not known anyway, not clearly more than the 1 % that goodput may be below the offer.
-fn failing(recording: &Recording, layer: Layer, fails_anyway: bool) -> Option<SaturationFinding> {
+/// A share fails whatever the load: of all that ended, the last of which do so when the plan is over. `None` where none did.
+fn failing(recording: &Recording, layer: Layer) -> Option<SaturationFinding> {
     let is_its = |kind: Kind| kind.is_operation_of(layer);
     let is_bad = |row: &&Row| counts(std::slice::from_ref(*row), is_its).failed.by_target() > 0;
     let first = recording.rows.iter().find(is_bad);
     let all = counts(&recording.rows, is_its);
-    // What never came back is no better than what failed, and alone no proof: it may have been on its way.
-    let failed = all.failed.by_target();
-    let bad = failed + all.cut;
+    // What never came back is no better than what failed.
+    let bad = all.failed.by_target() + all.cut;
     let at_seconds = first.map_or(0, |row| row.second);
-    (fails_anyway && bad > 0 || onset::is_clear(failed as f64, (all.ok + failed) as f64))
-        .then(|| SaturationFinding::Failing { at_seconds, share: share(bad, all.ok + bad) })
+    (bad > 0).then(|| SaturationFinding::Failing { at_seconds, share: share(bad, all.ok + bad) })
 }
 
 /// A layer that carries less than this share of what it has carried before has slumped.

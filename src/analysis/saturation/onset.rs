@@ -57,7 +57,7 @@ pub(super) fn calm(seconds: &[Second]) -> Option<Calm> {
     let [below, above] = [low, high].map(|third| third.bad / third.ended().max(1.0));
     // A limit lets a larger share fail the more is asked; what fails at every rate alike has another reason. At one rate nobody can tell.
     let is_everywhere = low.ended() >= 100.0
-        && is_clear(low.bad, low.ended())
+        && is_beyond(low.bad, (1.0 - GOOD_AT_LEAST) * low.ended())
         && above < 1.5 * below
         && high_rate > 1.3 * low_rate;
     if is_everywhere {
@@ -84,11 +84,6 @@ fn quickest(seconds: &[Second]) -> Option<f64> {
     let late = told.iter().filter(|(at, time)| *at as f64 >= ENDED * time);
     let least = late.map(|(_, time)| *time).reduce(f64::min);
     least.or_else(|| told.iter().map(|(_, time)| *time).reduce(f64::min)).map(|time| 1.2 * time)
-}
-
-/// Whether of so many that ended clearly more failed than may.
-pub(super) fn is_clear(bad: f64, ended: f64) -> bool {
-    is_beyond(bad, (1.0 - GOOD_AT_LEAST) * ended)
 }
 
 /// Whether a count is above what is expected by more than chance.
