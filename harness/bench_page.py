@@ -18,11 +18,12 @@ Written by `harness/bench`; the raw measurements are in `target/bench/results`. 
 stay as they were.
 
 Server pinned to one core, generator to another, one generator process. CPU is user and system time of the generator's process by `wait4`,
-of Squall the whole of it: reading the plan, recording every operation, judging and writing the report; `squall doctor` has looked at
-the machine once before. `ratio` is Squall's figure by the
-peer's, less is better: the median over pairs that ran one after the other in alternating order (A B, B A, ...), and in brackets the
-interval of order statistics that holds the true median, from 6 pairs on with at least 95 % (distribution-free, as in the sign test). ✓: all
-of the interval is within the goal; ✗: none of it, or something else that the goal says is not reached; ?: the noise does not let one say.
+of Squall the whole of it: reading the plan, recording every operation, judging and writing the report. `squall doctor` has looked at the
+machine once before where the row's command names `--doctor`; elsewhere the run looked for half a second itself, which counts (0.36 s of
+CPU, of a run of 3 s some tenth). `ratio` is Squall's figure by the peer's, less is better: the median over pairs that ran one after the
+other in alternating order (A B, B A, ...), and in brackets the interval of order statistics that holds the true median, from 6 pairs on
+with at least 95 % (distribution-free, as in the sign test). ✓: all of the interval is within the goal; ✗: none of it, or something else
+that the goal says is not reached; ?: the noise does not let one say.
 A rate is loaded only as far as Squall loses less than 0.1 % of what it asks in a trial; where it lost more in the run, the row says so.
 
 """
