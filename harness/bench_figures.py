@@ -64,9 +64,10 @@ def stopped(squall, seconds):
         commands.append(measure.command)
 
     with Server([program("tracker")]) as server:
-        measure = announces()(squall, "stopped", server, STEADY, seconds, meanwhile=stop_halfway(server))
-        measure.good /= 2
-        add("Squall, UDP announces", measure)
+        # Each has two answers: half as many are as many requests.
+        one_address = announces("127.16.0.1/32")
+        measure = one_address(squall, "stopped", server, STEADY / 2, seconds, meanwhile=stop_halfway(server))
+        add("Squall, UDP announces, a connect before each", measure)
     with Server([program("http")]) as server:
         measure = requests()(squall, "stopped", server, STEADY, seconds, meanwhile=stop_halfway(server))
         add("Squall, requests", measure)

@@ -42,6 +42,24 @@ pub struct Visitor {
 }
 
 impl Visitor {
+    /// One to test with.
+    #[cfg(test)]
+    pub(crate) const fn sample() -> Self {
+        Self {
+            seed: 1,
+            source: 1,
+            client: 0,
+            access: 0,
+            region: 0,
+            content: 0,
+            class: 0,
+            returning: false,
+            cached: false,
+            reachable: true,
+            transfers: false,
+        }
+    }
+
     /// What its download is told apart by.
     #[must_use]
     pub const fn group(&self) -> Group {
@@ -379,6 +397,9 @@ pub enum Cause {
     Foreign,
     /// No peer to ask.
     NoPeers,
+    /// Only other visitors to ask, and none of them could: they have left, or cannot be connected to, or had nothing to give. Nothing of
+    /// the target's was contacted.
+    Visitors,
     /// The layer's queue was full (model world only).
     Overloaded,
     /// The generator's own fault: no port, no descriptor, no memory.
@@ -387,7 +408,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Timeout,
         Self::Refused,
         Self::Closed,
@@ -399,6 +420,7 @@ impl Cause {
         Self::Rejected,
         Self::Foreign,
         Self::NoPeers,
+        Self::Visitors,
         Self::Overloaded,
         Self::Local,
     ];
@@ -418,6 +440,7 @@ impl Cause {
             Self::Rejected => "rejected",
             Self::Foreign => "foreign",
             Self::NoPeers => "no-peers",
+            Self::Visitors => "visitors",
             Self::Overloaded => "overloaded",
             Self::Local => "local",
         }

@@ -445,6 +445,7 @@ const fn may_pass(cause: Cause) -> bool {
         | Cause::Malformed
         | Cause::Incorrect
         | Cause::NoPeers
+        | Cause::Visitors
         | Cause::Overloaded => true,
         Cause::ClientError | Cause::Rejected | Cause::Foreign | Cause::Local => false,
     }

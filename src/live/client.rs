@@ -2,6 +2,7 @@
 
 mod intake;
 mod listen;
+mod persona;
 mod stream;
 mod tallies;
 mod utp;
@@ -10,7 +11,7 @@ mod web_seed;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::journey::{Cause, Group, Swarm};
-use crate::profile::{Encryption, InfoHash, Target, Transport};
+use crate::profile::{Encryption, Target, Transport};
 
 use super::guard::cause;
 use super::metainfo::Layout;
@@ -35,6 +36,7 @@ use super::{Clock, Guard};
 
 use intake::{Intake, Sending, read_handshake};
 use listen::Listener;
+pub(super) use persona::Persona;
 use stream::Stream;
 use tallies::Tallies;
 use utp::{Door, Doors};
@@ -75,39 +77,10 @@ pub(super) struct Clients {
     random: RefCell<SplitMix64>,
     /// The port where the target answers in the place of visitors who only announce.
     stand_in_port: Option<u16>,
+    /// The target's own peers, as far as it says who they are.
+    own_peers: Vec<SocketAddr>,
     sources: Sources,
     tallies: RefCell<Tallies>,
-}
-
-/// Who a visitor is as a peer.
-#[derive(Clone, Debug)]
-pub(super) struct Persona {
-    pub(super) info_hash: InfoHash,
-    pub(super) peer_id: [u8; 20],
-    /// Name and version of its client.
-    pub(super) client: Rc<str>,
-    pub(super) group: Group,
-    /// Peers served at a time.
-    pub(super) slots: usize,
-    /// Whether peers can connect to it.
-    pub(super) reachable: bool,
-    /// Whether it speaks uTP, and tries it first.
-    pub(super) utp: bool,
-    pub(super) encryption: Encryption,
-    /// What its source address follows from.
-    pub(super) source: u64,
-    /// Addresses that it has to itself.
-    pub(super) addresses: Vec<IpAddr>,
-    /// Bytes per second of its line, towards it and from it.
-    pub(super) line: (f64, f64),
-    pub(super) random: SplitMix64,
-}
-
-impl Persona {
-    fn handshake(&self) -> [u8; wire::HANDSHAKE] {
-        let hash = &self.info_hash;
-        Handshake::ours(hash.on_the_wire(), hash.v2().is_some(), self.peer_id).encode()
-    }
 }
 
 impl Clients {
@@ -132,6 +105,7 @@ impl Clients {
             listener,
             tcp: target.transports.contains(&Transport::Tcp),
             stand_in_port: target.stand_in_port,
+            own_peers: target.own_peers.clone(),
             sources,
             tallies: RefCell::default(),
         });
@@ -161,6 +135,13 @@ impl Clients {
 
     fn count(&self, group: Option<Group>, count: impl FnOnce(&mut Swarm)) {
         count(self.tallies.borrow_mut().of(group));
+    }
+
+    /// Whether a visitor is at this address, rather than a peer of the target's.
+    fn is_visitor(&self, address: SocketAddr) -> bool {
+        matches!(self.sources.owner(address.ip()), Owner::Own | Owner::Visitors)
+            && self.stand_in_port != Some(address.port())
+            && !self.own_peers.contains(&address)
     }
 
     /// A new client; it listens where its visitor can be reached.
@@ -239,7 +220,7 @@ pub(super) struct Client {
     bells: RefCell<HashMap<PeerKey, Rc<Notify>>>,
     /// Wakes the operation that waits.
     changed: Notify,
-    /// How the last connection ended, or did not come about.
+    /// How the last connection to a peer of the target's ended or failed; [`Cause::Visitors`] while there were visitors alone.
     last: Cell<Option<Cause>>,
     /// Bytes in and out that no operation has counted yet.
     bytes: Cell<(u64, u64)>,
@@ -285,7 +266,7 @@ impl Client {
     /// Waits until the layout is known.
     ///
     /// # Errors
-    /// [`Cause::NoPeers`] where there is nobody to ask; what the last peer did where all failed.
+    /// [`Cause::NoPeers`] where there is nobody to ask; [`Cause::Visitors`], or what the last of the target's peers did, where all fail.
     pub(super) async fn metadata(self: &Rc<Self>, meter: &Meter) -> Result<Rc<Layout>, Cause> {
         self.until(meter, |torrent| torrent.layout().cloned()).await
     }
@@ -373,13 +354,18 @@ impl Client {
                     }
                     Err(cause) => {
                         client.count(|swarm| swarm.failed_dial(cause, reached.get()));
-                        client.last.set(Some(cause));
+                        client.parted(client.clients.is_visitor(address), cause);
                         client.dial();
                         client.changed.notify_waiters();
                     }
                 }
             });
         }
+    }
+
+    /// A connection ended, or never came about. What other visitors do is not the target's fault.
+    fn parted(&self, visitor: bool, cause: Cause) {
+        self.last.set(Some(if visitor { self.last.get().unwrap_or(Cause::Visitors) } else { cause }));
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
@@ -390,9 +376,7 @@ impl Client {
 
     fn meeting(&self, address: SocketAddr, incoming: bool, theirs: &Handshake) -> Meeting {
         let Handshake { peer_id, extended, fast, .. } = *theirs;
-        let owner = self.clients.sources.owner(address.ip());
-        let visitor = matches!(owner, Owner::Own | Owner::Visitors)
-            && (incoming || self.clients.stand_in_port != Some(address.port()));
+        let visitor = self.clients.is_visitor(address);
         Meeting { address, incoming, peer_id, extended, fast, visitor }
     }
 
@@ -454,6 +438,7 @@ impl Client {
             swarm.utp += u64::from(stream.is_utp());
             swarm.encrypted += u64::from(stream.is_encrypted());
         });
+        let is_visitor = meeting.visitor;
         let key = self.torrent.borrow_mut().join(meeting, self.clients.clock.now());
         let bell = Rc::new(Notify::new());
         self.bells.borrow_mut().insert(key, Rc::clone(&bell));
@@ -461,7 +446,7 @@ impl Client {
         self.bells.borrow_mut().remove(&key);
         self.torrent.borrow_mut().leave(key, self.clients.clock.now());
         self.count(|swarm| swarm.ended(cause));
-        self.last.set(Some(cause));
+        self.parted(is_visitor, cause);
         self.ring();
         self.dial();
         self.changed.notify_waiters();

@@ -213,7 +213,11 @@ impl Over {
 }
 
 impl Line {
-    fn stray(&self, oddity: Oddity) {
+    /// Counts a datagram of so many bytes that nobody waited for.
+    fn stray(&self, oddity: Oddity, bytes: usize) {
+        if matches!(oddity, Oddity::Late | Oddity::Duplicate) {
+            self.in_vain.update(|sum| sum + bytes);
+        }
         let mut strays = self.strays.borrow_mut();
         match strays.iter_mut().find(|(other, _)| *other == oddity) {
             Some((_, times)) => *times += 1,
@@ -289,26 +293,21 @@ impl Line {
             Served::Silence => return,
             Served::NoQuery => {}
         }
-        let Some(transaction) = identify(data) else { return self.stray(Oddity::Broken) };
+        let Some(transaction) = identify(data) else {
+            return self.stray(Oddity::Broken, data.len());
+        };
         match self.pending.borrow_mut().get_mut(&transaction) {
             Some((request, inbox)) if request.is_between(from, local) && request.open > 0 => {
                 request.open -= 1;
                 inbox.push(Answer { transaction, at, data: Ok(data.to_vec()) });
             }
             Some((request, _)) if request.is_between(from, local) => {
-                self.in_vain.update(|bytes| bytes + data.len());
-                self.stray(Oddity::Duplicate);
+                self.stray(Oddity::Duplicate, data.len());
             }
-            Some((request, _)) if request.local == local => self.stray(Oddity::OtherSource),
+            Some((request, _)) if request.local == local => self.stray(Oddity::OtherSource, data.len()),
             // Nobody at that address asked.
-            Some(_) => self.stray(Oddity::Unasked),
-            None => {
-                let oddity = self.over.borrow_mut().oddity(transaction, from, local);
-                if oddity != Oddity::Unasked {
-                    self.in_vain.update(|bytes| bytes + data.len());
-                }
-                self.stray(oddity);
-            }
+            Some(_) => self.stray(Oddity::Unasked, data.len()),
+            None => self.stray(self.over.borrow_mut().oddity(transaction, from, local), data.len()),
         }
     }
 }

@@ -196,19 +196,7 @@ mod tests {
             worker: 0,
             workers: 1,
         };
-        let visitor = Visitor {
-            seed: 1,
-            source: 1,
-            client: 0,
-            access: 0,
-            region: 0,
-            content: 0,
-            class: 0,
-            returning: false,
-            cached: false,
-            reachable: false,
-            transfers: false,
-        };
+        let visitor = Visitor { reachable: false, ..Visitor::sample() };
         LocalSet::new()
             .run_until(async {
                 let world = LiveWorld::new(config).unwrap();

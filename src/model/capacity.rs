@@ -35,7 +35,7 @@ pub struct Capacity {
     /// Operations that may wait (K - c). With 0, what exceeds `servers` is turned away, as beyond a limit of connections (Erlang's loss
     /// system).
     pub waiting: u32,
-    /// Bytes per second of all answers together, which share it evenly (M/G/1-PS); `None` is never the limit.
+    /// Bytes per second of all answers together: streams share it evenly (M/G/1-PS), datagrams leave in turn; `None` is never the limit.
     pub bandwidth: Option<f64>,
     /// Share of operations that are lost on the way, before they are served; 0..1.
     pub loss: f64,
@@ -111,7 +111,10 @@ fn capacity(table: &mut Table<'_>) -> Result<Capacity, Reported> {
     let service = table.required::<PositiveDuration>("service", "Mean time of service.");
     let waiting = table.required::<u32>("waiting", "Operations that may wait; one more is turned away.");
     let bandwidth =
-        table.optional::<Line>("bandwidth", "Of all answers together, of which streams share it and datagrams (names, announces, queries) leave in turn; without it never the limit.");
+        table.optional::<Line>(
+            "bandwidth",
+            "Of all answers together, of which streams share it and datagrams (names, announces, queries) leave in turn; without it never the limit.",
+        );
     let loss = table.or("loss", "Share of operations that are lost on the way, unanswered.", Share(0.0));
     Ok(Capacity {
         servers: servers?.0,

@@ -4,7 +4,7 @@
 //! stated number of waiting operations, first come first served. An operation that finds the queue full fails at once
 //! ([`Cause::Overloaded`]); one that outwaits the visitor's patience fails with [`Cause::Timeout`], *and is served all the same*: work
 //! that nobody waits for any more is how retries make an overloaded layer collapse. A layer may also lose a share of what is asked of
-//! it, which is never answered, and answers may share a line of stated bandwidth.
+//! it, which is never answered, and answers may go out on a line of stated bandwidth.
 //!
 //! The same seed gives the same bytes: one generator, drawn from in the order of events, and no clock.
 

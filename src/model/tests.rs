@@ -97,19 +97,7 @@ fn index(bandwidth: Option<f64>, patience: u64, faults: Vec<Fault>) -> ModelWorl
 
 /// How the pages end that are asked for in these seconds, in order of their ends: seconds from then, and bytes.
 fn pages(world: &mut ModelWorld, at: &[u64]) -> Vec<(f64, u64)> {
-    let visitor = Visitor {
-        seed: 1,
-        source: 1,
-        client: 0,
-        access: u8::MAX,
-        region: 0,
-        content: 0,
-        class: 0,
-        returning: false,
-        cached: false,
-        reachable: true,
-        transfers: false,
-    };
+    let visitor = Visitor { access: u8::MAX, ..Visitor::sample() };
     let mut ended = Vec::new();
     let mut until = |world: &mut ModelWorld, second: u64| {
         while let Some((_, outcome)) = complete(world.wait(Tick::from_millis(second * 1000))) {

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::journey::Cause;
 use crate::profile::{AbortOn, Envelope, Layer};
 
 use super::latency::{Distribution, histogram};
@@ -105,8 +104,7 @@ impl AbortWatch {
 impl LayerWatch {
     fn see(&mut self, row: &Row) -> Option<Aborted> {
         let (mut counts, mut due) = (Counts::default(), Distribution::default());
-        let of = |kind: crate::journey::Kind| kind.layer() == self.layer && !kind.is_part();
-        for (_, row) in row.kinds.iter().filter(|(kind, _)| of(**kind)) {
+        for (_, row) in row.kinds.iter().filter(|(kind, _)| kind.is_operation_of(self.layer)) {
             counts += &row.counts;
             due.merge(&row.latencies.due);
         }
@@ -115,7 +113,7 @@ impl LayerWatch {
         if self.young.len() > self.grace {
             self.young.pop_front();
         }
-        let failed = counts.failed.total() - counts.failed.of(Cause::Local);
+        let failed = counts.failed.by_target();
         self.seconds.push_back(Second { ok: counts.ok, failed, due });
         let over = self.on.over.as_secs();
         if (self.seconds.len() as u64) < over {
@@ -162,7 +160,7 @@ fn is_more(bad: u64, all: u64, share: f64) -> bool {
 mod tests {
     use super::*;
     use crate::drive::Settled;
-    use crate::journey::Kind;
+    use crate::journey::{Cause, Kind};
     use crate::profile::{LayerEnvelope, Slo};
     use crate::record::KindRow;
 

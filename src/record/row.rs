@@ -29,10 +29,10 @@ impl Failures {
         self.0.iter().sum()
     }
 
-    /// How many failed for another cause than the generator itself.
+    /// How many failed for another cause than the generator itself and its visitors.
     #[must_use]
     pub fn by_target(&self) -> u64 {
-        self.total() - self.of(Cause::Local)
+        self.total() - self.of(Cause::Local) - self.of(Cause::Visitors)
     }
 
     /// The causes that occurred, in order of [`Cause::ALL`].

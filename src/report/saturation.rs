@@ -70,6 +70,10 @@ fn what(finding: &SaturationFinding) -> Option<String> {
         SaturationFinding::Failing { at_seconds, share } => {
             format!("{} of its operations fail at any rate, since {at_seconds} s", percent(*share))
         }
+        SaturationFinding::Lossy { at_seconds, share } => format!(
+            "{} of what is sent to it goes unanswered at any rate, and is sent again, since {at_seconds} s",
+            percent(*share)
+        ),
         SaturationFinding::Shielded { by, arrived_share } => format!(
             "not tested beyond what it was asked: {} failed first, {} of the plan arrived",
             by.name(),

@@ -56,6 +56,13 @@ pub enum SaturationFinding {
         /// The share.
         share: f64,
     },
+    /// A share of what is sent to it goes unanswered, whatever the rate, and does what it should when it is sent again.
+    Lossy {
+        /// Second of the first that was.
+        at_seconds: u64,
+        /// The share.
+        share: f64,
+    },
     /// It did all that it was asked, and failures upstream kept from it what it should have been: not tested is not passed.
     Shielded {
         /// The first layer upstream of it to fail.
@@ -66,13 +73,14 @@ pub enum SaturationFinding {
 }
 
 impl SaturationFinding {
-    /// The second in which it saturated, slumped or first failed.
+    /// The second in which it saturated, slumped, first failed or first had to be asked again.
     #[must_use]
     pub const fn at_seconds(&self) -> Option<u64> {
         match self {
             Self::Saturated(Saturated { at_seconds, .. })
             | Self::Slumped { at_seconds, .. }
-            | Self::Failing { at_seconds, .. } => Some(*at_seconds),
+            | Self::Failing { at_seconds, .. }
+            | Self::Lossy { at_seconds, .. } => Some(*at_seconds),
             Self::NotReached | Self::Shielded { .. } => None,
         }
     }

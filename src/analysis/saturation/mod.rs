@@ -47,7 +47,7 @@ pub(super) fn saturation(
     found
 }
 
-/// The layers that saturated, slumped or failed, the first to do so first; without those that may have been the generator's doing.
+/// The layers that saturated, slumped, failed or lost what was sent to them, the first to do so first; without those that may have been the generator's doing.
 pub(super) fn order(found: &[LayerSaturation]) -> Vec<Layer> {
     let is_its = |finding: &SaturationFinding| finding.limit().is_none_or(|limit| limit != Limit::Generator);
     let its = found.iter().filter(|layer| is_its(&layer.finding));
@@ -74,10 +74,10 @@ fn of(
     let episodes = calm.map(|calm| onset::episodes(&seconds, calm)).unwrap_or_default();
     let fails_anyway = calm.map_or(all.ok == 0, |calm| calm.failing > 0.0);
     let failing = fails_anyway.then(|| failing(recording, layer)).flatten();
-    let finding = finding(&seconds, &episodes, trouble, failing);
+    let anyway = failing.or_else(|| lossy(recording, layer));
+    let finding = finding(&seconds, &episodes, trouble, anyway);
     let due = latency_from_due(&recording.rows, is_its);
-    let its_rows =
-        recording.rows.iter().flat_map(|row| &row.kinds).filter(|(kind, _)| kind.is_operation_of(layer));
+    let its_rows = recording.rows.iter().flat_map(|row| &row.kinds).filter(|(kind, _)| is_its(**kind));
     let populations: u64 = its_rows.map(|(_, row)| row.in_flight).sum();
     let kept = judged.map_or(&[][..], |judged| &judged.tested);
     Some(LayerSaturation {
@@ -93,12 +93,12 @@ fn of(
     })
 }
 
-/// What became of a layer.
+/// What became of a layer; `anyway` is what is wrong with it whatever the load.
 fn finding(
     seconds: &[Second],
     episodes: &[Episode],
     trouble: &[bool],
-    failing: Option<SaturationFinding>,
+    anyway: Option<SaturationFinding>,
 ) -> SaturationFinding {
     // What follows an early slump may be the load's doing: the first time that is, is what users look for.
     let judged =
@@ -109,7 +109,7 @@ fn finding(
         return judged.swap_remove(first).1;
     }
     let slumped = judged.into_iter().next().map(|(_, slumped)| slumped);
-    failing.or(slumped).unwrap_or(SaturationFinding::NotReached)
+    anyway.or(slumped).unwrap_or(SaturationFinding::NotReached)
 }
 
 /// Seconds from the onset in which a resource is looked for that came to its end.
@@ -138,6 +138,23 @@ fn failing(recording: &Recording, layer: Layer) -> Option<SaturationFinding> {
     let bad = all.failed.by_target() + all.cut;
     let at_seconds = first.map_or(0, |row| row.second);
     (bad > 0).then(|| SaturationFinding::Failing { at_seconds, share: share(bad, all.ok + bad) })
+}
+
+/// A share is lost on the way whatever the load, and comes when it is asked for again: datagrams, of which BEP 15 and RFC 1035 have those
+/// sent again that nobody answers. `None` where hardly any was.
+fn lossy(recording: &Recording, layer: Layer) -> Option<SaturationFinding> {
+    let is_its = |kind: Kind| kind.is_operation_of(layer);
+    let again = |row: &Row| -> u64 {
+        row.kinds.iter().filter(|(kind, _)| is_its(**kind)).map(|(_, row)| row.traffic.retransmits).sum()
+    };
+    let first = recording.rows.iter().find(|row| again(row) > 0)?;
+    let again: u64 = recording.rows.iter().map(again).sum();
+    let all = counts(&recording.rows, is_its);
+    // What was still waiting when the recording ended would have been sent again.
+    let lost = again + all.cut;
+    let sent = all.settled() + again;
+    onset::are_too_many(lost as f64, sent as f64)
+        .then(|| SaturationFinding::Lossy { at_seconds: first.second, share: share(lost, sent) })
 }
 
 /// A layer that carries less than this share of what it has carried before has slumped.

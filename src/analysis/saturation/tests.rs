@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::onset::{calm, carried, episodes};
 use super::series::Second;
 use super::*;
-use crate::drive::Settled;
+use crate::drive::{Event, Settled};
 use crate::record::synthetic::{Seen, observation, operation, recording};
 use crate::unit::Tick;
 
@@ -231,6 +231,27 @@ fn what_the_generator_failed_at_is_no_share_of_the_layers_failures() {
         panic!("a tenth fails")
     };
     assert!(at_seconds == 1 && (share - 0.1).abs() < 1e-3, "{share} since {at_seconds} s");
+}
+
+#[test]
+fn what_comes_when_it_is_sent_again_was_lost_before() {
+    // One in ten is answered at the second try, after the fifteen seconds of BEP 15.
+    let rates: Vec<u64> = (0..60).map(|second| 50 + 10 * second).collect();
+    let how = |_, number: u64| (if number % 10 == 1 { 15_005 } else { 5 }, Settled::Ok);
+    let mut operations = asked(Kind::Announce, &rates, how);
+    let found = |operations: &[Seen]| found_in(&recorded(operations, 60)).remove(0).finding;
+    assert_eq!(found(&operations), SaturationFinding::NotReached, "slow is not lost");
+    for (_, event) in operations.iter_mut().flatten() {
+        if let Event::Settled(seen) = event
+            && seen.ended.since(seen.due) > Duration::from_secs(15)
+        {
+            seen.retransmits = 1;
+        }
+    }
+    let SaturationFinding::Lossy { at_seconds, share } = found(&operations) else {
+        panic!("a tenth is lost")
+    };
+    assert!(at_seconds == 15 && (share - 0.1 / 1.1).abs() < 0.005, "{share} since {at_seconds} s");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 mod crowd;
 
+use std::net::IpAddr;
+
 use rand::SeedableRng;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
@@ -271,7 +273,10 @@ async fn visitors_give_each_other_what_they_have() {
         // Who has left is not there, and who cannot be reached neither.
         drop(first);
         let third = clients.start(persona(info_hash, 3, 1e9), None);
-        assert_eq!(fetch(third.client(), &[peer], &meter).await, Err(Cause::Closed));
+        assert_eq!(fetch(third.client(), &[peer], &meter).await, Err(Cause::Visitors));
+        // Where the seed is named too, its own refusal counts, whoever's came last.
+        assert_eq!(fetch(third.client(), &[seed, peer], &meter).await, Err(Cause::Refused));
+        assert_eq!(fetch(third.client(), &[peer, seed], &meter).await, Err(Cause::Refused));
         let layout = Rc::new(Layout::from_info(&info, &info_hash.into()).unwrap());
         let hidden = Persona { reachable: false, ..persona(info_hash, 4, 1e9) };
         let hidden = clients.start(hidden, Some(layout));
@@ -282,9 +287,9 @@ async fn visitors_give_each_other_what_they_have() {
             "who is behind NAT dials out"
         );
         let behind_nat = SocketAddr::new(address(4), clients.port());
-        assert_eq!(fetch(third.client(), &[behind_nat], &meter).await, Err(Cause::Closed));
+        assert_eq!(fetch(third.client(), &[behind_nat], &meter).await, Err(Cause::Visitors));
         let tally = tallied(&clients);
-        assert_eq!((tally.turned_away, tally.closed_handshakes), (2, 2), "as each side sees it");
+        assert_eq!((tally.turned_away, tally.closed_handshakes), (4, 4), "as each side sees it");
     };
     tokio::time::timeout(PATIENCE, LocalSet::new().run_until(run)).await.unwrap();
 }
@@ -329,7 +334,7 @@ async fn visitors_speak_utp_with_each_other() {
             tokio::task::yield_now().await;
         }
         let late = workers[3].start(Persona { utp: true, ..persona(info_hash, 9, 1e9) }, None);
-        assert_eq!(fetch(late.client(), &[four(1, 0)], &Meter::new(clock)).await, Err(Cause::Closed));
+        assert_eq!(fetch(late.client(), &[four(1, 0)], &Meter::new(clock)).await, Err(Cause::Visitors));
     };
     tokio::time::timeout(PATIENCE, LocalSet::new().run_until(run)).await.unwrap();
 }
@@ -353,9 +358,9 @@ async fn visitors_encrypt_as_their_clients_do() {
         let visitors = [
             (Disabled, false, seed, Ok(()), 0),
             (Prefer, false, at(1), Ok(()), 0),
-            (Require, true, at(1), Err(Cause::Closed), 0),
+            (Require, true, at(1), Err(Cause::Visitors), 0),
             (Require, true, at(2), Ok(()), 2),
-            (Disabled, false, at(4), Err(Cause::Closed), 0),
+            (Disabled, false, at(4), Err(Cause::Visitors), 0),
             (Disabled, false, at(2), Ok(()), 0),
             (Prefer, false, at(4), Ok(()), 2),
             (Prefer, true, at(4), Ok(()), 2),
