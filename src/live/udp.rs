@@ -4,7 +4,6 @@
 pub(super) mod outbox;
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -30,6 +29,17 @@ use outbox::Outbox;
 const MAX_PENDING: usize = 1 << 20;
 /// Requests that are over and still known, on one socket: whose answer came late, or twice.
 const REMEMBERED: usize = 1 << 15;
+
+/// What makes transaction ids of serial numbers. An odd factor: each id comes once in 2^32, and neighbours in time are not neighbours in
+/// value.
+const SPREAD: u32 = 0x9E37_79B1;
+/// Its inverse modulo 2^32.
+const GATHER: u32 = 0x0E8B_2F51;
+const _: () = assert!(SPREAD.wrapping_mul(GATHER) == 1);
+
+fn serial_of(transaction: u32) -> u32 {
+    transaction.wrapping_mul(GATHER)
+}
 
 /// An answer.
 #[derive(Debug)]
@@ -181,29 +191,30 @@ impl Request {
     }
 }
 
-/// The latest requests that are over.
+/// The latest requests that are over, each at the place of its serial number: a ring, since every request comes here.
 #[derive(Debug, Default)]
-struct Over {
-    order: VecDeque<u32>,
-    requests: FxHashMap<u32, Request>,
-}
+struct Over(Vec<Option<(u32, Request)>>);
 
 impl Over {
     fn remember(&mut self, transaction: u32, request: Request) {
-        if self.order.len() >= REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.requests.remove(&oldest);
+        if self.0.is_empty() {
+            self.0.resize_with(REMEMBERED, || None);
         }
-        self.order.push_back(transaction);
-        self.requests.insert(transaction, request);
+        if let Some(place) = self.0.get_mut(Self::place(transaction)) {
+            *place = Some((transaction, request));
+        }
+    }
+
+    fn place(transaction: u32) -> usize {
+        serial_of(transaction) as usize % REMEMBERED
     }
 
     /// What an answer is that belongs to no request under way.
     fn oddity(&mut self, transaction: u32, from: SocketAddr, local: IpAddr) -> Oddity {
-        match self.requests.get_mut(&transaction).filter(|request| request.is_between(from, local)) {
-            Some(request) if request.open == 0 => Oddity::Duplicate,
-            Some(request) => {
+        let place = self.0.get_mut(Self::place(transaction)).and_then(Option::as_mut);
+        match place.filter(|(id, request)| *id == transaction && request.is_between(from, local)) {
+            Some((_, request)) if request.open == 0 => Oddity::Duplicate,
+            Some((_, request)) => {
                 request.open -= 1;
                 Oddity::Late
             }
@@ -324,8 +335,7 @@ impl Port {
         }
         let transaction = loop {
             let serial = self.line.serial.replace(self.line.serial.get().wrapping_add(1));
-            // An odd factor: each id comes once in 2^32, and neighbours in time are not neighbours in value.
-            let id = serial.wrapping_mul(0x9E37_79B1);
+            let id = serial.wrapping_mul(SPREAD);
             if !pending.contains_key(&id) {
                 break id;
             }

@@ -71,7 +71,12 @@ fn of(
         return None;
     }
     let calm = onset::calm(&seconds);
-    let episodes = calm.map(|calm| onset::episodes(&seconds, calm)).unwrap_or_default();
+    let mut episodes = calm.map(|calm| onset::episodes(&seconds, calm)).unwrap_or_default();
+    // What only takes longer is held against the SLO, and is no want of capacity. Of pieces nobody can tell: a visitor asks for the next
+    // one when it has the one before, so that a seedbox at its limit is never asked for more than that.
+    if layer != Layer::Seedbox {
+        episodes.retain(|episode| !onset::only_takes_longer(&seconds, *episode));
+    }
     let fails_anyway = calm.map_or(all.ok == 0, |calm| calm.failing > 0.0);
     let failing = fails_anyway.then(|| failing(recording, layer)).flatten();
     let anyway = failing.or_else(|| lossy(recording, layer));

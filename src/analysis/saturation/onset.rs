@@ -242,6 +242,23 @@ pub(super) fn most(seconds: &[Second]) -> Option<Carried> {
     Some(Carried { good: most.good, bytes: most.bytes, count: most.good * length as f64 })
 }
 
+/// Whether all that a layer does from some second on is to take longer: for the later half of the episode all that came ended well, and
+/// as much waited at its end as before. What is asked more than it carries lets ever more wait, or fails.
+pub(super) fn only_takes_longer(seconds: &[Second], episode: Episode) -> bool {
+    let stretch = &seconds[episode.from..episode.until];
+    let late = &stretch[stretch.len() / 2..];
+    let (earlier, later) = late.split_at(late.len() / 2);
+    let [before, after] = [earlier, later]
+        .map(|part| part.iter().map(|it| it.under_way).sum::<f64>() / part.len().max(1) as f64);
+    let sum = Second::sum(late);
+    let chance = SIGMAS * sum.offered.sqrt();
+    !episode.recovered
+        && earlier.len() >= WINDOW
+        && !are_too_many(sum.bad, sum.ended())
+        && (sum.good - sum.offered).abs() <= chance
+        && (after - before).abs() <= 2.0 * before.sqrt()
+}
+
 /// The share of what was offered in an episode that did not end well, where that is the same whatever the rate: no matter of load. 0 where
 /// all of it takes long and none is lost; `None` where the share grows with the rate, or all rates were too alike to tell.
 pub(super) fn steady_loss(seconds: &[Second], episode: Episode) -> Option<f64> {

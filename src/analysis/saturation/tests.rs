@@ -281,4 +281,17 @@ fn a_layer_that_is_slow_and_loses_nothing_is_not_called_saturated() {
     let rates: Vec<u64> = (0..90).map(|second| 100 + 2 * second.max(20)).collect();
     let slow = tracker(&rates, |second, _| (if second < 30 { 5 } else { 2005 }, Settled::Ok));
     assert_eq!(slow, SaturationFinding::NotReached, "{slow:?}");
+    // Nor where the rate stays the same.
+    let how = |millis: u64| move |second, _| (if second < 30 { 5 } else { millis }, Settled::Ok);
+    let slow = tracker(&[100; 90], how(2005));
+    assert_eq!(slow, SaturationFinding::NotReached, "{slow:?}");
+    let late = tracker(&[100; 40], how(2005));
+    assert!(
+        matches!(late, SaturationFinding::Saturated(_)),
+        "too short to tell that no more will wait: {late:?}"
+    );
+    // One that carries 80 of 100 lets a fifth more wait each second.
+    let behind = |second: usize, number| (5 + (second as u64 * 1000 + number * 10) / 4, Settled::Ok);
+    let behind = tracker(&[100; 90], behind);
+    assert!(matches!(behind, SaturationFinding::Saturated(_)), "{behind:?}");
 }
