@@ -167,9 +167,9 @@ def live(squall, seconds):
     rows, named, close, sized, blamed = [], 0, 0, 0, 0
     asked = {}
     for number, (layer, how) in enumerate(CASES):
-        lines, truth, written = limited(layer, how, random.Random(SEED + number), asked.get(number % 2))
+        lines, truth, written = limited(layer, how, random.Random(1000 * SEED + number), asked.get(number % 2))
         file, out = scenario(folder, layer, lines), folder / f"case-{number}"
-        command = [program, "run", file, "--quiet", "--out", out, "--seed", str(SEED + number + 1)]
+        command = [program, "run", file, "--quiet", "--out", out, "--seed", str(1000 * SEED + number + 1)]
         if number % 2:
             command.append("--isolated")
         try:
@@ -199,7 +199,7 @@ def live(squall, seconds):
         "value": f"{named} of {len(CASES)} named, {close} of {sized} within {100 * CLOSE:.0f} %",
         "verdict": mark(named >= NAMED and close == sized and not blamed),
         "table": [["case", "mode", "limited", "by", "truth", "named first", "found", "off", "generator's faults"], rows],
-        "commands": ["squall run target/bench/blind/blind.toml --quiet --out target/bench/blind/case-N --seed N+1"],
+        "commands": [f"squall run target/bench/blind/blind.toml --quiet --out target/bench/blind/case-N --seed {1000 * SEED}+N+1"],
     }
 
 

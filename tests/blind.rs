@@ -344,6 +344,6 @@ fn blames_the_target(layer: &squall::analysis::LayerSaturation) -> bool {
         SaturationFinding::Saturated(Saturated { limit: Limit::Target, .. })
             | SaturationFinding::Slumped { limit: Limit::Target, .. }
             | SaturationFinding::Failing { .. }
-            | SaturationFinding::Lossy { .. }
+            | SaturationFinding::Lossy { limit: Limit::Target, .. }
     )
 }

@@ -158,7 +158,6 @@ fn dnsmasq_is_understood_and_counts_the_same() {
     // Who was refused for one kind of address does not wait for the answer about the other, which may still be on its way.
     let is_all = || (queries(directory.path(), "fleet.example") >= 4).then_some(());
     wait_for("query for both, and once again", LONG, is_all);
-    assert_eq!(queries(directory.path(), "fleet.example"), 4);
     shown("DNS: A and AAAA over UDP and TCP", "dnsmasq");
 }
 

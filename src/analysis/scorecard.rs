@@ -70,7 +70,7 @@ pub struct ImpactCard {
     pub good_share: f64,
     /// Operations that did not.
     pub lost: u64,
-    /// Second in which it saturated, slumped or first failed.
+    /// Second in which it saturated, slumped, first failed or began to lose what is sent to it.
     pub fell_behind_at_seconds: Option<u64>,
     /// Second in which its promise was first broken.
     pub broken_at_seconds: Option<u64>,

@@ -48,7 +48,7 @@ pub struct Summary {
     pub nearest: Option<Layer>,
     /// Which layers saturated, and at what rate, in funnel order; layers that were asked nothing are left out.
     pub saturation: Vec<LayerSaturation>,
-    /// The layers that saturated, slumped or failed, the first to do so first.
+    /// The layers that saturated, slumped, failed or lost what was sent to them, the first to do so first.
     pub order: Vec<Layer>,
     /// Event intensity, predicted demand, realised impact.
     pub scorecards: Scorecards,

@@ -11,7 +11,7 @@ mod web_seed;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,11 +137,17 @@ impl Clients {
         count(self.tallies.borrow_mut().of(group));
     }
 
-    /// Whether a visitor is at this address, rather than a peer of the target's.
+    /// Whether another visitor is to be found at this address, rather than a peer of the target's. On `::1`, where all have the same one, and
+    /// on other machines only a target that names its peers lets one tell.
     fn is_visitor(&self, address: SocketAddr) -> bool {
-        matches!(self.sources.owner(address.ip()), Owner::Own | Owner::Visitors)
-            && self.stand_in_port != Some(address.port())
-            && !self.own_peers.contains(&address)
+        if self.stand_in_port == Some(address.port()) {
+            return false;
+        }
+        if !self.own_peers.is_empty() {
+            return !self.own_peers.contains(&address);
+        }
+        let owner = self.sources.owner(address.ip());
+        matches!(owner, Owner::Own | Owner::Visitors) && address.ip() != Ipv6Addr::LOCALHOST
     }
 
     /// A new client; it listens where its visitor can be reached.
@@ -165,6 +171,7 @@ impl Clients {
             candidates: RefCell::default(),
             known: RefCell::default(),
             dialling: Cell::new(0),
+            approached: Cell::new(0),
             bells: RefCell::default(),
             changed: Notify::new(),
             last: Cell::new(None),
@@ -216,6 +223,8 @@ pub(super) struct Client {
     candidates: RefCell<VecDeque<SocketAddr>>,
     known: RefCell<HashSet<SocketAddr>>,
     dialling: Cell<usize>,
+    /// Peers of the target's that it dials or talks to.
+    approached: Cell<usize>,
     /// What wakes the task of each connection.
     bells: RefCell<HashMap<PeerKey, Rc<Notify>>>,
     /// Wakes the operation that waits.
@@ -318,7 +327,8 @@ impl Client {
                 {
                     break Err(self.last.take().unwrap_or(Cause::NoPeers));
                 }
-                meter.set_overdue(torrent.overdue());
+                let alone = self.is_among_visitors(&torrent);
+                meter.set_overdue(if alone { Cause::Visitors } else { torrent.overdue() });
             }
             changed.await;
         };
@@ -327,6 +337,14 @@ impl Client {
         meter.received(bytes_in as usize);
         meter.web(|web| *web += &self.web_seeds.tally());
         result
+    }
+
+    /// Whether nobody of the target's is there to ask, or to be tried, or was tried since this was last asked.
+    fn is_among_visitors(&self, torrent: &Torrent) -> bool {
+        !torrent.hopes_for_web()
+            && self.approached.get() == 0
+            && self.last.get().is_none_or(|last| last == Cause::Visitors)
+            && !self.candidates.borrow().iter().any(|peer| !self.clients.is_visitor(*peer))
     }
 
     /// Opens connections while more are wanted and there is somebody to try.
@@ -340,13 +358,16 @@ impl Client {
                 }
             }
             let Some(address) = self.candidates.borrow_mut().pop_front() else { return };
-            self.dialling.set(self.dialling.get() + 1);
+            let is_visitor = self.clients.is_visitor(address);
+            self.dialling.update(|dialling| dialling + 1);
+            self.approached.update(|approached| approached + usize::from(!is_visitor));
             let client = Rc::clone(self);
             self.spawn(async move {
                 client.count(|swarm| swarm.dials += 1);
                 let reached = Cell::new(false);
                 let met = tokio::time::timeout(MEETING_TIMEOUT, client.approach(address, &reached)).await;
-                client.dialling.set(client.dialling.get() - 1);
+                client.dialling.update(|dialling| dialling - 1);
+                client.approached.update(|approached| approached - usize::from(!is_visitor));
                 match met.unwrap_or(Err(Cause::Timeout)) {
                     Ok((stream, frames, theirs)) => {
                         let meeting = client.meeting(address, false, &theirs);
@@ -354,7 +375,7 @@ impl Client {
                     }
                     Err(cause) => {
                         client.count(|swarm| swarm.failed_dial(cause, reached.get()));
-                        client.parted(client.clients.is_visitor(address), cause);
+                        client.parted(is_visitor, cause);
                         client.dial();
                         client.changed.notify_waiters();
                     }
@@ -376,7 +397,9 @@ impl Client {
 
     fn meeting(&self, address: SocketAddr, incoming: bool, theirs: &Handshake) -> Meeting {
         let Handshake { peer_id, extended, fast, .. } = *theirs;
-        let visitor = self.clients.is_visitor(address);
+        let owner = self.clients.sources.owner(address.ip());
+        let visitor = matches!(owner, Owner::Own | Owner::Visitors)
+            && (incoming || self.clients.stand_in_port != Some(address.port()));
         Meeting { address, incoming, peer_id, extended, fast, visitor }
     }
 
@@ -438,11 +461,14 @@ impl Client {
             swarm.utp += u64::from(stream.is_utp());
             swarm.encrypted += u64::from(stream.is_encrypted());
         });
-        let is_visitor = meeting.visitor;
+        let is_visitor =
+            if meeting.incoming { meeting.visitor } else { self.clients.is_visitor(meeting.address) };
         let key = self.torrent.borrow_mut().join(meeting, self.clients.clock.now());
         let bell = Rc::new(Notify::new());
         self.bells.borrow_mut().insert(key, Rc::clone(&bell));
+        self.approached.update(|approached| approached + usize::from(!is_visitor));
         let Err(cause) = self.converse(key, stream, frames, &bell).await;
+        self.approached.update(|approached| approached - usize::from(!is_visitor));
         self.bells.borrow_mut().remove(&key);
         self.torrent.borrow_mut().leave(key, self.clients.clock.now());
         self.count(|swarm| swarm.ended(cause));

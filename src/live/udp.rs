@@ -191,7 +191,7 @@ impl Request {
     }
 }
 
-/// The latest requests that are over, each at the place of its serial number: a ring, since every request comes here.
+/// Requests that are over, each at the place of its serial number, until another comes there: a ring, since every request comes here.
 #[derive(Debug, Default)]
 struct Over(Vec<Option<(u32, Request)>>);
 

@@ -61,6 +61,12 @@ impl Distribution {
         self.points.iter().map(|&(value, count)| value.saturating_mul(count)).fold(0, u64::saturating_add)
     }
 
+    /// The longest, in microseconds, to three digits; 0 where there is none.
+    #[must_use]
+    pub fn longest_micros(&self) -> u64 {
+        self.points.last().map_or(0, |&(value, _)| value)
+    }
+
     /// Adds everything to a histogram made by [`histogram`], or by [`DownloadTimes::histogram`](super::DownloadTimes::histogram).
     pub fn add_to(&self, histogram: &mut Histogram<u64>) {
         for &(value, count) in &self.points {

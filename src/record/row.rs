@@ -29,7 +29,7 @@ impl Failures {
         self.0.iter().sum()
     }
 
-    /// How many failed for another cause than the generator itself and its visitors.
+    /// How many failed for another cause than the generator itself and its visitors. Latencies hold those of all causes.
     #[must_use]
     pub fn by_target(&self) -> u64 {
         self.total() - self.of(Cause::Local) - self.of(Cause::Visitors)

@@ -70,7 +70,7 @@ fn what(finding: &SaturationFinding) -> Option<String> {
         SaturationFinding::Failing { at_seconds, share } => {
             format!("{} of its operations fail at any rate, since {at_seconds} s", percent(*share))
         }
-        SaturationFinding::Lossy { at_seconds, share } => format!(
+        SaturationFinding::Lossy { at_seconds, share, .. } => format!(
             "{} of what is sent to it goes unanswered at any rate, and is sent again, since {at_seconds} s",
             percent(*share)
         ),

@@ -58,10 +58,12 @@ pub enum SaturationFinding {
     },
     /// A share of what is sent to it goes unanswered, whatever the rate, and does what it should when it is sent again.
     Lossy {
-        /// Second of the first that was.
+        /// Second from which on too much of it did.
         at_seconds: u64,
-        /// The share.
+        /// The share of the attempts.
         share: f64,
+        /// Whose limit that was.
+        limit: Limit,
     },
     /// It did all that it was asked, and failures upstream kept from it what it should have been: not tested is not passed.
     Shielded {
@@ -73,7 +75,7 @@ pub enum SaturationFinding {
 }
 
 impl SaturationFinding {
-    /// The second in which it saturated, slumped, first failed or first had to be asked again.
+    /// The second in which it saturated, slumped, first failed or began to lose what is sent to it.
     #[must_use]
     pub const fn at_seconds(&self) -> Option<u64> {
         match self {
@@ -97,7 +99,9 @@ impl SaturationFinding {
 
     pub(super) const fn limit_mut(&mut self) -> Option<&mut Limit> {
         match self {
-            Self::Saturated(Saturated { limit, .. }) | Self::Slumped { limit, .. } => Some(limit),
+            Self::Saturated(Saturated { limit, .. })
+            | Self::Slumped { limit, .. }
+            | Self::Lossy { limit, .. } => Some(limit),
             _ => None,
         }
     }
@@ -106,7 +110,9 @@ impl SaturationFinding {
     #[must_use]
     pub const fn limit(&self) -> Option<Limit> {
         match self {
-            Self::Saturated(Saturated { limit, .. }) | Self::Slumped { limit, .. } => Some(*limit),
+            Self::Saturated(Saturated { limit, .. })
+            | Self::Slumped { limit, .. }
+            | Self::Lossy { limit, .. } => Some(*limit),
             _ => None,
         }
     }

@@ -10,6 +10,7 @@
 
 mod found;
 mod kneedle;
+mod lossy;
 mod numbers;
 mod onset;
 mod series;
@@ -30,6 +31,7 @@ use super::promise::Judged;
 use super::stats::{littles_ratio, quantile_seconds, share};
 
 pub use found::*;
+use lossy::lossy;
 use onset::{Carried, Episode};
 use series::Second;
 
@@ -47,7 +49,8 @@ pub(super) fn saturation(
     found
 }
 
-/// The layers that saturated, slumped, failed or lost what was sent to them, the first to do so first; without those that may have been the generator's doing.
+/// The layers that saturated, slumped, failed or lost what was sent to them, the first to do so first; without those that may have been the
+/// generator's doing.
 pub(super) fn order(found: &[LayerSaturation]) -> Vec<Layer> {
     let is_its = |finding: &SaturationFinding| finding.limit().is_none_or(|limit| limit != Limit::Generator);
     let its = found.iter().filter(|layer| is_its(&layer.finding));
@@ -67,7 +70,9 @@ fn of(
     let is_its = |kind: Kind| kind.is_operation_of(layer);
     let seconds = series::operations(recording, layer);
     let all = counts(&recording.rows, is_its);
-    if seconds.iter().all(|second| second.offered == 0.0) || all.settled() == 0 {
+    // What never got as far as the layer tells nothing of it.
+    let kept_away = all.failed.total() > 0 && all.ok + all.failed.by_target() == 0;
+    if seconds.iter().all(|second| second.offered == 0.0) || all.settled() == 0 || kept_away {
         return None;
     }
     let calm = onset::calm(&seconds);
@@ -79,8 +84,12 @@ fn of(
     }
     let fails_anyway = calm.map_or(all.ok == 0, |calm| calm.failing > 0.0);
     let failing = fails_anyway.then(|| failing(recording, layer)).flatten();
-    let anyway = failing.or_else(|| lossy(recording, layer));
-    let finding = finding(&seconds, &episodes, trouble, anyway);
+    let finding = match finding(&seconds, &episodes, trouble, failing) {
+        SaturationFinding::NotReached => {
+            lossy(recording, layer, trouble).unwrap_or(SaturationFinding::NotReached)
+        }
+        found => found,
+    };
     let due = latency_from_due(&recording.rows, is_its);
     let its_rows = recording.rows.iter().flat_map(|row| &row.kinds).filter(|(kind, _)| is_its(**kind));
     let populations: u64 = its_rows.map(|(_, row)| row.in_flight).sum();
@@ -98,12 +107,12 @@ fn of(
     })
 }
 
-/// What became of a layer; `anyway` is what is wrong with it whatever the load.
+/// What became of a layer; `failing` is what it fails whatever the load.
 fn finding(
     seconds: &[Second],
     episodes: &[Episode],
     trouble: &[bool],
-    anyway: Option<SaturationFinding>,
+    failing: Option<SaturationFinding>,
 ) -> SaturationFinding {
     // What follows an early slump may be the load's doing: the first time that is, is what users look for.
     let judged =
@@ -114,7 +123,7 @@ fn finding(
         return judged.swap_remove(first).1;
     }
     let slumped = judged.into_iter().next().map(|(_, slumped)| slumped);
-    anyway.or(slumped).unwrap_or(SaturationFinding::NotReached)
+    failing.or(slumped).unwrap_or(SaturationFinding::NotReached)
 }
 
 /// Seconds from the onset in which a resource is looked for that came to its end.
@@ -143,23 +152,6 @@ fn failing(recording: &Recording, layer: Layer) -> Option<SaturationFinding> {
     let bad = all.failed.by_target() + all.cut;
     let at_seconds = first.map_or(0, |row| row.second);
     (bad > 0).then(|| SaturationFinding::Failing { at_seconds, share: share(bad, all.ok + bad) })
-}
-
-/// A share is lost on the way whatever the load, and comes when it is asked for again: datagrams, of which BEP 15 and RFC 1035 have those
-/// sent again that nobody answers. `None` where hardly any was.
-fn lossy(recording: &Recording, layer: Layer) -> Option<SaturationFinding> {
-    let is_its = |kind: Kind| kind.is_operation_of(layer);
-    let again = |row: &Row| -> u64 {
-        row.kinds.iter().filter(|(kind, _)| is_its(**kind)).map(|(_, row)| row.traffic.retransmits).sum()
-    };
-    let first = recording.rows.iter().find(|row| again(row) > 0)?;
-    let again: u64 = recording.rows.iter().map(again).sum();
-    let all = counts(&recording.rows, is_its);
-    // What was still waiting when the recording ended would have been sent again.
-    let lost = again + all.cut;
-    let sent = all.settled() + again;
-    onset::are_too_many(lost as f64, sent as f64)
-        .then(|| SaturationFinding::Lossy { at_seconds: first.second, share: share(lost, sent) })
 }
 
 /// A layer that carries less than this share of what it has carried before has slumped.

@@ -17,14 +17,14 @@ use crate::analysis::flow::WINDOW;
 use super::series::Second;
 
 /// Goodput below this share of the offer is a shortfall.
-const GOOD_AT_LEAST: f64 = 0.99;
+pub(super) const GOOD_AT_LEAST: f64 = 0.99;
 /// Standard deviations that chance is given.
 const SIGMAS: f64 = 4.0;
 /// Standard deviations by which a longer stretch may be below a shorter one. More would count a slow decline in, less would have
 /// more shorter ones, of which less is known: of 1, 1.5 and 2 this came nearest to the truth on 144 random cases.
 const LESS: f64 = 1.5;
 /// Operations that decide nothing.
-const FEW: f64 = 10.0;
+pub(super) const FEW: f64 = 10.0;
 /// Seconds without shortfall after which a layer has caught up.
 const CALM: usize = 3;
 
@@ -242,21 +242,27 @@ pub(super) fn most(seconds: &[Second]) -> Option<Carried> {
     Some(Carried { good: most.good, bytes: most.bytes, count: most.good * length as f64 })
 }
 
-/// Whether all that a layer does from some second on is to take longer: for the later half of the episode all that came ended well, and
-/// as much waited at its end as before. What is asked more than it carries lets ever more wait, or fails.
+/// Whether all that a layer does in an episode is to take longer: nothing fails, never more waits than at its end, and what waits then is what
+/// things take that end. What is asked more than it carries lets ever more wait, or fails.
 pub(super) fn only_takes_longer(seconds: &[Second], episode: Episode) -> bool {
     let stretch = &seconds[episode.from..episode.until];
-    let late = &stretch[stretch.len() / 2..];
-    let (earlier, later) = late.split_at(late.len() / 2);
-    let [before, after] = [earlier, later]
-        .map(|part| part.iter().map(|it| it.under_way).sum::<f64>() / part.len().max(1) as f64);
-    let sum = Second::sum(late);
-    let chance = SIGMAS * sum.offered.sqrt();
+    let (earlier, later) = stretch[stretch.len() / 2..].split_at(stretch.len().div_ceil(2) / 2);
+    let [(before, _), (after, ended)] = [earlier, later].map(|part| {
+        let length = part.len().max(1) as f64;
+        let sum = Second::sum(part);
+        (part.iter().map(|second| second.under_way).sum::<f64>() / length, (sum.time / length, sum.good))
+    });
+    let most = stretch.iter().map(|second| second.under_way).fold(0.0, f64::max);
+    let whole = Second::sum(stretch);
+    // Little's law: what is under way is what ends in a second, times what it took.
+    let (explained, good) = ended;
     !episode.recovered
         && earlier.len() >= WINDOW
-        && !are_too_many(sum.bad, sum.ended())
-        && (sum.good - sum.offered).abs() <= chance
+        && good > 0.0
+        && !are_too_many(whole.bad, whole.ended())
         && (after - before).abs() <= 2.0 * before.sqrt()
+        && most <= after + SIGMAS * after.sqrt()
+        && after <= 1.2 * explained + FEW
 }
 
 /// The share of what was offered in an episode that did not end well, where that is the same whatever the rate: no matter of load. 0 where

@@ -6,7 +6,7 @@ use crate::record::{Recording, Row};
 /// A layer in one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Second {
-    /// What was let go. What the generator could not let go is no shortfall of the target's.
+    /// What was let go, but for what failed without the target. What the generator could not let go is no shortfall of the target's.
     pub(super) offered: f64,
     /// What ended well.
     pub(super) good: f64,
@@ -14,7 +14,7 @@ pub(super) struct Second {
     pub(super) bad: f64,
     /// What is under way at its end.
     pub(super) under_way: f64,
-    /// Seconds that what ended had taken, from due, added up.
+    /// Seconds that what ended had taken, from due, added up: of all alike, whoever failed it.
     pub(super) time: f64,
     /// Payload bytes that came.
     pub(super) bytes: f64,
@@ -68,11 +68,14 @@ pub(super) fn operations(recording: &Recording, layer: Layer) -> Vec<Second> {
     let second = |row: &Row| {
         let mut second = Second::default();
         for (_, row) in row.kinds.iter().filter(|(kind, _)| kind.is_operation_of(layer)) {
-            second.offered += row.counts.released as f64;
+            let (ended, bad) = (row.counts.measured() as f64, row.counts.failed.by_target() as f64);
+            let by_others = row.counts.failed.total() as f64 - bad;
+            second.offered += (row.counts.released as f64 - by_others).max(0.0);
             second.good += row.counts.ok as f64;
-            second.bad += row.counts.failed.by_target() as f64;
+            second.bad += bad;
             second.under_way += row.in_flight as f64;
-            second.time += row.latencies.due.total_micros() as f64 / 1e6;
+            let micros = row.latencies.due.total_micros() as f64;
+            second.time += micros / 1e6 * (1.0 - by_others / ended.max(1.0));
             second.bytes += row.traffic.bytes_in as f64;
         }
         second

@@ -241,6 +241,22 @@ fn what_comes_when_it_is_sent_again_was_lost_before() {
     let mut operations = asked(Kind::Announce, &rates, how);
     let found = |operations: &[Seen]| found_in(&recorded(operations, 60)).remove(0).finding;
     assert_eq!(found(&operations), SaturationFinding::NotReached, "slow is not lost");
+    again(&mut operations);
+    let SaturationFinding::Lossy { at_seconds, share, limit } = found(&operations) else {
+        panic!("a tenth is lost")
+    };
+    assert!(at_seconds == 0 && (share - 0.1 / 1.1).abs() < 0.005, "{share} since {at_seconds} s");
+    assert_eq!(limit, Limit::Target);
+    // What is beyond 300/s, however much that is, has to ask again.
+    let how = |_, number: u64| (if number >= 300 { 15_005 } else { 5 }, Settled::Ok);
+    let mut beyond = asked(Kind::Announce, &rates, how);
+    again(&mut beyond);
+    let beyond = found(&beyond);
+    assert!(!matches!(beyond, SaturationFinding::Lossy { .. }), "{beyond:?}");
+}
+
+/// Has what took fifteen seconds been asked for twice.
+fn again(operations: &mut [Seen]) {
     for (_, event) in operations.iter_mut().flatten() {
         if let Event::Settled(seen) = event
             && seen.ended.since(seen.due) > Duration::from_secs(15)
@@ -248,10 +264,38 @@ fn what_comes_when_it_is_sent_again_was_lost_before() {
             seen.retransmits = 1;
         }
     }
-    let SaturationFinding::Lossy { at_seconds, share } = found(&operations) else {
-        panic!("a tenth is lost")
+}
+
+#[test]
+fn what_other_visitors_refuse_tells_nothing_of_the_seedbox() {
+    let rates: Vec<u64> = (0..60).map(|second| 50 + 10 * second).collect();
+    let refused = (5, Settled::Failed(Cause::Visitors));
+    let found = |how: &dyn Fn(usize, u64) -> (u64, Settled)| {
+        let found = found_in(&recorded(&asked(Kind::Handshake, &rates, how), 60));
+        found.into_iter().next().map(|seedbox| seedbox.finding)
     };
-    assert!(at_seconds == 15 && (share - 0.1 / 1.1).abs() < 0.005, "{share} since {at_seconds} s");
+    let of_thirty = |_, number: u64| if number % 10 < 3 { refused } else { (5, Settled::Ok) };
+    assert_eq!(found(&of_thirty), Some(SaturationFinding::NotReached), "alike at every rate");
+    let more_and_more =
+        |second, number: u64| if number > 100 && second > 20 { refused } else { (5, Settled::Ok) };
+    assert_eq!(found(&more_and_more), Some(SaturationFinding::NotReached), "the more the more there are");
+    let all_but_the_last = |second, _| if second < 59 { refused } else { (60_000, Settled::Ok) };
+    assert_eq!(found(&all_but_the_last), None, "it was never asked");
+}
+
+#[test]
+fn who_hangs_or_fails_at_first_does_not_only_take_longer() {
+    let hangs = tracker(&[20; 60], |second, _| (if second < 5 { 5 } else { 100_000 }, Settled::Ok));
+    assert!(hangs.at_seconds().is_some_and(|at| at <= 6), "{hangs:?}");
+    // Twice what it carries for half a minute, of which half is refused, and slow ever after.
+    let rates: Vec<u64> = (0..200).map(|second| if (30..60).contains(&second) { 200 } else { 80 }).collect();
+    let how = |second, number: u64| match second {
+        0..30 => (5, Settled::Ok),
+        30..60 if number % 2 == 1 => (5, REFUSED),
+        _ => (505, Settled::Ok),
+    };
+    let slow = tracker(&rates, how);
+    assert!(matches!(slow, SaturationFinding::Saturated(_)), "{slow:?}");
 }
 
 #[test]
