@@ -76,8 +76,9 @@
 //! `analysis::saturation` looks for the second in which a layer fell behind: a cumulative sum of what failed and of what piled up beyond what
 //! its rate explains, against what chance allows. What it carried while it was behind is its capacity. Four other definitions stand beside it,
 //! since a smooth curve has no knee; where they differ it is said. What fails alike at every rate, is lost and sent again, or stops at no
-//! higher rate than it carried before, is no matter of load and is called otherwise, nor is what only takes longer; what failures upstream kept from a layer was not tested. `tests/blind.rs` holds this
-//! against targets whose limits it is not told. [`analysis::search`] asks each layer alone instead, trial by trial.
+//! higher rate than it carried before, is no matter of load and is called otherwise, nor is what only takes longer; what failures upstream
+//! kept from a layer was not tested, and what only other visitors refuse is not the seedbox's. `tests/blind.rs` holds this against targets
+//! whose limits it is not told. [`analysis::search`] asks each layer alone instead, trial by trial.
 //!
 //! # Whose limit
 //!
