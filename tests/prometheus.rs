@@ -311,20 +311,26 @@ fn a_machine_without_cpu_to_spare_is_named_by_node_exporter() {
 #[test]
 fn a_receive_buffer_that_nobody_empties_is_named_by_node_exporter() {
     const A_SECOND: u128 = 2_000;
+    const TURN: Duration = Duration::from_millis(10);
     let flood = |stop: &AtomicBool| {
         let deaf = UdpSocket::bind("127.0.0.1:0").unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (begin, mut sent) = (Instant::now(), 0);
         while !stop.load(Ordering::Relaxed) {
-            if sent < begin.elapsed().as_millis() * A_SECOND / 1_000 {
+            while sent < begin.elapsed().as_millis() * A_SECOND / 1_000 {
                 sender.send_to(&[0; 98], deaf.local_addr().unwrap()).unwrap();
                 sent += 1;
-            } else {
-                std::thread::yield_now();
             }
+            // An even rate that leaves the CPU to others.
+            std::thread::sleep(TURN);
         }
     };
     let Some((found, source)) = named_by_node_exporter(Resource::UdpReceiveBuffer, flood) else { return };
+    // The flood takes hardly any of it.
+    if found.resource == Resource::Cpu && found.is_full() {
+        println!("skipped: somebody else has all of the CPU: {found:?}");
+        return;
+    }
     assert_eq!((found.resource, &found.source), (Resource::UdpReceiveBuffer, &source), "{found:?}");
     let most = (A_SECOND * u128::from(LOUD)) as f64;
     assert!((0.5 * most..=1.1 * most).contains(&found.drops), "{found:?}");
