@@ -1,6 +1,6 @@
 //! `squall search` against daemons by other authors, held to a share of a core, or to a bandwidth by a relay: three searches find the same.
 //!
-//! Left out of an ordinary run: it takes ten minutes, and needs the machine for itself, since the generator has the cores that the daemons
+//! Left out of an ordinary run: it takes twenty minutes, and needs the machine for itself, since the generator has the cores that the daemons
 //! do not have. `cargo build --workspace && cargo test --test search_daemons -- --ignored --nocapture` prints what was found.
 
 // Clippy knows tests by their attribute, and helpers have none.
@@ -66,9 +66,10 @@ fn three_times(layer: &str, profile: &str, trial: &str) {
 fn search(layer: &str, target: &Path, out: &Path, start: f64, trial: &str) -> f64 {
     let [target, out] = [target, out].map(|path| path.display().to_string());
     let start = format!("{start:.0}/s");
-    let how = ["--trial", trial, "--limit", "1s", "--no-recovery", "--workers", "1", "--start", &start];
+    let fine = ["--trial", trial, "--precision", "3%", "--no-recovery"];
+    let how = [&fine[..], &["--limit", "1s", "--workers", "1", "--start", &start]].concat();
     let which = ["search", "--target", &target, "--layer", layer, "--out", &out, "--output-format", "json"];
-    let output = run(&[&which[..], &how].concat());
+    let output = run(&[&which[..], &how[..]].concat());
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
     let found: Value = serde_json::from_str(&stdout(&output)).unwrap();
     let found = &found["layers"][0]["found"];
@@ -138,7 +139,7 @@ fn relay(upstream: &str, limits: &str) -> Option<(Daemon, u16)> {
 }
 
 #[test]
-#[ignore = "two minutes, and the machine for itself"]
+#[ignore = "a quarter of an hour, and the machine for itself"]
 fn a_libtorrent_seeder_has_a_capacity() {
     let _alone = alone();
     if !libtorrent_installed() {
@@ -151,6 +152,6 @@ fn a_libtorrent_seeder_has_a_capacity() {
     // Not by a quota: what libtorrent does with a small share of a core differs by a sixth from one minute to the next.
     let Some((_relay, port)) = relay(port, r#"{"bandwidth": 4e6}"#) else { return };
     let table = format!("[swarm]\npeers = [\"127.0.0.1:{port}\"]\n");
-    // A visitor asks for all of a download: of so few a second says little.
-    three_times("seedbox", &profile("libtorrent", &table, hash), "5s");
+    // A visitor asks for all of a download: of so few a second says little, and longer trials more.
+    three_times("seedbox", &profile("libtorrent", &table, hash), "10s");
 }
